@@ -1,0 +1,4 @@
+//! Keys, values, shards and the view of them that a command gets. No locks, no clock, no async in here.
+
+pub mod limits;
+pub mod types;

@@ -1,0 +1,10 @@
+//! The values of the keyspace, each eight bytes wide whatever its encoding.
+
+pub mod dict;
+pub mod hash;
+pub mod intset;
+pub mod list;
+pub mod listpack;
+pub mod set;
+pub mod tagged;
+pub mod zset;

@@ -1,0 +1,4 @@
+//! Bytes to RESP and back. No I/O in here.
+
+pub mod glob;
+pub mod number;
