@@ -1,4 +1,5 @@
 //! Keys, values, shards and the view of them that a command gets. No locks, no clock, no async in here.
 
+pub mod hashing;
 pub mod limits;
 pub mod types;
