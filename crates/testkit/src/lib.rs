@@ -1,1 +1,30 @@
-//! (to be written)
+//! What every black-box test stands on: a server of its own, a raw client, and a real redis-server to compare with.
+//!
+//! A test starts a [`Server`] on a free port in a directory of its own, talks to it with a [`Client`] that speaks bare
+//! RESP, and drops it; a server whose log shows a panic fails its test even if all replies were right. [`every_engine!`]
+//! writes one such test per concurrency engine. An oracle (to come) runs random histories against real Redis.
+//!
+//! The client shares no code with `rustredis-resp` on purpose: a fault in our own encoder would cancel itself out. A
+//! Redis client library was rejected as well, because the tests must be able to send broken bytes and to see the exact
+//! type of each reply. Everything here panics with a message that tells what was sent and received, for its callers are
+//! tests; functions that start with `try_` return the error instead.
+//!
+//! The environment decides what is tested: `RUSTREDIS_BIN` (the server's binary; a `redis-server` gets no options that
+//! only RustRedis knows), `RUSTREDIS_ENGINES` (a comma-separated choice), `RUSTREDIS_KEEP` (keep the directories).
+
+mod client;
+mod command;
+mod launch;
+pub mod process;
+mod random;
+mod reply;
+mod server;
+mod suite;
+
+pub use client::{Client, DEADLINE_DEFAULT};
+pub use command::{Argument, Command, words};
+pub use launch::{Binary, Exited, Launch};
+pub use random::Random;
+pub use reply::{DecodeError, Reply, ReplyReader};
+pub use server::Server;
+pub use suite::{ENGINES, engines, run_on_engine, wait_until};

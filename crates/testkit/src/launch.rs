@@ -1,0 +1,353 @@
+//! How a server is started: which binary, which options, and how we know that it is ready.
+//!
+//! A free port cannot be asked for and kept, so one is drawn and the start is repeated if somebody else took it in
+//! between. The server counts as ready when it answers and its own log says so: an answer alone might come from
+//! somebody else's server on the same port. The log is a file, so that no thread has to drain a pipe.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Program, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::{Client, Random, Server};
+
+/// How long a server may take until it is ready.
+const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// How many ports are tried.
+const PORT_ATTEMPTS: usize = 20;
+/// Ports are drawn from here: below the range that Linux gives to outgoing connections.
+const PORT_FIRST: u16 = 15_000;
+const PORT_COUNT: usize = 16_000;
+/// What both servers log when they are ready.
+const READY_LINE: &str = "Ready to accept connections";
+
+/// Which server is started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Binary {
+    /// RustRedis with this `--engine`.
+    Rustredis(String),
+    /// Debian's redis-server.
+    Redis,
+    /// Any binary, without options of our own but the port and the directory.
+    Path(PathBuf),
+}
+
+impl Binary {
+    /// The file to run.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Rustredis(_) => rustredis_path(),
+            Self::Redis => PathBuf::from("redis-server"),
+            Self::Path(path) => path.clone(),
+        }
+    }
+
+    /// True if the file is a redis-server (by its name), which does not know our options.
+    pub fn is_redis(&self) -> bool {
+        self.path().file_name().is_some_and(|name| name.to_string_lossy().contains("redis-server"))
+    }
+}
+
+/// `RUSTREDIS_BIN`, or `rustredis` in the profile's directory that holds the running program.
+fn rustredis_path() -> PathBuf {
+    if let Some(path) = std::env::var_os("RUSTREDIS_BIN") {
+        return path.into();
+    }
+    let own = std::env::current_exe().unwrap_or_default();
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|directory| directory.join("rustredis"))
+        .find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("no rustredis beside {}: build it, or set RUSTREDIS_BIN", own.display()))
+}
+
+/// A server that will be started: its binary and options.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    binary: Binary,
+    arguments: Vec<String>,
+    environment: Vec<(String, String)>,
+    config: Option<String>,
+    has_unix_socket: bool,
+    has_defaults: bool,
+}
+
+/// A server that ended by itself.
+#[derive(Debug)]
+pub struct Exited {
+    /// The exit code; None if a signal ended it.
+    pub code: Option<i32>,
+    /// All that it wrote to stdout and stderr.
+    pub log: String,
+}
+
+/// Why a server is not running.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    Io(io::Error),
+    Exited(Exited),
+    NotReady(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Io(error) => write!(out, "{error}"),
+            Self::Exited(exited) => write!(out, "it ended with code {:?}:\n{}", exited.code, exited.log),
+            Self::NotReady(log) => write!(out, "not ready within {READY_DEADLINE:?}:\n{log}"),
+        }
+    }
+}
+
+impl Launch {
+    /// A server without snapshots, on a free port of 127.0.0.1, in a directory of its own.
+    pub fn new(binary: Binary) -> Self {
+        Self {
+            binary,
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            config: None,
+            has_unix_socket: false,
+            has_defaults: true,
+        }
+    }
+
+    /// Adds options, as they stand on a command line. A real redis-server gets them without `--engine`, `--metrics`
+    /// and `--threads` (and the value of each).
+    #[must_use]
+    pub fn arguments<A: AsRef<str>>(mut self, arguments: &[A]) -> Self {
+        self.arguments.extend(arguments.iter().map(|argument| argument.as_ref().to_owned()));
+        self
+    }
+
+    /// Sets an environment variable of the server.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it with a config file of this text (`redis.conf` in its directory).
+    #[must_use]
+    pub fn config(mut self, text: &str) -> Self {
+        self.config = Some(text.to_owned());
+        self
+    }
+
+    /// Makes it listen on a unix socket as well ([`Server::unix_client`]).
+    #[must_use]
+    pub fn unix_socket(mut self) -> Self {
+        self.has_unix_socket = true;
+        self
+    }
+
+    /// Gives it nothing but [`Self::arguments`]: no port, directory or engine. For [`Self::run_to_exit`].
+    #[must_use]
+    pub fn bare(mut self) -> Self {
+        self.has_defaults = false;
+        self
+    }
+
+    /// Starts it and waits until it is ready. Panics with its log if it does not get there.
+    #[track_caller]
+    pub fn start(self) -> Server {
+        match self.attempt() {
+            Ok(server) => server,
+            Err(error) => panic!("cannot start {}: {error}", self.binary.path().display()),
+        }
+    }
+
+    /// Starts it and waits until it is ready, or tells why it is not.
+    pub fn try_start(self) -> io::Result<Server> {
+        self.attempt().map_err(|error| match error {
+            StartError::Io(error) => error,
+            other => io::Error::other(other.to_string()),
+        })
+    }
+
+    /// Starts it and waits until it ends by itself; panics if it is still running after `limit`.
+    #[track_caller]
+    pub fn run_to_exit(self, limit: Duration) -> Exited {
+        let directory =
+            Directory::create().unwrap_or_else(|error| panic!("no directory for a server: {error}"));
+        let port = free_port();
+        let spawned = self.spawn(directory.path(), port);
+        let mut child =
+            spawned.unwrap_or_else(|error| panic!("cannot run {}: {error}", self.binary.path().display()));
+        let end = Instant::now() + limit;
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Exited { code: status.code(), log: read_log(directory.path()) };
+            }
+            if Instant::now() > end {
+                // It is ours and still runs, so that neither call can fail in a way that matters.
+                let _ = child.kill();
+                let _ = child.wait();
+                panic!("still running after {limit:?}:\n{}", read_log(directory.path()));
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+    }
+
+    fn attempt(&self) -> Result<Server, StartError> {
+        let mut last = None;
+        for _ in 0..PORT_ATTEMPTS {
+            let directory = Directory::create().map_err(StartError::Io)?;
+            let port = free_port();
+            let mut child = self.spawn(directory.path(), port).map_err(StartError::Io)?;
+            match self.wait_until_ready(&mut child, directory.path(), port) {
+                Ok(()) => return Ok(self.server(child, directory, port)),
+                Err(StartError::Exited(exited)) if is_port_taken(&exited.log) => {
+                    last = Some(StartError::Exited(exited));
+                }
+                Err(error) => {
+                    // It may have ended by itself; then there is nothing to end.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Err(error);
+                }
+            }
+        }
+        Err(last.unwrap_or_else(|| StartError::NotReady(String::new())))
+    }
+
+    fn server(&self, child: Child, directory: Directory, port: u16) -> Server {
+        let unix_socket = self.has_unix_socket.then(|| directory.path().join(SOCKET_FILE));
+        Server::adopt(child, directory, address(port), unix_socket, self.binary.clone())
+    }
+
+    fn spawn(&self, directory: &Path, port: u16) -> io::Result<Child> {
+        let log = File::create(directory.join(LOG_FILE))?;
+        let mut program = Program::new(self.binary.path());
+        if let Some(config) = &self.config {
+            let path = directory.join("redis.conf");
+            fs::write(&path, config)?;
+            program.arg(path);
+        }
+        if self.has_defaults {
+            program.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+            program.arg("--dir").arg(directory);
+            if let Binary::Rustredis(engine) = &self.binary {
+                self.own_options(&mut program, engine);
+            }
+        }
+        if self.has_unix_socket {
+            program.arg("--unixsocket").arg(directory.join(SOCKET_FILE));
+        }
+        program.args(self.supported_arguments());
+        program.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        program.current_dir(directory).stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
+        program.spawn()
+    }
+
+    fn own_options(&self, program: &mut Program, engine: &str) {
+        if !self.binary.is_redis() {
+            program.args(["--engine", engine]);
+        }
+    }
+
+    fn supported_arguments(&self) -> Vec<String> {
+        if !self.binary.is_redis() {
+            return self.arguments.clone();
+        }
+        let mut supported = Vec::new();
+        let mut arguments = self.arguments.iter();
+        while let Some(argument) = arguments.next() {
+            if ["--engine", "--metrics", "--threads"].contains(&argument.as_str()) {
+                arguments.next();
+            } else {
+                supported.push(argument.clone());
+            }
+        }
+        supported
+    }
+
+    fn wait_until_ready(&self, child: &mut Child, directory: &Path, port: u16) -> Result<(), StartError> {
+        // A server that logs elsewhere, or little, cannot say that it is ready.
+        let is_silent =
+            self.arguments.iter().any(|argument| ["--logfile", "--loglevel"].contains(&argument.as_str()));
+        let end = Instant::now() + READY_DEADLINE;
+        while Instant::now() < end {
+            if let Some(status) = child.try_wait().map_err(StartError::Io)? {
+                return Err(StartError::Exited(Exited { code: status.code(), log: read_log(directory) }));
+            }
+            if is_silent || read_log(directory).contains(READY_LINE) {
+                let answer =
+                    Client::try_connect(address(port)).map(|mut client| client.try_call(&["PING"]).is_ok());
+                if answer.unwrap_or(false) {
+                    return Ok(());
+                }
+            }
+            std::thread::sleep(POLL_INTERVAL);
+        }
+        Err(StartError::NotReady(read_log(directory)))
+    }
+}
+
+const LOG_FILE: &str = "server.log";
+const SOCKET_FILE: &str = "server.sock";
+/// The pause between two looks at a condition.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(3);
+
+fn address(port: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, port))
+}
+
+fn is_port_taken(log: &str) -> bool {
+    log.contains("Address already in use") || log.contains("in use")
+}
+
+pub(crate) fn read_log(directory: &Path) -> String {
+    fs::read(directory.join(LOG_FILE))
+        .map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
+}
+
+/// A port that nobody listened on a moment ago.
+fn free_port() -> u16 {
+    let mut random = Random::new(unique_number());
+    loop {
+        let port = PORT_FIRST + random.below(PORT_COUNT) as u16;
+        if TcpListener::bind(address(port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A number that no other call got: the process, the time and a count, mixed.
+fn unique_number() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let time = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos() as u64);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Random::new(time ^ (u64::from(std::process::id()) << 40) ^ count.rotate_left(20)).next_u64()
+}
+
+/// A server's directory; removed with it unless `RUSTREDIS_KEEP` is set.
+#[derive(Debug)]
+pub(crate) struct Directory(PathBuf);
+
+impl Directory {
+    fn create() -> io::Result<Self> {
+        let path = std::env::temp_dir().join(format!("rustredis-test-{:016x}", unique_number()));
+        fs::create_dir_all(&path)?;
+        Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if std::env::var_os("RUSTREDIS_KEEP").is_none() {
+            // What cannot be removed stays behind in the temporary directory.
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+}
