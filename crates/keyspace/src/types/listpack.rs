@@ -582,7 +582,7 @@ impl DoubleEndedIterator for Positions<'_> {
 
 /// The block for so many bytes: multiples of 16 up to 128, then four sizes per power of two, which are the size
 /// classes of mimalloc and jemalloc. So rounding costs no memory there and most changes need no `realloc`.
-fn capacity(bytes: usize) -> usize {
+pub(super) fn capacity(bytes: usize) -> usize {
     let step = if bytes <= 128 { 16 } else { 1 << ((bytes - 1).ilog2() - 2) };
     bytes.next_multiple_of(step)
 }
