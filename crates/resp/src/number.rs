@@ -8,6 +8,8 @@
 //! of the `fpconv` library. Redis 7.0 printed 17 significant digits (`0.10000000000000001`), which no client misses.
 //! The digits come from Ryu, which is always shortest; `fpconv` uses Grisu2, which in about one value of a thousand emits
 //! one digit more. Both read back as the same double, so copying Grisu2 was rejected.
+//!
+//! The 80-bit arithmetic of INCRBYFLOAT is in [`crate::long_double`].
 
 use crate::strtod::{self, Literal};
 

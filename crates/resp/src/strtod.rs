@@ -16,12 +16,14 @@ pub(crate) enum Literal<'a> {
     Hexadecimal(Hexadecimal),
 }
 
-/// A decimal literal.
+/// `digits * 10^exponent`, where `digits` still contains the point.
 pub(crate) struct Decimal<'a> {
     /// The whole unsigned literal.
     pub(crate) text: &'a [u8],
     /// Its digits and point, without the exponent.
     pub(crate) digits: &'a [u8],
+    /// The written exponent alone.
+    pub(crate) exponent: i64,
 }
 
 impl Decimal<'_> {
@@ -60,12 +62,10 @@ pub(crate) fn scan(text: &[u8]) -> Option<(bool, Literal<'_>)> {
 fn scan_decimal(text: &[u8]) -> Option<Decimal<'_>> {
     let end = text.iter().position(|byte| byte.eq_ignore_ascii_case(&b'e')).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
-    if !rest.is_empty() {
-        scan_exponent(&rest[1..])?;
-    }
+    let exponent = if rest.is_empty() { 0 } else { scan_exponent(&rest[1..])? };
     let points = digits.iter().filter(|&&byte| byte == b'.').count();
     let is_digits = digits.iter().all(|&byte| byte == b'.' || byte.is_ascii_digit());
-    (is_digits && points <= 1 && digits.len() > points).then_some(Decimal { text, digits })
+    (is_digits && points <= 1 && digits.len() > points).then_some(Decimal { text, digits, exponent })
 }
 
 fn scan_hexadecimal(text: &[u8]) -> Option<Hexadecimal> {
