@@ -1,0 +1,6 @@
+//! Black-box tests over RESP, one file per family, each on every engine.
+//!
+//! They start the built server (`cargo build -p rustredis`, or any binary named by `RUSTREDIS_BIN`) and know nothing of
+//! its crates. Most of them also hold for a real Redis: `RUSTREDIS_BIN=/usr/bin/redis-server` checks the tests themselves.
+
+mod protocol;
