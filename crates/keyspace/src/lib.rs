@@ -4,4 +4,5 @@ pub mod crc16;
 pub mod crc64;
 pub mod hashing;
 pub mod limits;
+pub mod random;
 pub mod types;
