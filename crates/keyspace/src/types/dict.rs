@@ -12,7 +12,7 @@
 //! interval of the *bit-reversed* hash, which is the order of the scan. The fingerprint in the segment is the
 //! hash's highest byte.
 //!
-//! Memory besides the elements' own blocks, for an element type of eight bytes: 10.5 to 11.5 bytes an element from a
+//! Memory besides the elements' own blocks, the elements being pointers: 10.5 to 11.5 bytes each from a
 //! few hundred elements on (8 the pointer, 1 the fingerprint, the rest idle capacity and headers).
 //!
 //! Extendible hashing was rejected: its directory costs a cache miss per lookup, doubles at a stroke, and segments
@@ -23,6 +23,7 @@ mod segment;
 
 use crate::hashing;
 use crate::random::{self, Selection};
+use crate::types::tagged::ThinPointer;
 use segment::Segment;
 use smallvec::SmallVec;
 use std::collections::HashSet;
@@ -38,8 +39,8 @@ const CURSOR_BITS: u32 = 48;
 /// The most segments that a capacity given beforehand makes.
 const SEGMENTS_PREPARED_MAX: usize = 1 << 15;
 
-/// An element of a [`Dict`], which knows its key.
-pub trait Member {
+/// An element of a [`Dict`], one word wide, which knows its key.
+pub trait Member: ThinPointer {
     /// What the element is found by; must not change while it is in a dict.
     fn key(&self) -> &[u8];
 }
@@ -83,7 +84,7 @@ impl<T> Default for Dict<T> {
 
 impl<T> Dict<T> {
     /// An empty dict; allocates nothing.
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
         Self { segments: Segments::new(), len: 0, block_bytes: 0, densest: 0 }
     }
 
@@ -113,7 +114,7 @@ impl<T> Dict<T> {
 
     /// How many blocks dropping the table frees, without those that its elements own.
     pub fn effort(&self) -> usize {
-        self.segments.len() + self.segments.rest.len() + 2
+        self.segments.len() + self.segments.chunks.len() + 1
     }
 
     /// All elements, in no particular order.
@@ -448,64 +449,58 @@ impl<'a, T> IntoIterator for &'a Dict<T> {
 
 /// A list of segments, of which no more than a chunk moves when it grows.
 struct Segments<T> {
-    first: Vec<Segment<T>>,
-    rest: Vec<Vec<Segment<T>>>,
+    chunks: SmallVec<[Vec<Segment<T>>; 1]>,
+    len: usize,
 }
 
 impl<T> Segments<T> {
-    const fn new() -> Self {
-        Self { first: Vec::new(), rest: Vec::new() }
+    fn new() -> Self {
+        Self { chunks: SmallVec::new(), len: 0 }
     }
 
     fn len(&self) -> usize {
-        match self.rest.split_last() {
-            None => self.first.len(),
-            Some((last, full)) => (1 + full.len()) * CHUNK + last.len(),
-        }
+        self.len
     }
 
     fn get(&self, index: usize) -> &Segment<T> {
-        if index < CHUNK { &self.first[index] } else { &self.rest[index / CHUNK - 1][index % CHUNK] }
+        &self.chunks[index / CHUNK][index % CHUNK]
     }
 
     fn get_mut(&mut self, index: usize) -> &mut Segment<T> {
-        if index < CHUNK { &mut self.first[index] } else { &mut self.rest[index / CHUNK - 1][index % CHUNK] }
+        &mut self.chunks[index / CHUNK][index % CHUNK]
     }
 
     fn push(&mut self, segment: Segment<T>) {
-        if self.first.len() < CHUNK {
-            return self.first.push(segment);
-        }
-        match self.rest.last_mut() {
+        match self.chunks.last_mut() {
             Some(last) if last.len() < CHUNK => last.push(segment),
+            // The first chunk grows as a vector does, for a small dict; the others are needed whole.
             _ => {
-                let mut chunk = Vec::with_capacity(CHUNK);
+                let mut chunk = Vec::with_capacity(if self.chunks.is_empty() { 1 } else { CHUNK });
                 chunk.push(segment);
-                self.rest.push(chunk);
+                self.chunks.push(chunk);
             }
         }
+        self.len += 1;
     }
 
     fn pop(&mut self) -> Option<Segment<T>> {
-        let Some(last) = self.rest.last_mut() else {
-            let segment = self.first.pop();
-            if self.first.len() < self.first.capacity() / 4 {
-                self.first.shrink_to(self.first.capacity() / 2);
-            }
-            return segment;
-        };
-        let segment = last.pop();
+        let last = self.chunks.last_mut()?;
+        let segment = last.pop()?;
+        self.len -= 1;
         if last.is_empty() {
-            self.rest.pop();
+            self.chunks.pop();
+        } else if self.len < CHUNK && last.len() < last.capacity() / 4 {
+            last.shrink_to(last.capacity() / 2);
         }
-        segment
+        Some(segment)
     }
 
     fn memory_bytes(&self) -> usize {
-        let chunk_bytes = CHUNK * size_of::<Segment<T>>();
-        self.first.capacity() * size_of::<Segment<T>>()
-            + self.rest.capacity() * size_of::<Vec<Segment<T>>>()
-            + self.rest.len() * chunk_bytes
+        let list =
+            if self.chunks.spilled() { self.chunks.capacity() * size_of::<Vec<Segment<T>>>() } else { 0 };
+        let first = self.chunks.first().map_or(0, Vec::capacity);
+        let segments = first + self.chunks.len().saturating_sub(1) * CHUNK;
+        list + segments * size_of::<Segment<T>>()
     }
 }
 
