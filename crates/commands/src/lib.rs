@@ -1,1 +1,3 @@
-//! (to be written)
+//! The commands: a row and a function each, a file per family. Knows the keyspace and RESP, not the engines.
+
+pub mod hyperloglog;
