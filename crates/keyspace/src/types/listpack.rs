@@ -23,6 +23,7 @@ use super::tagged::ThinPointer;
 
 mod entry;
 
+pub(super) use entry::Needle;
 pub use entry::{Element, entry_bytes_max, parse_integer};
 use entry::{back_length_size, decode, decode_back_length, encode_back_length, encode_head, encoded_length};
 use entry::{skip_entry, step_back};
@@ -303,6 +304,31 @@ impl Listpack {
         before - self.len()
     }
 
+    /// Keeps the entries for which `keep` says so and gives the number of the others. O(bytes).
+    pub fn retain(&mut self, mut keep: impl FnMut(Element<'_>) -> bool) -> usize {
+        let (bytes, end) = (self.as_bytes(), self.end());
+        let mut kept = Self::new();
+        // The entries from `run` to `offset` are kept and not yet copied.
+        let (mut run, mut offset, mut removed) = (HEADER_BYTES, HEADER_BYTES, 0);
+        while offset < end {
+            let (element, length) = decode(bytes, offset);
+            let next = offset + length + back_length_size(length);
+            if !keep(element) {
+                kept.splice(kept.end(), kept.end(), [&bytes[run..offset]]);
+                run = next;
+                removed += 1;
+            }
+            offset = next;
+        }
+        if removed > 0 {
+            kept.splice(kept.end(), kept.end(), [&bytes[run..end]]);
+            kept.set_count(self.count());
+            kept.subtract_count(removed);
+            *self = kept;
+        }
+        removed
+    }
+
     /// Keeps the first `index` entries and gives the others, in O(bytes).
     pub fn split_off(&mut self, index: usize) -> Self {
         let mut tail = Self::new();
@@ -373,15 +399,11 @@ impl Listpack {
 
     fn find_at(&self, mut offset: usize, value: &[u8], skip: usize) -> Option<Position> {
         let bytes = self.as_bytes();
-        let integer = parse_integer(value);
+        let needle = Needle::new(value);
         let end = self.end();
         while offset < end {
             let (element, length) = decode(bytes, offset);
-            let is_equal = match element {
-                Element::Str(text) => text == value,
-                Element::Int(number) => integer == Some(number),
-            };
-            if is_equal {
+            if needle.matches(element) {
                 return Some(Position::new(offset));
             }
             offset += length + back_length_size(length);
@@ -728,7 +750,7 @@ mod tests {
                     continue;
                 };
                 assert_eq!(listpack.seek(index as i64 - model.len() as i64), Some(position));
-                match random.below(8) {
+                match random.below(9) {
                     0 => {
                         listpack.push_front(&value);
                         model.insert(0, value);
@@ -765,6 +787,11 @@ mod tests {
                         check(&tail, &model[index..]);
                         check(&listpack, &model[..index]);
                         listpack.append(&tail);
+                    }
+                    7 => {
+                        let expected = model.iter().filter(|kept| kept.len() == 1).count();
+                        assert_eq!(listpack.retain(|element| element.len() != 1), expected);
+                        model.retain(|kept| kept.len() != 1);
                     }
                     _ => {
                         let skip = random.below(3);

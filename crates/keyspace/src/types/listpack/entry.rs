@@ -97,6 +97,27 @@ impl<'a> Element<'a> {
     }
 }
 
+/// A value to look for: parsed once, so that stored integers are compared as integers.
+#[derive(Clone, Copy)]
+pub(in crate::types) struct Needle<'a> {
+    text: &'a [u8],
+    integer: Option<i64>,
+}
+
+impl<'a> Needle<'a> {
+    pub(in crate::types) fn new(text: &'a [u8]) -> Self {
+        Self { text, integer: parse_integer(text) }
+    }
+
+    #[inline]
+    pub(in crate::types) fn matches(self, element: Element<'_>) -> bool {
+        match element {
+            Element::Str(text) => text == self.text,
+            Element::Int(number) => self.integer == Some(number),
+        }
+    }
+}
+
 /// An upper bound of the bytes that a value takes in a listpack, without looking at it.
 pub fn entry_bytes_max(value_bytes: usize) -> usize {
     value_bytes.saturating_add(ENTRY_OVERHEAD_MAX)
