@@ -14,6 +14,7 @@
 //! `hashbrown::HashTable` was the alternative: 32 bytes where this has 8, capacities of 7/8 of a power of two
 //! (half-empty after a split), and no access to a slot by number.
 
+use crate::types::listpack::capacity;
 use crate::types::tagged::ThinPointer;
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::marker::PhantomData;
@@ -95,7 +96,7 @@ impl<T> Segment<T> {
 
     /// What the block takes of the heap.
     pub(super) fn block_bytes(&self) -> usize {
-        if self.block.is_some() { Self::layout(self.capacity()).size() } else { 0 }
+        if self.block.is_some() { capacity(Self::layout(self.capacity()).size()) } else { 0 }
     }
 
     pub(super) fn as_slice(&self) -> &[T] {
@@ -337,7 +338,7 @@ mod tests {
         let mut segment = Segment::new();
         assert_eq!((segment.capacity(), segment.block_bytes()), (0, 0));
         (0..60).for_each(|element: u64| segment.push(0, element));
-        assert_eq!((segment.capacity(), segment.block_bytes()), (64, 8 + 64 * 9));
+        assert_eq!((segment.capacity(), segment.block_bytes()), (64, 640));
         while segment.len() > 1 {
             segment.swap_remove(0);
             segment.shrink();
