@@ -1,1 +1,54 @@
-fn main() {}
+//! The project's own tools: `cargo xtask <task>`. Programs in Rust instead of scripts, so that one language has to be
+//! known and clippy reads them too. They use std and the test kit only; whatever else they need is a Debian package that
+//! they install themselves.
+
+mod build;
+mod clients;
+mod shell;
+mod tally;
+mod tcl;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+Usage: cargo xtask <task>
+
+  test              all that CI runs: formatting, clippy, tidy, unit and black-box tests, real clients
+  tidy              the house rules that neither rustfmt nor clippy checks
+  tcl [--engine E] [--server PATH] [unit ...]
+                    run Redis's own test suite (7.0.15, from Debian's source package) in external mode;
+                    a unit is written type/list or unit/type/list; --server runs it against another binary
+
+The options of a task are shown by `cargo xtask <task> --help`.
+";
+
+/// What a task gives back: whether all that it checked was right, or why it could not check.
+type Outcome = Result<bool, String>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (task, rest) = match arguments.split_first() {
+        Some((task, rest)) => (task.as_str(), rest),
+        None => ("help", &[][..]),
+    };
+    let outcome = match task {
+        "test" => test::run(rest),
+        "tidy" => tidy::run(),
+        "tcl" => tcl::run(rest),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(true)
+        }
+        other => Err(format!("no task is called {other:?}\n\n{USAGE}")),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

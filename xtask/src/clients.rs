@@ -1,0 +1,147 @@
+//! Real clients against every engine: redis-cli, redis-benchmark, and redis-py with the scripts of `tests/clients`.
+//!
+//! A script is called with the server's port and ends with the line `N passed, N failed`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rustredis_testkit::{Binary, Launch, Server};
+
+use crate::shell;
+use crate::tally::Tally;
+
+/// Runs them all.
+pub(crate) fn check() -> Result<Tally, String> {
+    let python = python()?;
+    let scripts = scripts()?;
+    let binary = crate::build::server(false)?;
+    let mut total = Tally::default();
+    for engine in rustredis_testkit::engines() {
+        let launch = Launch::new(Binary::Path(binary.clone())).arguments(&["--engine", &engine]);
+        let mut server = launch.try_start().map_err(|error| format!("engine {engine}: {error}"))?;
+        let mut report = |client: &str, tally: Tally| {
+            println!("{engine}, {client}: {} passed, {} failed", tally.passed, tally.failed);
+            total += tally;
+        };
+        report("redis-cli", cli(&server));
+        report("redis-benchmark", benchmark(&server));
+        for script in &scripts {
+            let name = script.file_name().unwrap_or_default().to_string_lossy();
+            report(&name, run_script(&python, script, &server)?);
+        }
+        let log = server.stop().log;
+        if log.contains("panicked at") {
+            println!("{log}");
+            report("the server's log", Tally::one(false));
+        }
+    }
+    Ok(total)
+}
+
+fn cli(server: &Server) -> Tally {
+    let port = server.port().to_string();
+    let mut tally = Tally::default();
+    let mut ask = |arguments: &[&str], expected: &str| {
+        let output = capture(Command::new("redis-cli").args(["-p", &port]).args(arguments));
+        if output.trim_end() != expected {
+            println!("redis-cli {}: {output:?} instead of {expected:?}", arguments.join(" "));
+        }
+        tally += Tally::one(output.trim_end() == expected);
+    };
+    ask(&["PING"], "PONG");
+    ask(&["SET", "cli", "a b"], "OK");
+    ask(&["GET", "cli"], "a b");
+    ask(&["-3", "HSET", "cli:hash", "f", "v"], "1");
+    ask(&["-3", "--json", "HGETALL", "cli:hash"], "{\"f\":\"v\"}");
+    ask(&["--scan", "--pattern", "cli"], "cli");
+    ask(&["DEL", "cli", "cli:hash"], "2");
+    ask(&["NOSUCH"], "ERR unknown command 'NOSUCH', with args beginning with:");
+    tally
+}
+
+/// Every default test of redis-benchmark, in short; it names an error reply when it sees one.
+fn benchmark(server: &Server) -> Tally {
+    let port = server.port().to_string();
+    let mut tally = Tally::default();
+    for pipeline in ["1", "16"] {
+        let mut command = Command::new("redis-benchmark");
+        let output = capture(command.args(["-p", &port, "-q", "-n", "2000", "-c", "20", "-P", pipeline]));
+        let tests = output.split(['\n', '\r']).filter(|line| line.contains("requests per second")).count();
+        let has_passed = tests >= 19 && !output.contains("rror");
+        if !has_passed {
+            println!("redis-benchmark -P {pipeline}: {output}");
+        }
+        tally += Tally::one(has_passed);
+    }
+    let _ = capture(Command::new("redis-cli").args(["-p", &port, "FLUSHALL"]));
+    tally
+}
+
+fn run_script(python: &PathBuf, script: &PathBuf, server: &Server) -> Result<Tally, String> {
+    let mut command = Command::new(python);
+    command.arg(script).arg(server.port().to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
+    // redis-py logs each push message to stderr.
+    command.stderr(Stdio::null());
+    let output = capture(&mut command);
+    let last = output.trim_end().lines().last().unwrap_or_default();
+    let count = |part: Option<&str>, what: &str| part?.strip_suffix(what)?.trim().parse::<u64>().ok();
+    let mut parts = last.split(", ");
+    let counts = (count(parts.next(), "passed"), count(parts.next(), "failed"));
+    let (Some(passed), Some(failed)) = counts else {
+        println!("{output}");
+        return Err(format!("{} did not end with its counts", script.display()));
+    };
+    if failed > 0 {
+        println!("{output}");
+    }
+    Ok(Tally { passed, failed, skipped: 0 })
+}
+
+/// What a program wrote to stdout and, behind it, to stderr; its exit code does not matter here.
+fn capture(command: &mut Command) -> String {
+    match command.stdin(Stdio::null()).output() {
+        Ok(output) => String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+        Err(error) => format!("cannot run it: {error}"),
+    }
+}
+
+fn scripts() -> Result<Vec<PathBuf>, String> {
+    let directory = shell::root().join("tests/clients");
+    let entries =
+        std::fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+    let paths = entries.flatten().map(|entry| entry.path());
+    // A name that starts with an underscore is a module that the scripts share.
+    let is_script = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.ends_with(".py") && !name.starts_with('_')
+    };
+    let mut scripts: Vec<PathBuf> = paths.filter(is_script).collect();
+    scripts.sort();
+    Ok(scripts)
+}
+
+/// The python of a virtual environment under target that has what `tests/clients/requirements.txt` asks for.
+fn python() -> Result<PathBuf, String> {
+    let environment = shell::target().join("venv");
+    let python = environment.join("bin/python");
+    let requirements = shell::root().join("tests/clients/requirements.txt");
+    let wanted = std::fs::read_to_string(&requirements)
+        .map_err(|error| format!("{}: {error}", requirements.display()))?;
+    let stamp = environment.join("requirements-installed.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.is_file() {
+        return Ok(python);
+    }
+    let create =
+        || shell::succeeds(shell::program("python3", &["-m", "venv"]).arg(&environment)).unwrap_or(false);
+    if !shell::is_installed("python3") || !create() {
+        shell::install_packages(&["python3", "python3-venv"])?;
+        if !create() {
+            return Err(format!("cannot create the virtual environment {}", environment.display()));
+        }
+    }
+    let mut pip =
+        shell::program(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    shell::run(pip.arg(&requirements))?;
+    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    Ok(python)
+}

@@ -1,0 +1,264 @@
+//! Redis's own test suite as a gauge: each unit in external mode against a fresh server.
+//!
+//! The suite is Tcl and prints a line per test (`[ok]`, `[err]`, `[exception]`, `[skip]`), which is all that is read
+//! of it. An exception ends its unit, so the tests behind it count neither way; the table at the end sets what passed
+//! beside what a real redis-server 7.0.15 passes, so that they are missed.
+
+mod source;
+mod transcript;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use rustredis_testkit::{Binary, Launch, Server};
+
+use crate::tally::Tally;
+use crate::{Outcome, shell};
+use transcript::Transcript;
+
+/// The units that the project is measured by, and how many tests redis-server 7.0.15 passes in each.
+const UNITS: [(&str, u64); 25] = [
+    ("unit/type/string", 77),
+    ("unit/type/incr", 25),
+    ("unit/type/list", 240),
+    ("unit/type/list-2", 2),
+    ("unit/type/list-3", 11),
+    ("unit/type/set", 98),
+    ("unit/type/zset", 312),
+    ("unit/type/hash", 73),
+    ("unit/keyspace", 53),
+    ("unit/scan", 17),
+    ("unit/expire", 66),
+    ("unit/sort", 52),
+    ("unit/multi", 60),
+    ("unit/quit", 3),
+    ("unit/protocol", 25),
+    ("unit/pubsub", 30),
+    ("unit/bitops", 45),
+    ("unit/bitfield", 16),
+    ("unit/geo", 59),
+    ("unit/hyperloglog", 20),
+    ("unit/slowlog", 16),
+    ("unit/latency-monitor", 14),
+    ("unit/other", 22),
+    ("unit/info-command", 3),
+    ("unit/introspection-2", 43),
+];
+
+/// The one test that is left out: in external mode it dies on Redis itself as well.
+const SKIPPED_TEST: &str = "SRANDMEMBER with a dict containing long chain";
+/// A test without a sign of life for so long, in seconds, ends its unit.
+const TEST_TIMEOUT_S: u64 = 180;
+/// A unit that runs longer is ended.
+const UNIT_TIMEOUT: Duration = Duration::from_secs(900);
+
+const HELP: &str = "\
+Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--show] [--argument A]... [unit ...]
+
+  --engine E      run rustredis with this engine (else its default)
+  --server PATH   run this binary instead of rustredis; /usr/bin/redis-server checks the harness
+  --release       build rustredis in release mode (else with debug assertions)
+  --argument A    one more argument for the server; repeat it for an option's value
+  --show          print the suite's output as it comes
+  unit            type/list or unit/type/list; without any, the units of the project's goal
+";
+
+struct Options {
+    engine: Option<String>,
+    server: Option<PathBuf>,
+    is_release: bool,
+    is_shown: bool,
+    arguments: Vec<String>,
+    units: Vec<String>,
+}
+
+/// Runs the task.
+pub(crate) fn run(arguments: &[String]) -> Outcome {
+    let Some(options) = parse(arguments)? else {
+        print!("{HELP}");
+        return Ok(true);
+    };
+    shell::install(&["tclsh", "redis-cli", "redis-benchmark"], &["tcl", "redis-tools"])?;
+    let tree = source::tree()?;
+    let binary = match &options.server {
+        Some(path) => path.clone(),
+        None => crate::build::server(options.is_release)?,
+    };
+    let mut transcripts = Vec::new();
+    for unit in &options.units {
+        let started = Instant::now();
+        let transcript = run_unit(&tree, &binary, unit, &options)?;
+        println!("{unit}: {} in {:.1} s", transcript.summary(), started.elapsed().as_secs_f64());
+        transcripts.push((unit.clone(), transcript));
+    }
+    Ok(report(&transcripts))
+}
+
+fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
+    let mut options = Options {
+        engine: None,
+        server: None,
+        is_release: false,
+        is_shown: false,
+        arguments: Vec::new(),
+        units: Vec::new(),
+    };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut value =
+            || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value\n\n{HELP}"));
+        match argument.as_str() {
+            "--engine" => options.engine = Some(value()?),
+            "--server" => options.server = Some(value()?.into()),
+            "--argument" => options.arguments.push(value()?),
+            "--release" => options.is_release = true,
+            "--show" => options.is_shown = true,
+            "--help" | "-h" => return Ok(None),
+            unit if !unit.starts_with('-') => options.units.push(unit_name(unit)),
+            other => return Err(format!("an unknown option: {other}\n\n{HELP}")),
+        }
+    }
+    if options.units.is_empty() {
+        options.units = UNITS.iter().map(|(unit, _)| (*unit).to_owned()).collect();
+    }
+    Ok(Some(options))
+}
+
+/// `list`, `type/list` and `unit/type/list` are all the last.
+fn unit_name(given: &str) -> String {
+    let known = UNITS.iter().map(|(unit, _)| *unit);
+    let matches = |unit: &&str| unit.strip_prefix("unit/type/") == Some(given);
+    match known.into_iter().find(matches) {
+        Some(unit) => unit.to_owned(),
+        None if given.starts_with("unit/") || given.starts_with("integration/") => given.to_owned(),
+        None => format!("unit/{given}"),
+    }
+}
+
+fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Options) -> Result<Transcript, String> {
+    let mut server = start_server(binary, options)?;
+    let copy = RunTree::create(tree, binary, server.directory())?;
+    let port = server.port().to_string();
+    let timeout = TEST_TIMEOUT_S.to_string();
+    let mut arguments = vec!["--host", "127.0.0.1", "--port", &port, "--single", unit, "--durable"];
+    arguments.extend(["--timeout", &timeout, "--skiptest", SKIPPED_TEST, "--dont-clean"]);
+    let mut command = shell::program("./runtest", &arguments);
+    command.current_dir(&copy.path).env("TERM", "dumb").stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().map_err(|error| format!("cannot run the suite: {error}"))?;
+    let transcript = std::thread::scope(|scope| {
+        let output = child.stdout.take().map(BufReader::new);
+        let reader = scope.spawn(move || read_transcript(output, options.is_shown));
+        let end = Instant::now() + UNIT_TIMEOUT;
+        while !reader.is_finished() && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if !reader.is_finished() {
+            // A child that has just ended cannot be killed, and need not be.
+            let _ = child.kill();
+        }
+        reader.join().unwrap_or_default()
+    });
+    // Its exit code says less than its output.
+    let _ = child.wait();
+    Ok(check_server(&mut server, transcript))
+}
+
+/// A server that died or panicked is one more failure of its unit.
+fn check_server(server: &mut Server, mut transcript: Transcript) -> Transcript {
+    if !server.is_running() {
+        transcript.fail("the server died");
+    }
+    let log = server.stop().log;
+    for line in log.lines().filter(|line| line.contains("panicked at")) {
+        transcript.fail(line);
+    }
+    transcript
+}
+
+fn start_server(binary: &Path, options: &Options) -> Result<Server, String> {
+    let mut launch = Launch::new(Binary::Path(binary.to_path_buf()))
+        .arguments(&["--enable-debug-command", "yes", "--enable-protected-configs", "yes"])
+        .arguments(&options.arguments);
+    if let Some(engine) = &options.engine {
+        launch = launch.arguments(&["--engine", engine]);
+    }
+    launch.try_start().map_err(|error| format!("cannot start {}: {error}", binary.display()))
+}
+
+fn read_transcript(output: Option<impl BufRead>, is_shown: bool) -> Transcript {
+    let mut transcript = Transcript::default();
+    let Some(mut output) = output else { return transcript };
+    let mut line = Vec::new();
+    while matches!(output.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+        let text = String::from_utf8_lossy(&line);
+        if is_shown {
+            print!("{text}");
+        }
+        transcript.line(text.trim_end());
+        line.clear();
+    }
+    transcript
+}
+
+/// A tree of its own for each run, so that several can run at once: the suite writes below itself.
+struct RunTree {
+    path: PathBuf,
+}
+
+impl RunTree {
+    fn create(tree: &Path, binary: &Path, directory: &Path) -> Result<Self, String> {
+        let path = directory.join("suite");
+        let error = |error: std::io::Error| format!("cannot copy the suite: {error}");
+        fs::create_dir_all(path.join("src")).map_err(error)?;
+        let mut copy = shell::program("cp", &["-r"]);
+        shell::run(
+            copy.arg(tree.join("runtest")).arg(tree.join("tests")).arg(tree.join("utils")).arg(&path),
+        )?;
+        let _ = fs::create_dir_all(path.join("tests/tmp"));
+        for name in ["redis-cli", "redis-benchmark"] {
+            let found = shell::find_program(name).ok_or_else(|| format!("{name} is not in PATH"))?;
+            std::os::unix::fs::symlink(found, path.join("src").join(name)).map_err(error)?;
+        }
+        std::os::unix::fs::symlink(binary, path.join("src/redis-server")).map_err(error)?;
+        Ok(Self { path })
+    }
+}
+
+/// Prints the failures and the totals; true if nothing failed.
+fn report(transcripts: &[(String, Transcript)]) -> bool {
+    let mut total = Tally::default();
+    println!("\n{:<24} {:>7} {:>7} {:>7} {:>9}", "unit", "passed", "failed", "skipped", "redis 7.0");
+    for (unit, transcript) in transcripts {
+        let tally = transcript.tally();
+        let redis =
+            UNITS.iter().find(|(name, _)| name == unit).map_or(String::new(), |(_, count)| count.to_string());
+        println!("{unit:<24} {:>7} {:>7} {:>7} {redis:>9}", tally.passed, tally.failed, tally.skipped);
+        total += tally;
+    }
+    for (unit, transcript) in transcripts.iter().filter(|(_, transcript)| !transcript.failures().is_empty()) {
+        println!("\nfailed in {unit}:");
+        for failure in transcript.failures() {
+            println!("  {}", failure.replace('\n', "\n      "));
+        }
+    }
+    println!("\n{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped);
+    total.failed == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_may_be_named_in_short() {
+        for given in ["list", "type/list", "unit/type/list"] {
+            assert_eq!(unit_name(given), "unit/type/list");
+        }
+        assert_eq!(unit_name("expire"), "unit/expire");
+        assert_eq!(unit_name("type/stream"), "unit/type/stream");
+        assert_eq!(unit_name("integration/aof"), "integration/aof");
+    }
+}
