@@ -1,5 +1,39 @@
-//! The commands: a row and a function each, a file per family. Knows the keyspace and RESP, not the engines.
+//! The commands over keys: a row and a function each, a file per family. Knows the keyspace and RESP, no engine.
 
+pub mod args;
 pub mod bits;
+pub mod command;
+pub mod error;
+pub mod expire;
+pub mod generic;
+pub mod geo;
+pub mod hash;
 pub mod hyperloglog;
 pub mod lcs;
+pub mod list;
+pub mod registry;
+pub mod set;
+pub mod sort;
+pub mod string;
+pub mod zset;
+
+pub use args::{Args, KeyRef, OwnedArgs};
+pub use command::{Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Run};
+pub use error::CommandError;
+pub use registry::{Registry, Row};
+
+/// What a handler returns.
+pub type Outcome = Result<(), CommandError>;
+
+/// The rows of all families over keys.
+pub const FAMILIES: &[&[Command]] = &[
+    string::ROWS,
+    generic::ROWS,
+    expire::ROWS,
+    sort::ROWS,
+    list::ROWS,
+    hash::ROWS,
+    set::ROWS,
+    zset::ROWS,
+    geo::ROWS,
+];

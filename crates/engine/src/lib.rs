@@ -1,1 +1,162 @@
-//! (to be written)
+//! The engines: how a view is obtained.
+//!
+//! The store is the same for all of them; an [`Engine`] says what must be held to enter a shard. [`Engine::hold`] gives a
+//! [`Held`], from which views are made, and letting it drop releases what was held. Locks are waited for on the spot, for
+//! they are held for microseconds and never across an await. Only the actor engine can say "elsewhere": then the shards
+//! are borrowed from their owners with [`Engine::borrow`], which waits without blocking the thread.
+//!
+//! Deliberately absent: any knowledge of commands, sessions or replies.
+
+mod actor;
+mod dashmap;
+mod mutex;
+
+use std::sync::Arc;
+
+use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
+
+/// The engines that can be chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One lock around everything: the lock convoy, on purpose.
+    Mutex,
+    /// The `dashmap` crate's shards, each behind its lock.
+    DashMap,
+    /// A shard belongs to one thread.
+    Actor,
+}
+
+impl Kind {
+    /// The engine of this name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        match name {
+            "mutex" => Some(Self::Mutex),
+            "dashmap" => Some(Self::DashMap),
+            "actor" => Some(Self::Actor),
+            _ => None,
+        }
+    }
+
+    /// Its name, as the option has it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mutex => "mutex",
+            Self::DashMap => "dashmap",
+            Self::Actor => "actor",
+        }
+    }
+}
+
+enum Doors {
+    Mutex(mutex::Doors),
+    DashMap(dashmap::Doors),
+    Actor(actor::Doors),
+}
+
+/// The store and what guards it.
+pub struct Engine {
+    kind: Kind,
+    store: Arc<Store>,
+    doors: Doors,
+}
+
+impl Engine {
+    /// An engine with an empty store; `threads` is the number of worker threads (the owners of the actor engine).
+    pub fn new(kind: Kind, shards: usize, databases: usize, threads: usize) -> Self {
+        let own = || (0..databases).map(|_| Bank::new(shards)).collect();
+        let (banks, doors) = match kind {
+            Kind::Mutex => (own(), Doors::Mutex(mutex::Doors::default())),
+            Kind::DashMap => {
+                let (banks, doors) = dashmap::new(shards, databases);
+                (banks, Doors::DashMap(doors))
+            }
+            Kind::Actor => (own(), Doors::Actor(actor::Doors::new(shards, threads))),
+        };
+        Self { kind, store: Arc::new(Store::new(shards, banks)), doors }
+    }
+
+    /// Which engine it is.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The store, for what is read without holding a shard.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Whether whoever holds one shard holds all, so that neighbouring commands share one hold whatever their keys.
+    pub fn is_one_door(&self) -> bool {
+        matches!(self.doors, Doors::Mutex(_))
+    }
+
+    /// Makes the calling thread the worker `index`: an owner of shards, in the actor engine. Called once on each worker
+    /// thread, within its runtime, before it serves.
+    pub fn enter_worker(self: &Arc<Self>, index: usize) {
+        if let Doors::Actor(doors) = &self.doors {
+            doors.enter_worker(index, self.clone());
+        }
+    }
+
+    /// Holds the covered shards, waiting for locks. `None` if some of them belong to another thread or are lent: then
+    /// [`Engine::borrow`] them. `Many` must be ascending.
+    #[inline]
+    pub fn hold<'e>(&'e self, covered: Covered<'e>, access: Access) -> Option<Held<'e>> {
+        let (guard, covered, access) = match &self.doors {
+            Doors::Mutex(doors) => (Guard::Mutex(doors.lock()), Covered::All, Access::Write),
+            Doors::DashMap(doors) => (Guard::DashMap(doors.lock(covered, access)), covered, access),
+            Doors::Actor(doors) => (Guard::Own(doors.own(covered)?), covered, Access::Write),
+        };
+        Some(Held { store: &self.store, covered, access, _guard: guard })
+    }
+
+    /// Holds the covered shards, borrowing them from their owners where they belong to other threads.
+    pub async fn borrow<'e>(&'e self, covered: Covered<'e>, access: Access) -> Held<'e> {
+        if let Some(held) = self.hold(covered, access) {
+            return held;
+        }
+        let Doors::Actor(doors) = &self.doors else {
+            unreachable!("only the actor engine has shards elsewhere")
+        };
+        let loan = doors.borrow(covered).await;
+        Held { store: &self.store, covered, access: Access::Write, _guard: Guard::Loan(loan) }
+    }
+}
+
+/// What is held while a [`Held`] lives; dropping it releases.
+#[allow(dead_code, reason = "the guards are held for their drop")]
+enum Guard<'e> {
+    Mutex(mutex::Guard<'e>),
+    DashMap(dashmap::Guard<'e>),
+    Own(actor::Own),
+    Loan(actor::Loan<'e>),
+}
+
+/// Shards that are held; views are made from it.
+pub struct Held<'e> {
+    store: &'e Arc<Store>,
+    covered: Covered<'e>,
+    access: Access,
+    _guard: Guard<'e>,
+}
+
+impl Held<'_> {
+    /// What is covered: more than was asked for where one lock guards all.
+    pub fn covered(&self) -> Covered<'_> {
+        self.covered
+    }
+
+    /// A view over what is held.
+    #[inline]
+    pub fn view<'v>(
+        &'v mut self,
+        db: usize,
+        now_ms: u64,
+        random: &'v Random,
+        effects: &'v mut Effects,
+    ) -> View<'v> {
+        // SAFETY: the guard holds the covered shards with this access for as long as `self` lives, and `&mut self` allows one
+        // view at a time.
+        unsafe { View::new(self.store, self.covered, self.access, db, now_ms, random, effects) }
+    }
+}

@@ -1,8 +1,20 @@
 //! Keys, values, shards and the view of them that a command gets. No locks, no clock, no async in here.
 
+pub mod access;
 pub mod crc16;
 pub mod crc64;
+pub mod effects;
+pub mod entry;
 pub mod hashing;
 pub mod limits;
 pub mod random;
+pub mod store;
 pub mod types;
+pub mod value;
+pub mod view;
+
+pub use effects::{BlockRequest, Effects, EventClass};
+pub use entry::Entry;
+pub use store::{Bank, Key, Store, Table, Waiter, WatchFlag};
+pub use value::{Collection, IsRaw, Kind, Value};
+pub use view::{Access, Covered, Random, View, WrongType};

@@ -1,0 +1,185 @@
+//! The arguments of a command, and how they are read.
+//!
+//! `Args` borrows from the read buffer (or from where a transaction keeps its commands): nothing is copied until a
+//! value is stored. Its keys were hashed when the command was planned; [`Args::key`] hands the hash out again.
+
+use rustredis_keyspace::Key;
+use rustredis_resp::{Span, number};
+
+use crate::error::CommandError;
+
+/// An argument that is a key, and its hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyRef {
+    /// Which argument it is; 0 is the command's name.
+    pub argument: u32,
+    /// Its hash.
+    pub hash: u64,
+}
+
+/// The arguments of a command, its name first.
+#[derive(Clone, Copy, Debug)]
+pub struct Args<'a> {
+    text: &'a [u8],
+    spans: &'a [Span],
+    keys: &'a [KeyRef],
+}
+
+impl<'a> Args<'a> {
+    /// Arguments at `spans` of `text`; `keys` are ascending by argument.
+    pub fn new(text: &'a [u8], spans: &'a [Span], keys: &'a [KeyRef]) -> Self {
+        Self { text, spans, keys }
+    }
+
+    /// The same arguments with their keys.
+    pub fn with_keys(self, keys: &'a [KeyRef]) -> Self {
+        Self { keys, ..self }
+    }
+
+    /// How many, the name included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is not even a name, which the parser rules out.
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Argument `index`; empty if there is none, which the arity rules out.
+    #[inline]
+    pub fn get(&self, index: usize) -> &'a [u8] {
+        self.spans.get(index).map_or(&[], |span| span.of(self.text))
+    }
+
+    /// Argument `index`, if there is one.
+    pub fn try_get(&self, index: usize) -> Option<&'a [u8]> {
+        self.spans.get(index).map(|span| span.of(self.text))
+    }
+
+    /// The arguments from `index` on.
+    pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
+        let text = self.text;
+        self.spans.get(index..).unwrap_or(&[]).iter().map(move |span| span.of(text))
+    }
+
+    /// All arguments, copied.
+    pub fn to_vec(&self) -> Vec<Vec<u8>> {
+        self.from(0).map(<[u8]>::to_vec).collect()
+    }
+
+    /// The keys that the plan named, in the order of the arguments.
+    pub fn key_refs(&self) -> &'a [KeyRef] {
+        self.keys
+    }
+
+    /// The keys that the plan named, in the order of the arguments.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key<'a>> + Clone + use<'a> {
+        let this = *self;
+        self.keys.iter().map(move |key| Key { bytes: this.get(key.argument as usize), hash: key.hash })
+    }
+
+    /// Argument `index` as a key. O(log keys) if it is one of the plan's, else it is hashed now.
+    #[inline]
+    pub fn key(&self, index: usize) -> Key<'a> {
+        let bytes = self.get(index);
+        let found = match self.keys {
+            [only] => (only.argument as usize == index).then_some(0),
+            keys => keys.binary_search_by_key(&(index as u32), |key| key.argument).ok(),
+        };
+        match found {
+            Some(at) => Key { bytes, hash: self.keys[at].hash },
+            None => Key::new(bytes),
+        }
+    }
+
+    /// Whether argument `index` is this word, in capitals or not.
+    #[inline]
+    pub fn is(&self, index: usize, word: &str) -> bool {
+        self.get(index).eq_ignore_ascii_case(word.as_bytes())
+    }
+
+    /// Argument `index` as an integer.
+    ///
+    /// # Errors
+    /// `NotInteger`.
+    pub fn int(&self, index: usize) -> Result<i64, CommandError> {
+        number::parse_i64(self.get(index)).ok_or(CommandError::NotInteger)
+    }
+
+    /// Argument `index` as an integer of this range.
+    ///
+    /// # Errors
+    /// `NotInteger`, for one outside the range too.
+    pub fn int_in(&self, index: usize, range: std::ops::RangeInclusive<i64>) -> Result<i64, CommandError> {
+        self.int(index).and_then(|n| if range.contains(&n) { Ok(n) } else { Err(CommandError::NotInteger) })
+    }
+
+    /// Argument `index` as a float.
+    ///
+    /// # Errors
+    /// `NotFloat`.
+    pub fn float(&self, index: usize) -> Result<f64, CommandError> {
+        number::parse_f64(self.get(index)).ok_or(CommandError::NotFloat)
+    }
+
+    /// Argument `index` as text for an error message: at most 128 bytes of it.
+    pub fn lossy(&self, index: usize) -> String {
+        let bytes = self.get(index);
+        String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned()
+    }
+}
+
+/// A command that owns its arguments: queued by MULTI, or waiting for a key.
+#[derive(Clone, Debug)]
+pub struct OwnedArgs {
+    text: Box<[u8]>,
+    spans: Box<[Span]>,
+    keys: Box<[KeyRef]>,
+}
+
+impl OwnedArgs {
+    /// Copies the arguments.
+    pub fn new(args: Args<'_>) -> Self {
+        let mut text = Vec::with_capacity(args.from(0).map(<[u8]>::len).sum());
+        let spans = args
+            .from(0)
+            .map(|argument| {
+                let start = text.len() as u32;
+                text.extend_from_slice(argument);
+                Span { start, len: argument.len() as u32 }
+            })
+            .collect();
+        Self { text: text.into(), spans, keys: args.keys.into() }
+    }
+
+    /// From separate arguments, without keys.
+    pub fn from_parts<T: AsRef<[u8]>>(parts: &[T]) -> Self {
+        let mut text = Vec::new();
+        let spans = parts
+            .iter()
+            .map(|part| {
+                let start = text.len() as u32;
+                text.extend_from_slice(part.as_ref());
+                Span { start, len: part.as_ref().len() as u32 }
+            })
+            .collect();
+        Self { text: text.into(), spans, keys: Box::default() }
+    }
+
+    /// The same with the keys that a plan found.
+    pub fn set_keys(&mut self, keys: &[KeyRef]) {
+        self.keys = keys.into();
+    }
+
+    /// Borrowed again.
+    pub fn args(&self) -> Args<'_> {
+        Args { text: &self.text, spans: &self.spans, keys: &self.keys }
+    }
+
+    /// Bytes that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.text.len() + self.spans.len() * size_of::<Span>() + self.keys.len() * size_of::<KeyRef>()
+    }
+}

@@ -1,0 +1,6 @@
+//! (being written)
+
+use crate::command::Command;
+
+/// The rows of the family.
+pub const ROWS: &[Command] = &[];

@@ -1,0 +1,259 @@
+//! The table of all commands, made once at the start from the families' rows.
+//!
+//! A command is found by its name in one probe of a small open-addressing table; a subcommand by the name of its container
+//! and its own. Each row, and each subcommand's row, has an index: what counts commands uses it.
+
+use std::collections::HashMap;
+
+use rustredis_keyspace::Key;
+use rustredis_keyspace::hashing;
+
+use crate::args::{Args, KeyRef};
+use crate::command::{Begin, Command, Find, Flags, KeyFlags, Reach, Run};
+use crate::error::CommandError;
+
+/// A row in the table.
+pub struct Row {
+    /// Its index, for counters.
+    pub id: u16,
+    /// Its full name: `get`, `client|list`.
+    pub full_name: &'static str,
+    /// The row as it was written.
+    pub command: &'static Command,
+    /// The container, of a subcommand.
+    pub container: Option<u16>,
+    subcommands: Vec<(&'static str, u16)>,
+    /// The only key's argument, where that is known without looking.
+    only_key: Option<u32>,
+    /// Whether it may be run as part of a batch that holds one view: a plain function over its keys.
+    pub is_plain: bool,
+}
+
+impl Row {
+    /// Indices of the subcommands.
+    pub fn subcommands(&self) -> impl Iterator<Item = u16> + '_ {
+        self.subcommands.iter().map(|(_, id)| *id)
+    }
+
+    /// Whether it changes the data set.
+    #[inline]
+    pub fn is_write(&self) -> bool {
+        self.command.flags.has(Flags::WRITE)
+    }
+
+    /// Finds and hashes the keys.
+    ///
+    /// # Errors
+    /// Those of [`Command::push_keys`].
+    #[inline]
+    pub fn hash_keys(&self, args: Args<'_>, keys: &mut Vec<KeyRef>) -> Result<(), CommandError> {
+        if let Some(argument) = self.only_key {
+            keys.push(KeyRef { argument, hash: hashing::hash(args.get(argument as usize)) });
+            return Ok(());
+        }
+        if self.command.keys.is_empty() && self.command.find_keys.is_none() {
+            return Ok(());
+        }
+        let mut arguments = Vec::new();
+        self.command.push_keys(args, &mut arguments)?;
+        keys.extend(
+            arguments
+                .into_iter()
+                .map(|argument| KeyRef { argument, hash: Key::new(args.get(argument as usize)).hash }),
+        );
+        Ok(())
+    }
+}
+
+/// The longest name that the table holds, in bytes; a longer word is no command.
+const NAME_BYTES_MAX: usize = 32;
+
+/// All commands.
+pub struct Registry {
+    rows: Vec<Row>,
+    /// Open addressing over the names; `u16::MAX` is free.
+    slots: Vec<u16>,
+    names: Vec<Box<[u8]>>,
+    by_name: HashMap<String, u16>,
+}
+
+impl Registry {
+    /// A table of the rows of all families. `renames` are the `rename-command` lines: an empty new name removes a command.
+    ///
+    /// # Errors
+    /// The name of a renamed command that does not exist, or of a new name that is taken.
+    pub fn new(families: &[&'static [Command]], renames: &[(String, String)]) -> Result<Self, String> {
+        let mut registry =
+            Self { rows: Vec::new(), slots: Vec::new(), names: Vec::new(), by_name: HashMap::new() };
+        for command in families.iter().copied().flatten() {
+            let id = registry.add(command, command.name, None);
+            let previous = registry.by_name.insert(command.name.to_owned(), id);
+            assert!(previous.is_none(), "the command {} has two rows", command.name);
+        }
+        for (from, to) in renames {
+            let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
+            let id = registry
+                .by_name
+                .remove(&from)
+                .ok_or_else(|| "No such command in rename-command".to_owned())?;
+            if !to.is_empty() && registry.by_name.insert(to, id).is_some() {
+                return Err("Target command name already exists".to_owned());
+            }
+        }
+        registry.build_slots();
+        Ok(registry)
+    }
+
+    fn add(&mut self, command: &'static Command, full_name: &'static str, container: Option<u16>) -> u16 {
+        let id = self.rows.len() as u16;
+        let only_key = match command.keys {
+            [spec] if command.find_keys.is_none() && !spec.flags.has(KeyFlags::NOT_KEY) => {
+                match (spec.begin, spec.find) {
+                    (Begin::Index(index), Find::Range { last: 0, .. }) => Some(index as u32),
+                    _ => None,
+                }
+            }
+            _ => None,
+        };
+        let is_plain = matches!(command.run, Run::Keys(_))
+            && matches!(command.reach, Reach::Keys)
+            && !command.flags.has_any(Flags::BLOCKING);
+        self.rows.push(Row {
+            id,
+            full_name,
+            command,
+            container,
+            subcommands: Vec::new(),
+            only_key,
+            is_plain,
+        });
+        for sub in command.subcommands {
+            let full_name: &'static str =
+                Box::leak(format!("{}|{}", command.name, sub.name).into_boxed_str());
+            let sub_id = self.add(sub, full_name, Some(id));
+            self.rows[id as usize].subcommands.push((sub.name, sub_id));
+        }
+        id
+    }
+
+    fn build_slots(&mut self) {
+        let capacity = (self.by_name.len() * 4).next_power_of_two();
+        self.slots = vec![u16::MAX; capacity];
+        self.names = vec![Box::default(); capacity];
+        for (name, id) in &self.by_name {
+            let mut slot = name_hash(name.as_bytes()) & (capacity - 1);
+            while self.slots[slot] != u16::MAX {
+                slot = (slot + 1) & (capacity - 1);
+            }
+            self.slots[slot] = *id;
+            self.names[slot] = name.as_bytes().into();
+        }
+    }
+
+    /// All rows, subcommands included; a row's id is its index.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
+    /// The names under which commands can be called, with their rows; no subcommands.
+    pub fn commands(&self) -> impl Iterator<Item = (&str, &Row)> {
+        self.by_name.iter().map(|(name, id)| (name.as_str(), &self.rows[*id as usize]))
+    }
+
+    /// The row of this index.
+    #[inline]
+    pub fn row(&self, id: u16) -> &Row {
+        &self.rows[id as usize]
+    }
+
+    /// The row of a command, in capitals or not.
+    #[inline]
+    pub fn find(&self, name: &[u8]) -> Option<&Row> {
+        if name.len() > NAME_BYTES_MAX {
+            return None;
+        }
+        let mask = self.slots.len() - 1;
+        let mut slot = name_hash(name) & mask;
+        loop {
+            let id = self.slots[slot];
+            if id == u16::MAX {
+                return None;
+            }
+            if self.names[slot].eq_ignore_ascii_case(name) {
+                return Some(&self.rows[id as usize]);
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// The row of a full name such as `client|list`.
+    pub fn find_full(&self, name: &str) -> Option<&Row> {
+        match name.split_once('|') {
+            None => self.find(name.as_bytes()),
+            Some((container, sub)) => self.subcommand(self.find(container.as_bytes())?, sub.as_bytes()),
+        }
+    }
+
+    /// The subcommand of a container.
+    pub fn subcommand(&self, container: &Row, name: &[u8]) -> Option<&Row> {
+        let (_, id) =
+            container.subcommands.iter().find(|(sub, _)| name.eq_ignore_ascii_case(sub.as_bytes()))?;
+        Some(&self.rows[*id as usize])
+    }
+
+    /// The row that runs these arguments: step one of a request, with the errors of an unknown command or subcommand, or a
+    /// wrong number of arguments.
+    ///
+    /// # Errors
+    /// `Other`, `UnknownSubcommand`, `Arity`.
+    #[inline]
+    pub fn resolve(&self, args: Args<'_>) -> Result<&Row, CommandError> {
+        let Some(row) = self.find(args.get(0)) else { return Err(unknown_command(args)) };
+        if !row.subcommands.is_empty() && args.len() >= 2 {
+            let Some(sub) = self.subcommand(row, args.get(1)) else {
+                return Err(CommandError::UnknownSubcommand {
+                    subcommand: args.lossy(1),
+                    command: row.command.name.to_ascii_uppercase(),
+                });
+            };
+            return check_arity(sub, args);
+        }
+        check_arity(row, args)
+    }
+}
+
+fn check_arity<'a>(row: &'a Row, args: Args<'_>) -> Result<&'a Row, CommandError> {
+    if row.command.arity_allows(args.len()) && (!matches!(row.command.run, Run::Container) || args.len() > 1)
+    {
+        Ok(row)
+    } else {
+        Err(CommandError::Arity(row.full_name.to_owned()))
+    }
+}
+
+#[cold]
+fn unknown_command(args: Args<'_>) -> CommandError {
+    let mut arguments = String::new();
+    for index in 1..args.len() {
+        if arguments.len() >= 128 {
+            break;
+        }
+        let text = args.lossy(index);
+        let room = 128 - arguments.len();
+        arguments.push_str(&format!("'{}' ", text.chars().take(room).collect::<String>()));
+    }
+    CommandError::owned(format!(
+        "ERR unknown command '{}', with args beginning with: {arguments}",
+        args.lossy(0)
+    ))
+}
+
+/// FNV-1a over the letters in small case.
+#[inline]
+fn name_hash(name: &[u8]) -> usize {
+    let mut hash = 0xcbf2_9ce4_8422_2325u64;
+    for byte in name {
+        hash = (hash ^ u64::from(byte | 0x20)).wrapping_mul(0x0100_0000_01b3);
+    }
+    (hash ^ hash >> 29) as usize
+}

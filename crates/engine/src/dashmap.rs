@@ -1,0 +1,122 @@
+//! The `dashmap` crate's shards and its locks.
+//!
+//! Each database is a `DashMap<Entry, ()>`, and its entries lie in the map's own tables. The crate's public operations
+//! take one shard's lock each, and nest into deadlocks; its raw interface gives the shards' locks themselves, so several
+//! can be held at once, in ascending order. The locks of database 0's map guard the shard in every database: a command
+//! that reaches two databases needs no second order.
+//!
+//! Readers share a lock, a writer has it alone. The lock is released through the raw interface too, for a guard over
+//! many shards is then a list of numbers.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use lock_api::RawRwLock as _;
+use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
+
+/// Passes the hash that an entry computes of its key through, so that the map's idea of where an entry lies is ours.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KeyHash(u64);
+
+impl std::hash::Hasher for KeyHash {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = rustredis_keyspace::hashing::hash(bytes);
+    }
+}
+
+type Map = DashMap<Entry, (), std::hash::BuildHasherDefault<KeyHash>>;
+
+/// The locks.
+pub(crate) struct Doors {
+    /// The map of database 0, whose locks guard the shards.
+    map: Arc<Map>,
+}
+
+/// An empty map for each database, and the locks.
+pub(crate) fn new(shards: usize, databases: usize) -> (Vec<Bank>, Doors) {
+    assert!(shards > 1, "dashmap has at least two shards");
+    let maps: Vec<Arc<Map>> = (0..databases)
+        .map(|_| Arc::new(Map::with_hasher_and_shard_amount(Default::default(), shards)))
+        .collect();
+    let banks = maps
+        .iter()
+        .map(|map| {
+            let locks = map.shards();
+            let first: *mut Table = locks[0].data_ptr();
+            let stride = locks[1].data_ptr() as usize - first as usize;
+            // SAFETY: the locks lie in a slice, so their data is equally far apart; the map never moves its slice, and
+            // only views enter the tables, under the locks of database 0.
+            unsafe { Bank::borrowed(first, stride, Box::new(map.clone())) }
+        })
+        .collect();
+    (banks, Doors { map: maps[0].clone() })
+}
+
+/// Holds locks; dropping it releases them.
+pub(crate) struct Guard<'e> {
+    doors: &'e Doors,
+    covered: Covered<'e>,
+    access: Access,
+}
+
+impl Doors {
+    #[inline]
+    fn acquire(&self, shard: usize, access: Access) {
+        // SAFETY: the raw lock is released by `Guard::drop` and nowhere else.
+        let lock = unsafe { self.map.shards()[shard].raw() };
+        match access {
+            Access::Read => lock.lock_shared(),
+            Access::Write => lock.lock_exclusive(),
+        }
+    }
+
+    #[inline]
+    fn release(&self, shard: usize, access: Access) {
+        let lock = &self.map.shards()[shard];
+        // SAFETY: called once for each `acquire`, with the same access.
+        unsafe {
+            match access {
+                Access::Read => lock.force_unlock_read(),
+                Access::Write => lock.force_unlock_write(),
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lock<'e>(&'e self, covered: Covered<'e>, access: Access) -> Guard<'e> {
+        match covered {
+            Covered::None => {}
+            Covered::One(shard) => self.acquire(shard, access),
+            Covered::Many(shards) => {
+                debug_assert!(shards.is_sorted_by(|a, b| a < b), "locks are taken in ascending order");
+                shards.iter().for_each(|shard| self.acquire(*shard as usize, access));
+            }
+            Covered::All => (0..self.map.shards().len()).for_each(|shard| self.acquire(shard, access)),
+        }
+        Guard { doors: self, covered, access }
+    }
+}
+
+impl Drop for Guard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        match self.covered {
+            Covered::None => {}
+            Covered::One(shard) => self.doors.release(shard, self.access),
+            Covered::Many(shards) => {
+                shards.iter().for_each(|shard| self.doors.release(*shard as usize, self.access));
+            }
+            Covered::All => {
+                (0..self.doors.map.shards().len()).for_each(|shard| self.doors.release(shard, self.access));
+            }
+        }
+    }
+}

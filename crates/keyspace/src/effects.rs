@@ -1,0 +1,148 @@
+//! What a command did besides changing values: collected while it runs, acted on in one place (`settle`).
+//!
+//! A handler says that it changed a key and how the event is called; it never journals, notifies or wakes. What must
+//! happen while the view is held (watchers) the view does itself; the rest is listed here.
+
+use std::cell::{Cell, RefCell};
+
+use crate::store::DbKey;
+
+/// Classes of keyspace events, as the letters of `notify-keyspace-events` name them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventClass(pub u32);
+
+impl EventClass {
+    /// `K`: publish to `__keyspace@db__:key`.
+    pub const KEYSPACE: Self = Self(1);
+    /// `E`: publish to `__keyevent@db__:event`.
+    pub const KEYEVENT: Self = Self(1 << 1);
+    /// `g`: generic commands.
+    pub const GENERIC: Self = Self(1 << 2);
+    /// `$`: strings.
+    pub const STRING: Self = Self(1 << 3);
+    /// `l`: lists.
+    pub const LIST: Self = Self(1 << 4);
+    /// `s`: sets.
+    pub const SET: Self = Self(1 << 5);
+    /// `h`: hashes.
+    pub const HASH: Self = Self(1 << 6);
+    /// `z`: sorted sets.
+    pub const ZSET: Self = Self(1 << 7);
+    /// `x`: expired.
+    pub const EXPIRED: Self = Self(1 << 8);
+    /// `e`: evicted.
+    pub const EVICTED: Self = Self(1 << 9);
+    /// `t`: streams.
+    pub const STREAM: Self = Self(1 << 10);
+    /// `m`: a read that missed; not part of `A`.
+    pub const KEY_MISS: Self = Self(1 << 11);
+    /// `d`: modules.
+    pub const MODULE: Self = Self(1 << 12);
+    /// `n`: a new key; not part of `A`.
+    pub const NEW: Self = Self(1 << 13);
+}
+
+/// A keyspace event to publish.
+#[derive(Debug)]
+pub struct Event {
+    /// Its class.
+    pub class: EventClass,
+    /// Its name (`lpush`, `del`, `expired`).
+    pub name: &'static str,
+    /// The database.
+    pub db: usize,
+    /// The key.
+    pub key: Box<[u8]>,
+}
+
+/// What a blocking command waits for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BlockRequest {
+    /// When it gives up, in Unix milliseconds; 0 never.
+    pub until_ms: u64,
+    /// The type that serves it.
+    pub kind: crate::Kind,
+    /// Whether serving needs more keys than the one that became ready.
+    pub needs_more_keys: bool,
+}
+
+/// What is to be journalled instead of the command itself.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Journal {
+    /// The command as it came, if it changed anything.
+    Verbatim,
+    /// These commands in its place: effects that replay the same whenever they are replayed.
+    Instead(Vec<Vec<Vec<u8>>>),
+}
+
+/// Collects the effects of one command (or of one transaction, before it is settled).
+#[derive(Debug)]
+pub struct Effects {
+    /// Changes to the data set, counted as Redis's `rdb_changes_since_last_save` counts them.
+    pub dirty: u64,
+    /// Which event classes somebody wants (`notify-keyspace-events`); 0 collects none.
+    pub notify_mask: u32,
+    /// Events to publish, in order.
+    pub events: Vec<Event>,
+    /// Keys that came into being while somebody waits for them, in order.
+    pub ready: Vec<DbKey>,
+    /// What goes to the journal.
+    pub journal: Journal,
+    /// Deletions of expired keys that precede the command in the journal.
+    pub expired: Vec<DbKey>,
+    /// Set by a blocking command that found nothing.
+    pub block: Option<BlockRequest>,
+    /// Keys that a reader found expired, to be deleted by whoever may write.
+    pub stale: RefCell<Vec<DbKey>>,
+    /// Reads that found their key.
+    pub hits: Cell<u64>,
+    /// Reads that did not.
+    pub misses: Cell<u64>,
+    /// Keys that expired.
+    pub expired_keys: u64,
+    /// Fields of hashes that expired.
+    pub expired_fields: u64,
+}
+
+impl Default for Effects {
+    fn default() -> Self {
+        Self {
+            dirty: 0,
+            notify_mask: 0,
+            events: Vec::new(),
+            ready: Vec::new(),
+            journal: Journal::Verbatim,
+            expired: Vec::new(),
+            block: None,
+            stale: RefCell::default(),
+            hits: Cell::new(0),
+            misses: Cell::new(0),
+            expired_keys: 0,
+            expired_fields: 0,
+        }
+    }
+}
+
+impl Effects {
+    /// Whether a command left nothing to settle.
+    #[inline]
+    pub fn is_clean(&self) -> bool {
+        self.dirty == 0
+            && self.events.is_empty()
+            && self.ready.is_empty()
+            && self.expired.is_empty()
+            && self.block.is_none()
+            && self.stale.borrow().is_empty()
+    }
+
+    /// Forgets the last command's effects; the counters of hits, misses and expirations run on.
+    pub fn clear(&mut self) {
+        self.dirty = 0;
+        self.events.clear();
+        self.ready.clear();
+        self.journal = Journal::Verbatim;
+        self.expired.clear();
+        self.block = None;
+        self.stale.borrow_mut().clear();
+    }
+}

@@ -1,0 +1,305 @@
+//! The store: shards of tables, and what belongs to a shard besides its tables.
+//!
+//! Every engine has the same shards and the same tables; an engine decides only what must be held to enter one (one
+//! lock, a lock each, being the thread that owns it). So a [`crate::View`] is one concrete type and a handler is compiled once.
+//! The store itself takes no lock: access goes through `unsafe` functions whose contract is "the engine says that the
+//! shard is yours", and only `View` calls them.
+//!
+//! A shard covers all databases: `shard = hash(key)` bits, the database chooses a table in it. What guards shard 7
+//! guards it in every database, so that MOVE, SWAPDB and transactions over databases need no second order of locks.
+//!
+//! A table is `hashbrown`'s, and there are many (1,024 by default), so that one that grows moves few entries: no request
+//! waits for millions to be moved. The tables of a database may live elsewhere (in a `DashMap`): a [`Bank`] says where.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use crossbeam_utils::CachePadded;
+
+use crate::entry::Entry;
+use crate::hashing;
+use crate::value::Kind;
+
+/// The entries of one database in one shard. The unit makes it the table that `DashMap<Entry, ()>` has.
+pub type Table = hashbrown::HashTable<(Entry, ())>;
+
+/// A key of a command, hashed once.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'a> {
+    /// The key itself.
+    pub bytes: &'a [u8],
+    /// Its hash, which chooses the shard and the place in the table.
+    pub hash: u64,
+}
+
+impl<'a> Key<'a> {
+    /// Hashes `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, hash: hashing::hash(bytes) }
+    }
+}
+
+/// Where the tables of one database lie: `stride` bytes apart, one for each shard.
+#[derive(Debug)]
+pub struct Bank {
+    first: *mut Table,
+    stride: usize,
+    _owner: Box<dyn Any + Send + Sync>,
+}
+
+// SAFETY: a bank is only an address; the tables behind it are entered under the engine's rules (see `Store::table`).
+unsafe impl Send for Bank {}
+// SAFETY: as above.
+unsafe impl Sync for Bank {}
+
+struct OwnTables {
+    _tables: Box<[CachePadded<UnsafeCell<Table>>]>,
+}
+// SAFETY: entered only through `Store::table`.
+unsafe impl Sync for OwnTables {}
+
+impl Bank {
+    /// Tables of our own.
+    pub fn new(shards: usize) -> Self {
+        let tables: Box<[_]> = (0..shards).map(|_| CachePadded::new(UnsafeCell::new(Table::new()))).collect();
+        let first = tables[0].get();
+        Self {
+            first,
+            stride: size_of::<CachePadded<UnsafeCell<Table>>>(),
+            _owner: Box::new(OwnTables { _tables: tables }),
+        }
+    }
+
+    /// Tables that `owner` keeps at `first + n * stride`.
+    ///
+    /// # Safety
+    /// They stay there as long as `owner` lives, one for each shard, and nobody enters one but as the engine allows.
+    pub unsafe fn borrowed(first: *mut Table, stride: usize, owner: Box<dyn Any + Send + Sync>) -> Self {
+        Self { first, stride, _owner: owner }
+    }
+}
+
+/// A key of some database, as watchers and waiters name it.
+pub type DbKey = (u32, Box<[u8]>);
+
+/// Set when a key that a client watches has changed: its EXEC answers nil.
+#[derive(Debug, Default)]
+pub struct WatchFlag {
+    /// Whether one of the watched keys was touched.
+    pub is_dirty: AtomicBool,
+}
+
+/// A client that waits for a key. The server's type; the keyspace only queues it.
+pub trait Waiter: Any + Send + Sync {
+    /// Whether it still waits: a served or timed-out waiter is skipped and dropped from the queue.
+    fn is_waiting(&self) -> bool;
+    /// Whether a key of this type serves it.
+    fn wants(&self, kind: Kind) -> bool;
+    /// Whether serving it needs keys besides the one that it waits for (BLMOVE's destination).
+    fn needs_more_keys(&self) -> bool;
+    /// Itself, to be downcast by the server.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// What a shard carries besides its tables.
+#[derive(Default)]
+pub struct ShardState {
+    /// For each database, (expiry in Unix ms, hash of the key), so that the next to expire is known.
+    pub(crate) expiries: Vec<BTreeSet<(u64, u64)>>,
+    /// The same for hashes of which a field expires. An entry may be out of date; the hash itself knows.
+    pub(crate) field_expiries: Vec<BTreeSet<(u64, u64)>>,
+    /// Who watches a key.
+    pub(crate) watchers: HashMap<DbKey, Vec<Arc<WatchFlag>>>,
+    /// Who waits for a key, the longest first.
+    pub(crate) waiters: HashMap<DbKey, VecDeque<Arc<dyn Waiter>>>,
+    /// Changes whenever a table of the shard may have moved its entries, so that a SCAN cursor into it starts the shard again.
+    pub(crate) layout_version: u16,
+}
+
+/// Counts that are read without holding a shard; each is written only by who holds it.
+struct Counts {
+    keys: Box<[AtomicU32]>,
+    expiries: Box<[AtomicU32]>,
+}
+
+impl Counts {
+    fn new(shards: usize) -> Self {
+        let zeros = || (0..shards).map(|_| AtomicU32::new(0)).collect();
+        Self { keys: zeros(), expiries: zeros() }
+    }
+}
+
+/// All shards of all databases.
+pub struct Store {
+    shift: u32,
+    shards: usize,
+    banks: Box<[Bank]>,
+    states: Box<[CachePadded<UnsafeCell<ShardState>>]>,
+    counts: Box<[Counts]>,
+    next_expiries: Box<[AtomicU64]>,
+    /// How many (client, key) pairs are watched; while it is 0 a write need not look.
+    pub watched: AtomicUsize,
+    /// How many (client, key) pairs are waited for.
+    pub waited: AtomicUsize,
+    graveyard: std::sync::mpsc::Sender<Grave>,
+    /// Objects that wait to be freed elsewhere (INFO's `lazyfree_pending_objects`).
+    pub lazyfree_pending: Arc<AtomicUsize>,
+    /// Objects that were freed elsewhere.
+    pub lazyfreed: Arc<AtomicU64>,
+}
+
+/// Something whose freeing takes long.
+pub type Grave = Box<dyn Send>;
+
+// SAFETY: tables and states are entered only through `table` and `state`, under the engine's rules.
+unsafe impl Sync for Store {}
+// SAFETY: as above; everything in it is Send.
+unsafe impl Send for Store {}
+
+/// Values that take more allocations than this to free are freed on a thread of their own.
+pub const LAZYFREE_EFFORT_MIN: usize = 64;
+
+impl Store {
+    /// A store of `shards` (a power of two) with a bank of tables for each database. Starts the thread that frees
+    /// what is big.
+    pub fn new(shards: usize, banks: Vec<Bank>) -> Self {
+        assert!(shards.is_power_of_two() && shards <= 1 << 16, "shards are a power of two up to 65,536");
+        let databases = banks.len();
+        let (graveyard, graves) = std::sync::mpsc::channel::<Grave>();
+        let lazyfree_pending = Arc::new(AtomicUsize::new(0));
+        let lazyfreed = Arc::new(AtomicU64::new(0));
+        let (pending, freed) = (lazyfree_pending.clone(), lazyfreed.clone());
+        // If no thread can be had, the channel closes and `bury` frees on the spot.
+        let _ = std::thread::Builder::new().name("lazyfree".into()).spawn(move || {
+            for grave in graves {
+                drop(grave);
+                pending.fetch_sub(1, Relaxed);
+                freed.fetch_add(1, Relaxed);
+            }
+        });
+        Self {
+            shift: 64 - shards.trailing_zeros(),
+            shards,
+            banks: banks.into(),
+            states: (0..shards)
+                .map(|_| {
+                    let mut state = ShardState::default();
+                    state.expiries.resize_with(databases, BTreeSet::new);
+                    state.field_expiries.resize_with(databases, BTreeSet::new);
+                    CachePadded::new(UnsafeCell::new(state))
+                })
+                .collect(),
+            counts: (0..databases).map(|_| Counts::new(shards)).collect(),
+            next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            watched: AtomicUsize::new(0),
+            waited: AtomicUsize::new(0),
+            graveyard,
+            lazyfree_pending,
+            lazyfreed,
+        }
+    }
+
+    /// Number of shards.
+    pub fn shards(&self) -> usize {
+        self.shards
+    }
+
+    /// Number of databases.
+    pub fn databases(&self) -> usize {
+        self.banks.len()
+    }
+
+    /// The shard of a key with this hash: the bits below hashbrown's seven, as `DashMap` takes them.
+    #[inline]
+    pub fn shard_of(&self, hash: u64) -> usize {
+        if self.shards == 1 { 0 } else { (hash << 7 >> self.shift) as usize }
+    }
+
+    /// The table of `db` in `shard`.
+    ///
+    /// # Safety
+    /// The engine says that the shard is the caller's: exclusively to write, shared to read.
+    #[inline]
+    pub(crate) unsafe fn table(&self, shard: usize, db: usize) -> *mut Table {
+        debug_assert!(shard < self.shards);
+        let bank = &self.banks[db];
+        // SAFETY: a bank has a table for each shard.
+        unsafe { bank.first.byte_add(shard * bank.stride) }
+    }
+
+    /// What `shard` carries besides its tables.
+    ///
+    /// # Safety
+    /// As for `table`.
+    #[inline]
+    pub(crate) unsafe fn state(&self, shard: usize) -> *mut ShardState {
+        self.states[shard].get()
+    }
+
+    /// Keys of `db`, as of some moment in each shard; exact while nobody writes. Linear in the shards.
+    pub fn keys(&self, db: usize) -> usize {
+        self.counts[db].keys.iter().map(|count| count.load(Relaxed) as usize).sum()
+    }
+
+    /// Keys of `db` that expire.
+    pub fn expiring_keys(&self, db: usize) -> usize {
+        self.counts[db].expiries.iter().map(|count| count.load(Relaxed) as usize).sum()
+    }
+
+    /// Keys of `db` in `shard`.
+    pub fn keys_in_shard(&self, db: usize, shard: usize) -> usize {
+        self.counts[db].keys[shard].load(Relaxed) as usize
+    }
+
+    /// Keys of `db` in `shard` that expire.
+    pub fn expiring_keys_in_shard(&self, db: usize, shard: usize) -> usize {
+        self.counts[db].expiries[shard].load(Relaxed) as usize
+    }
+
+    /// The shard of the `rank`-th key of `db`, for a choice among keys that is fair whatever the shards hold.
+    pub fn shard_of_rank(&self, db: usize, mut rank: usize) -> Option<usize> {
+        self.counts[db].keys.iter().position(|count| {
+            let count = count.load(Relaxed) as usize;
+            let is_here = rank < count;
+            rank = rank.wrapping_sub(if is_here { 0 } else { count });
+            is_here
+        })
+    }
+
+    pub(crate) fn set_keys(&self, db: usize, shard: usize, count: usize) {
+        self.counts[db].keys[shard].store(count as u32, Relaxed);
+    }
+
+    pub(crate) fn set_expiring_keys(&self, db: usize, shard: usize, count: usize) {
+        self.counts[db].expiries[shard].store(count as u32, Relaxed);
+    }
+
+    /// When something in `shard` expires next, in Unix ms; `u64::MAX` if nothing does. Never too late.
+    pub fn next_expiry_ms(&self, shard: usize) -> u64 {
+        self.next_expiries[shard].load(Relaxed)
+    }
+
+    pub(crate) fn set_next_expiry_ms(&self, shard: usize, at_ms: u64) {
+        self.next_expiries[shard].store(at_ms, Relaxed);
+    }
+
+    /// Frees something big on the thread for that.
+    pub fn bury(&self, grave: Grave) {
+        self.lazyfree_pending.fetch_add(1, Relaxed);
+        if self.graveyard.send(grave).is_err() {
+            self.lazyfree_pending.fetch_sub(1, Relaxed);
+        }
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store")
+            .field("shards", &self.shards)
+            .field("databases", &self.banks.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,947 @@
+//! The view: shards that a command may use, and all that it can do to them.
+//!
+//! An engine makes a view over the shards of a plan and guarantees that they are the caller's for as long as the view
+//! lives: exclusively, or shared with other readers. A handler finds, changes and creates keys through it and reports
+//! changes with [`View::changed`]. A key outside the plan is a bug of ours (a wrong key spec) and panics: to go on would be
+//! a data race.
+//!
+//! Expiry is seen here: a key whose time has come is not there. A writer deletes it on the way, a reader, which may share
+//! the shard, only remembers it, and it is deleted after the command. What needs the clock takes the request's `now`.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crate::access;
+use crate::effects::{BlockRequest, Effects, Event, EventClass, Journal};
+use crate::entry::Entry;
+use crate::hashing;
+use crate::store::{DbKey, Key, LAZYFREE_EFFORT_MIN, ShardState, Store, Table, Waiter, WatchFlag};
+use crate::value::{Collection, Kind, Value};
+
+/// Which shards a view covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covered<'a> {
+    /// None: the command has no keys.
+    None,
+    /// One shard.
+    One(usize),
+    /// Several, ascending.
+    Many(&'a [u32]),
+    /// All.
+    All,
+}
+
+impl Covered<'_> {
+    /// Whether `shard` is among them.
+    #[inline]
+    pub fn has(&self, shard: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(one) => *one == shard,
+            Self::Many(many) => many.binary_search(&(shard as u32)).is_ok(),
+            Self::All => true,
+        }
+    }
+}
+
+/// Whether a view may change what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Shared with other readers.
+    Read,
+    /// Exclusive.
+    Write,
+}
+
+/// The key holds a value of another type than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// A random number generator of the thread: xoshiro256++ (Blackman and Vigna), seeded from outside so that a run repeats.
+#[derive(Debug)]
+pub struct Random([Cell<u64>; 4]);
+
+impl Random {
+    /// From a seed, spread by splitmix64.
+    pub fn new(seed: u64) -> Self {
+        let mut state = seed;
+        Self(std::array::from_fn(|_| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            Cell::new(z ^ z >> 31)
+        }))
+    }
+
+    /// 64 random bits.
+    pub fn next(&self) -> u64 {
+        let [a, b, c, d] = &self.0;
+        let result = a.get().wrapping_add(d.get()).rotate_left(23).wrapping_add(a.get());
+        let shifted = b.get() << 17;
+        c.set(c.get() ^ a.get());
+        d.set(d.get() ^ b.get());
+        b.set(b.get() ^ c.get());
+        a.set(a.get() ^ d.get());
+        c.set(c.get() ^ shifted);
+        d.set(d.get().rotate_left(45));
+        result
+    }
+
+    /// A number below `bound`, which is not 0; biased by less than 2^-32 for bounds below 2^32 (Lemire's multiplication).
+    pub fn below(&self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}
+
+/// The shards a command may use. See the module's text.
+pub struct View<'a> {
+    store: &'a Store,
+    covered: Covered<'a>,
+    access: Access,
+    db: usize,
+    now_ms: u64,
+    /// Whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
+    pub no_touch: bool,
+    random: &'a Random,
+    /// What the command did; settled by whoever made the view.
+    pub effects: &'a mut Effects,
+}
+
+impl<'a> View<'a> {
+    /// A view over `covered`.
+    ///
+    /// # Safety
+    /// For as long as the view lives, the covered shards are the caller's: exclusively for `Access::Write`, and with no writer
+    /// for `Access::Read`.
+    #[inline]
+    pub unsafe fn new(
+        store: &'a Store,
+        covered: Covered<'a>,
+        access: Access,
+        db: usize,
+        now_ms: u64,
+        random: &'a Random,
+        effects: &'a mut Effects,
+    ) -> Self {
+        Self { store, covered, access, db, now_ms, no_touch: false, random, effects }
+    }
+
+    /// The store, for what is read without holding a shard.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// The shards that it covers.
+    pub fn covered(&self) -> Covered<'a> {
+        self.covered
+    }
+
+    /// The selected database.
+    pub fn db(&self) -> usize {
+        self.db
+    }
+
+    /// Selects another database: all databases of a covered shard are covered.
+    pub fn select(&mut self, db: usize) {
+        assert!(db < self.store.databases(), "the caller checks the index");
+        self.db = db;
+    }
+
+    /// The request's time in Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Sets the time of the next request that uses this view.
+    pub fn set_now_ms(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+    }
+
+    /// The random numbers of the thread.
+    pub fn random(&self) -> &'a Random {
+        self.random
+    }
+
+    #[inline]
+    fn table(&self, shard: usize) -> &Table {
+        assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
+        // SAFETY: the shard is covered, and `new`'s caller promised that no one else writes it; `&self` keeps this view from it.
+        unsafe { &*self.store.table(shard, self.db) }
+    }
+
+    #[inline]
+    fn table_mut(&mut self, shard: usize) -> &mut Table {
+        assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
+        assert!(self.access == Access::Write, "a command that is planned as a reader writes");
+        // SAFETY: the shard is covered exclusively, and `&mut self` makes this the only reference.
+        unsafe { &mut *self.store.table(shard, self.db) }
+    }
+
+    fn state_mut(&mut self, shard: usize) -> &mut ShardState {
+        assert!(
+            self.covered.has(shard) && self.access == Access::Write,
+            "a state is changed under an exclusive view"
+        );
+        // SAFETY: as in `table_mut`.
+        unsafe { &mut *self.store.state(shard) }
+    }
+
+    fn state(&self, shard: usize) -> &ShardState {
+        assert!(self.covered.has(shard), "a state is read under a view");
+        // SAFETY: as in `table`.
+        unsafe { &*self.store.state(shard) }
+    }
+
+    /// Whether it covers the shard of this key.
+    pub fn covers(&self, key: Key<'_>) -> bool {
+        self.covered.has(self.store.shard_of(key.hash))
+    }
+
+    // ---- Reading ----------------------------------------------------------------------------------------------------
+
+    /// The key's entry, expired or not; no statistics, no touch.
+    #[inline]
+    fn lookup(&self, key: Key<'_>) -> Option<&Entry> {
+        let table = self.table(self.store.shard_of(key.hash));
+        table.find(key.hash, |(entry, ())| entry.key() == key.bytes).map(|(entry, ())| entry)
+    }
+
+    /// The key's entry if it is there; no statistics, no touch (OBJECT, DEBUG, TYPE).
+    pub fn peek(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.lookup(key)?;
+        if entry.is_expired(self.now_ms) {
+            self.remember_stale(key);
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// The key's entry, as a command reads it: counts a hit or a miss and touches the access clock.
+    #[inline]
+    pub fn read(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.lookup(key);
+        if let Some(entry) = entry
+            && !entry.is_expired(self.now_ms)
+        {
+            self.effects.hits.set(self.effects.hits.get() + 1);
+            if !self.no_touch {
+                entry.set_clock(access::touched(entry.clock(), self.now_ms, || self.random.next()));
+            }
+            return Some(entry);
+        }
+        if entry.is_some() {
+            self.remember_stale(key);
+        }
+        self.effects.misses.set(self.effects.misses.get() + 1);
+        None
+    }
+
+    #[cold]
+    fn remember_stale(&self, key: Key<'_>) {
+        self.effects.stale.borrow_mut().push((self.db as u32, key.bytes.into()));
+    }
+
+    /// Whether the key is there; neither counted nor touched.
+    pub fn exists(&self, key: Key<'_>) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The bytes of a string, read.
+    #[inline]
+    pub fn string(&self, key: Key<'_>) -> Result<Option<&[u8]>, WrongType> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) if entry.kind() == Kind::String => Ok(Some(entry.bytes())),
+            Some(_) => Err(WrongType),
+        }
+    }
+
+    /// A collection, read.
+    pub fn collection<T: Collection>(&self, key: Key<'_>) -> Result<Option<&T>, WrongType> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) => entry.collection::<T>().map(Some).ok_or(WrongType),
+        }
+    }
+
+    // ---- Changing ---------------------------------------------------------------------------------------------------
+
+    /// The key's entry, to change its value in place. Deletes the key first if it has expired. Expiry and existence are
+    /// changed through the view, never through the entry. Counts no hit; touches the clock.
+    pub fn entry_mut(&mut self, key: Key<'_>) -> Option<&mut Entry> {
+        self.expire_if_due(key);
+        let (now_ms, random, no_touch) = (self.now_ms, self.random, self.no_touch);
+        let table = self.table_mut(self.store.shard_of(key.hash));
+        let (entry, ()) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)?;
+        if !no_touch {
+            entry.set_clock(access::touched(entry.clock(), now_ms, || random.next()));
+        }
+        Some(entry)
+    }
+
+    /// A string, to change in place.
+    pub fn string_mut(&mut self, key: Key<'_>) -> Result<Option<&mut Entry>, WrongType> {
+        match self.entry_mut(key) {
+            None => Ok(None),
+            Some(entry) if entry.kind() == Kind::String => Ok(Some(entry)),
+            Some(_) => Err(WrongType),
+        }
+    }
+
+    /// A collection, to change.
+    pub fn collection_mut<T: Collection>(&mut self, key: Key<'_>) -> Result<Option<&mut T>, WrongType> {
+        match self.entry_mut(key) {
+            None => Ok(None),
+            Some(entry) => entry.collection_mut::<T>().map(Some).ok_or(WrongType),
+        }
+    }
+
+    /// A collection, to change; made empty if the key is not there. Whoever makes one puts something in, or calls
+    /// [`View::remove_if_empty`].
+    pub fn collection_or_new<T: Collection>(&mut self, key: Key<'_>) -> Result<&mut T, WrongType> {
+        match self.entry_mut(key) {
+            Some(entry) if entry.kind() != T::KIND => return Err(WrongType),
+            Some(_) => {}
+            None => self.insert(key, T::empty().into_value(), None),
+        }
+        let shard = self.store.shard_of(key.hash);
+        let entry = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
+        entry.and_then(|(entry, ())| entry.collection_mut::<T>()).ok_or(WrongType)
+    }
+
+    /// Stores a string under the key, whatever was there; `expire_at_ms` replaces the old expiry.
+    pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expire_at_ms: Option<u64>) {
+        let shard = self.store.shard_of(key.hash);
+        let now_ms = self.now_ms;
+        // The common case, an update of a string without expiry on either side, needs one probe and no index.
+        if let Some((entry, ())) =
+            self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)
+        {
+            if expire_at_ms.is_none() && entry.kind() == Kind::String && entry.expire_at_ms().is_none() {
+                entry.set_bytes(bytes);
+                let clock = access::touched(entry.clock(), now_ms, || 0);
+                entry.set_clock(clock);
+                return;
+            }
+            self.insert_entry(key, Entry::string(key.bytes, bytes, expire_at_ms));
+        } else {
+            self.insert_entry(key, Entry::string(key.bytes, bytes, expire_at_ms));
+        }
+    }
+
+    /// Stores a value under the key, whatever was there.
+    pub fn insert(&mut self, key: Key<'_>, value: Value, expire_at_ms: Option<u64>) {
+        self.insert_entry(key, Entry::new(key.bytes, value, expire_at_ms));
+    }
+
+    fn insert_entry(&mut self, key: Key<'_>, new: Entry) {
+        self.expire_if_due(key);
+        let shard = self.store.shard_of(key.hash);
+        new.set_clock(access::new_clock(self.now_ms));
+        let (expire_at_ms, kind) = (new.expire_at_ms(), new.kind());
+        let found = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
+        if let Some((entry, ())) = found {
+            let old = std::mem::replace(entry, new);
+            self.index_expiry(shard, key.hash, old.expire_at_ms(), expire_at_ms);
+            self.free(old);
+        } else {
+            let table = self.table_mut(shard);
+            let is_moving = table.len() == table.capacity();
+            table.insert_unique(key.hash, (new, ()), |(entry, ())| hashing::hash(entry.key()));
+            let len = table.len();
+            if is_moving {
+                self.layout_changed(shard);
+            }
+            self.store.set_keys(self.db, shard, len);
+            self.index_expiry(shard, key.hash, None, expire_at_ms);
+            self.notify(EventClass::NEW, "new", key.bytes);
+        }
+        if self.store.waited.load(Relaxed) != 0 && kind != Kind::String {
+            self.signal_ready(shard, key);
+        }
+    }
+
+    fn layout_changed(&mut self, shard: usize) {
+        let state = self.state_mut(shard);
+        state.layout_version = state.layout_version.wrapping_add(1);
+    }
+
+    /// Takes the key out, expired or not.
+    fn take(&mut self, key: Key<'_>) -> Option<Entry> {
+        let shard = self.store.shard_of(key.hash);
+        let table = self.table_mut(shard);
+        let found = table.find_entry(key.hash, |(entry, ())| entry.key() == key.bytes).ok()?;
+        let ((entry, ()), _) = found.remove();
+        let table = self.table_mut(shard);
+        let len = table.len();
+        // Shrunk when an eighth is used: far enough from growth that a key more or less moves nothing.
+        if table.capacity() > 64 && len < table.capacity() / 8 {
+            table.shrink_to(len * 2, |(entry, ())| hashing::hash(entry.key()));
+            self.layout_changed(shard);
+        }
+        self.store.set_keys(self.db, shard, len);
+        self.index_expiry(shard, key.hash, entry.expire_at_ms(), None);
+        Some(entry)
+    }
+
+    /// Takes the key out, with its value (RENAME, MOVE). The caller reports the change.
+    pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
+        self.expire_if_due(key);
+        self.take(key)
+    }
+
+    /// Deletes the key and frees it, what is big elsewhere; whether it was there. The caller reports the change.
+    pub fn delete(&mut self, key: Key<'_>) -> bool {
+        match self.remove(key) {
+            Some(entry) => {
+                self.free(entry);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Deletes the key if its collection has become empty, with the event `del`; whether it did.
+    pub fn remove_if_empty<T: Collection>(&mut self, key: Key<'_>) -> bool {
+        let is_empty = self.lookup(key).and_then(Entry::collection::<T>).is_some_and(T::is_empty);
+        if is_empty {
+            self.delete(key);
+            self.notify(EventClass::GENERIC, "del", key.bytes);
+        }
+        is_empty
+    }
+
+    fn free(&self, entry: Entry) {
+        if entry.kind() != Kind::String && entry.effort() > LAZYFREE_EFFORT_MIN
+            || entry.bytes().len() > 1 << 20
+        {
+            self.store.bury(Box::new(entry));
+        }
+    }
+
+    /// Frees a value, what is big elsewhere.
+    pub fn free_value(&self, value: Value) {
+        if value.effort() > LAZYFREE_EFFORT_MIN {
+            self.store.bury(Box::new(value));
+        }
+    }
+
+    // ---- Expiry -----------------------------------------------------------------------------------------------------
+
+    /// Sets or clears the key's expiry; whether the key is there. The caller reports the change.
+    pub fn set_expiry(&mut self, key: Key<'_>, expire_at_ms: Option<u64>) -> bool {
+        let Some(entry) = self.entry_mut(key) else { return false };
+        let old = entry.expire_at_ms();
+        entry.set_expire_at_ms(expire_at_ms);
+        let shard = self.store.shard_of(key.hash);
+        self.index_expiry(shard, key.hash, old, expire_at_ms);
+        true
+    }
+
+    fn index_expiry(&mut self, shard: usize, hash: u64, old: Option<u64>, new: Option<u64>) {
+        if old == new {
+            return;
+        }
+        let db = self.db;
+        let index = &mut self.state_mut(shard).expiries[db];
+        if let Some(old) = old {
+            index.remove(&(old, hash));
+        }
+        if let Some(new) = new {
+            index.insert((new, hash));
+        }
+        let len = index.len();
+        self.store.set_expiring_keys(db, shard, len);
+        if let Some(new) = new
+            && new < self.store.next_expiry_ms(shard)
+        {
+            self.store.set_next_expiry_ms(shard, new);
+        }
+    }
+
+    /// Remembers that a field of the hash expires at `at_ms`, so that it goes without being asked for.
+    pub fn track_field_expiry(&mut self, key: Key<'_>, at_ms: u64) {
+        let (db, shard) = (self.db, self.store.shard_of(key.hash));
+        self.state_mut(shard).field_expiries[db].insert((at_ms, key.hash));
+        if at_ms < self.store.next_expiry_ms(shard) {
+            self.store.set_next_expiry_ms(shard, at_ms);
+        }
+    }
+
+    /// Deletes the key if its time has come; whether it did.
+    #[inline]
+    pub fn expire_if_due(&mut self, key: Key<'_>) -> bool {
+        match self.lookup(key) {
+            Some(entry) if entry.is_expired(self.now_ms) => {
+                self.expire(key);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    #[cold]
+    fn expire(&mut self, key: Key<'_>) {
+        if let Some(entry) = self.take(key) {
+            self.free(entry);
+            self.effects.expired_keys += 1;
+            self.effects.expired.push((self.db as u32, key.bytes.into()));
+            self.touch_watchers(key);
+            self.notify(EventClass::EXPIRED, "expired", key.bytes);
+        }
+    }
+
+    /// Deletes what has expired in `shard`, in all databases, at most `limit` keys; how many, and whether more is due.
+    /// O(log n) a key.
+    pub fn expire_shard(&mut self, shard: usize, limit: usize) -> (usize, bool) {
+        let selected = self.db;
+        let (mut expired, mut next) = (0, u64::MAX);
+        for db in 0..self.store.databases() {
+            self.db = db;
+            expired += self.expire_due(shard, limit.saturating_sub(expired));
+            expired += self.expire_fields_due(shard, limit.saturating_sub(expired));
+            let state = self.state(shard);
+            let first = |index: &std::collections::BTreeSet<(u64, u64)>| {
+                index.first().map_or(u64::MAX, |(at, _)| *at)
+            };
+            next = next.min(first(&state.expiries[db])).min(first(&state.field_expiries[db]));
+        }
+        self.db = selected;
+        self.store.set_next_expiry_ms(shard, next);
+        (expired, next <= self.now_ms)
+    }
+
+    fn expire_due(&mut self, shard: usize, limit: usize) -> usize {
+        let mut expired = 0;
+        while expired < limit {
+            let due = self.state(shard).expiries[self.db].first().copied();
+            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
+            let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
+                entry.expire_at_ms() == Some(at_ms) && hashing::hash(entry.key()) == hash
+            });
+            match found.map(|(entry, ())| entry.key().to_vec()) {
+                Some(bytes) => self.expire(Key { bytes: &bytes, hash }),
+                None => {
+                    debug_assert!(false, "the index of expiries names a key that is not there");
+                    let db = self.db;
+                    self.state_mut(shard).expiries[db].pop_first();
+                }
+            }
+            expired += 1;
+        }
+        expired
+    }
+
+    fn expire_fields_due(&mut self, shard: usize, limit: usize) -> usize {
+        let db = self.db;
+        let mut expired = 0;
+        while expired < limit {
+            let due = self.state(shard).field_expiries[db].first().copied();
+            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
+            self.state_mut(shard).field_expiries[db].remove(&(at_ms, hash));
+            let keys: Vec<Vec<u8>> = self
+                .table(shard)
+                .iter_hash(hash)
+                .filter(|(entry, ())| entry.kind() == Kind::Hash && hashing::hash(entry.key()) == hash)
+                .map(|(entry, ())| entry.key().to_vec())
+                .collect();
+            for bytes in keys {
+                expired += self.expire_fields(Key { bytes: &bytes, hash });
+            }
+            expired += 1;
+        }
+        expired
+    }
+
+    /// Removes the fields of a hash whose time has come, and the key if none is left; how many fields went.
+    pub fn expire_fields(&mut self, key: Key<'_>) -> usize {
+        let now_ms = self.now_ms;
+        let Some(hash) = self.entry_mut(key).and_then(Entry::collection_mut::<crate::types::hash::Hash>)
+        else {
+            return 0;
+        };
+        if hash.next_expiry().is_none_or(|at| at > now_ms) {
+            return 0;
+        }
+        let mut fields: Vec<Vec<u8>> = Vec::new();
+        hash.expire_fields(now_ms, |field| fields.push(field.to_vec()));
+        let next = hash.next_expiry();
+        if let Some(at_ms) = next {
+            self.track_field_expiry(key, at_ms);
+        }
+        let count = fields.len();
+        self.effects.expired_fields += count as u64;
+        self.touch_watchers(key);
+        self.notify(EventClass::HASH, "hexpired", key.bytes);
+        self.remove_if_empty::<crate::types::hash::Hash>(key);
+        count
+    }
+
+    // ---- Effects ----------------------------------------------------------------------------------------------------
+
+    /// Reports a change of the key: it counts as dirty, watchers are touched, and the event is published.
+    #[inline]
+    pub fn changed(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
+        self.changed_silently(key);
+        self.notify(class, event, key.bytes);
+    }
+
+    /// Reports a change that has no event of its own.
+    #[inline]
+    pub fn changed_silently(&mut self, key: Key<'_>) {
+        self.effects.dirty += 1;
+        self.touch_watchers(key);
+    }
+
+    /// Counts `count` changes more, where Redis counts each element.
+    pub fn add_dirty(&mut self, count: u64) {
+        self.effects.dirty += count;
+    }
+
+    /// Publishes an event without counting a change.
+    #[inline]
+    pub fn notify(&mut self, class: EventClass, name: &'static str, key: &[u8]) {
+        if self.effects.notify_mask & class.0 != 0 {
+            self.effects.events.push(Event { class, name, db: self.db, key: key.into() });
+        }
+    }
+
+    /// Journals these commands in the place of the one that runs (a relative time made absolute, a random choice named).
+    pub fn journal_instead(&mut self, commands: Vec<Vec<Vec<u8>>>) {
+        self.effects.journal = Journal::Instead(commands);
+    }
+
+    /// Says that the command found nothing and waits for one of its keys.
+    pub fn block(&mut self, request: BlockRequest) {
+        self.effects.block = Some(request);
+    }
+
+    #[inline]
+    fn touch_watchers(&mut self, key: Key<'_>) {
+        if self.store.watched.load(Relaxed) != 0 {
+            self.touch_watchers_of(key);
+        }
+    }
+
+    #[cold]
+    fn touch_watchers_of(&mut self, key: Key<'_>) {
+        let db = self.db as u32;
+        let state = self.state_mut(self.store.shard_of(key.hash));
+        if let Some(flags) = state.watchers.get(&(db, key.bytes.into()) as &DbKey) {
+            flags.iter().for_each(|flag| flag.is_dirty.store(true, Relaxed));
+        }
+    }
+
+    /// Makes `flag` dirty when the key changes.
+    pub fn watch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        let db = self.db as u32;
+        let state = self.state_mut(self.store.shard_of(key.hash));
+        state.watchers.entry((db, key.bytes.into())).or_default().push(flag.clone());
+        self.store.watched.fetch_add(1, Relaxed);
+    }
+
+    /// Ends the watch.
+    pub fn unwatch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        let db_key: DbKey = (self.db as u32, key.bytes.into());
+        let state = self.state_mut(self.store.shard_of(key.hash));
+        let Some(flags) = state.watchers.get_mut(&db_key) else { return };
+        let before = flags.len();
+        flags.retain(|other| !Arc::ptr_eq(other, flag));
+        let removed = before - flags.len();
+        if flags.is_empty() {
+            state.watchers.remove(&db_key);
+        }
+        self.store.watched.fetch_sub(removed, Relaxed);
+    }
+
+    /// Puts a waiter at the end of the key's queue.
+    pub fn wait_for(&mut self, key: Key<'_>, waiter: Arc<dyn Waiter>) {
+        let db = self.db as u32;
+        let state = self.state_mut(self.store.shard_of(key.hash));
+        state.waiters.entry((db, key.bytes.into())).or_default().push_back(waiter);
+        self.store.waited.fetch_add(1, Relaxed);
+    }
+
+    /// Takes a waiter, and those who no longer wait, out of the key's queue.
+    pub fn stop_waiting(&mut self, key: Key<'_>, waiter: &Arc<dyn Waiter>) {
+        let db_key: DbKey = (self.db as u32, key.bytes.into());
+        let state = self.state_mut(self.store.shard_of(key.hash));
+        let Some(queue) = state.waiters.get_mut(&db_key) else { return };
+        let before = queue.len();
+        queue.retain(|other| !Arc::ptr_eq(other, waiter) && other.is_waiting());
+        let removed = before - queue.len();
+        if queue.is_empty() {
+            state.waiters.remove(&db_key);
+        }
+        self.store.waited.fetch_sub(removed, Relaxed);
+    }
+
+    /// Who waits for the key, the longest first.
+    pub fn waiters(&self, key: Key<'_>) -> Vec<Arc<dyn Waiter>> {
+        let state = self.state(self.store.shard_of(key.hash));
+        let queue = state.waiters.get(&(self.db as u32, key.bytes.into()) as &DbKey);
+        queue
+            .map(|queue| queue.iter().filter(|waiter| waiter.is_waiting()).cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// Whether serving somebody who waits for the key would need keys that this view may not cover.
+    pub fn has_far_waiters(&self, key: Key<'_>) -> bool {
+        self.store.waited.load(Relaxed) != 0
+            && self.covered != Covered::All
+            && self.waiters(key).iter().any(|waiter| waiter.needs_more_keys())
+    }
+
+    /// Says that a key came into being that somebody may wait for (what creates a key says so itself).
+    fn signal_ready(&mut self, shard: usize, key: Key<'_>) {
+        let db_key: DbKey = (self.db as u32, key.bytes.into());
+        if self.state(shard).waiters.contains_key(&db_key) {
+            self.effects.ready.push(db_key);
+        }
+    }
+
+    /// Signals each key of the database that somebody waits for and that exists (after SWAPDB). Needs all shards.
+    pub fn signal_all_waited(&mut self) {
+        let db = self.db as u32;
+        for shard in 0..self.store.shards() {
+            let waited: Vec<DbKey> =
+                self.state(shard).waiters.keys().filter(|(of, _)| *of == db).cloned().collect();
+            for db_key in waited {
+                if self.exists(Key::new(&db_key.1)) {
+                    self.effects.ready.push(db_key);
+                }
+            }
+        }
+    }
+
+    // ---- Whole databases --------------------------------------------------------------------------------------------
+
+    /// Keys of the selected database in covered shards. With all shards held this is exact.
+    pub fn len(&self) -> usize {
+        self.store.keys(self.db)
+    }
+
+    /// Whether the selected database is empty.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `each` with every key that is there, in covered shards, in no order.
+    pub fn for_each(&self, mut each: impl FnMut(&Entry)) {
+        for shard in 0..self.store.shards() {
+            if self.store.keys_in_shard(self.db, shard) > 0 && self.covered.has(shard) {
+                self.table(shard)
+                    .iter()
+                    .map(|(entry, ())| entry)
+                    .filter(|entry| !entry.is_expired(self.now_ms))
+                    .for_each(&mut each);
+            }
+        }
+    }
+
+    /// Empties the selected database; how many keys it had. Needs all shards; the freeing is done elsewhere.
+    pub fn clear(&mut self) -> usize {
+        let mut removed = 0;
+        for shard in 0..self.store.shards() {
+            removed += self.clear_shard(shard);
+        }
+        removed
+    }
+
+    fn clear_shard(&mut self, shard: usize) -> usize {
+        let db = self.db;
+        if self.store.watched.load(Relaxed) != 0 {
+            self.touch_watchers_of_db(shard, None);
+        }
+        let table = std::mem::take(self.table_mut(shard));
+        let removed = table.len();
+        if removed > 0 {
+            let state = self.state_mut(shard);
+            state.expiries[db].clear();
+            state.field_expiries[db].clear();
+            self.layout_changed(shard);
+            self.store.set_keys(db, shard, 0);
+            self.store.set_expiring_keys(db, shard, 0);
+            if removed > LAZYFREE_EFFORT_MIN {
+                self.store.bury(Box::new(table));
+            }
+        }
+        removed
+    }
+
+    /// Touches who watches a key of the selected database that exists (or would, after a swap with `other`).
+    fn touch_watchers_of_db(&mut self, shard: usize, other: Option<usize>) {
+        let (db, now_ms) = (self.db, self.now_ms);
+        let watched: Vec<(DbKey, Vec<Arc<WatchFlag>>)> = self
+            .state(shard)
+            .watchers
+            .iter()
+            .filter(|((of, _), _)| *of as usize == db)
+            .map(|(key, flags)| (key.clone(), flags.clone()))
+            .collect();
+        for ((_, bytes), flags) in watched {
+            let key = Key::new(&bytes);
+            let is_there = |db: usize| {
+                // SAFETY: the shard is covered (`state` checked it), and this is a read.
+                let table = unsafe { &*self.store.table(shard, db) };
+                let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
+                found.is_some_and(|(entry, ())| !entry.is_expired(now_ms))
+            };
+            if is_there(db) || other.is_some_and(is_there) {
+                flags.iter().for_each(|flag| flag.is_dirty.store(true, Relaxed));
+            }
+        }
+    }
+
+    /// Swaps two databases. Needs all shards; linear in them, not in the keys.
+    pub fn swap_databases(&mut self, first: usize, second: usize) {
+        assert!(
+            self.covered == Covered::All && self.access == Access::Write,
+            "SWAPDB is planned over everything"
+        );
+        if first == second {
+            return;
+        }
+        let selected = self.db;
+        for shard in 0..self.store.shards() {
+            if self.store.watched.load(Relaxed) != 0 {
+                for (db, other) in [(first, second), (second, first)] {
+                    self.db = db;
+                    self.touch_watchers_of_db(shard, Some(other));
+                }
+            }
+            // SAFETY: all shards are held exclusively, and the two tables are distinct.
+            unsafe { std::ptr::swap(self.store.table(shard, first), self.store.table(shard, second)) };
+            let state = self.state_mut(shard);
+            state.expiries.swap(first, second);
+            state.field_expiries.swap(first, second);
+            self.layout_changed(shard);
+            let store = self.store;
+            let (keys, expiring) =
+                (store.keys_in_shard(first, shard), store.expiring_keys_in_shard(first, shard));
+            store.set_keys(first, shard, store.keys_in_shard(second, shard));
+            store.set_expiring_keys(first, shard, store.expiring_keys_in_shard(second, shard));
+            store.set_keys(second, shard, keys);
+            store.set_expiring_keys(second, shard, expiring);
+        }
+        for db in [first, second] {
+            self.db = db;
+            self.signal_all_waited();
+        }
+        self.db = selected;
+    }
+
+    /// A key of the selected database in `shard`, each with the same probability; none if it has none that is alive.
+    pub fn random_in_shard(&self, shard: usize) -> Option<&Entry> {
+        let table = self.table(shard);
+        let skip = self.random.below(table.len().max(1));
+        let alive = |entry: &&(Entry, ())| !entry.0.is_expired(self.now_ms);
+        table.iter().skip(skip).find(alive).or_else(|| table.iter().find(alive)).map(|(entry, ())| entry)
+    }
+
+    /// Brings the key's memory near before it is used. O(1).
+    #[inline]
+    pub fn prefetch(&self, key: Key<'_>) {
+        let shard = self.store.shard_of(key.hash);
+        if let Some((entry, ())) = self.table(shard).iter_hash(key.hash).next() {
+            prefetch_block(entry.address());
+        }
+    }
+
+    /// Continues a SCAN: calls `each` with entries from `cursor` on, through covered shards, until at least `count` were
+    /// seen, a shard is not covered, or all are done; the next cursor, 0 at the end.
+    ///
+    /// A cursor is (shard, layout version, slot): within a shard the slots are walked in the table's order, and a table
+    /// that has moved its entries since is walked again from its start, so that what is there throughout is returned,
+    /// perhaps twice. A shard holds some thousands of entries, and moves them only after as many insertions as half of
+    /// it, so a scan ends. O(count), plus a step of a nanosecond for each slot of the shard that was already passed.
+    pub fn scan(&self, cursor: u64, count: usize, mut each: impl FnMut(&Entry)) -> u64 {
+        let mut shard = (cursor >> CURSOR_SHARD_SHIFT) as usize;
+        let mut resume = (cursor & CURSOR_IS_WITHIN != 0).then_some(cursor & CURSOR_WITHIN_MASK);
+        let mut seen = 0;
+        while shard < self.store.shards() {
+            if self.store.keys_in_shard(self.db, shard) == 0 {
+                (shard, resume) = (shard + 1, None);
+                continue;
+            }
+            if seen >= count || !self.covered.has(shard) {
+                return encode_cursor(shard, resume);
+            }
+            let version = u64::from(self.state(shard).layout_version);
+            let passed = resume.take().filter(|within| within >> CURSOR_SLOT_BITS == version);
+            let mut last = None;
+            let table = self.table(shard);
+            let first_address = table.iter().next().map_or(0, slot_number);
+            for slot in table.iter() {
+                let number = slot_number(slot);
+                if let Some(passed) = passed
+                    && !is_beyond(number, passed & CURSOR_SLOT_MASK, first_address)
+                {
+                    continue;
+                }
+                if seen >= count {
+                    break;
+                }
+                last = Some(number);
+                seen += 1;
+                if !slot.0.is_expired(self.now_ms) {
+                    each(&slot.0);
+                }
+            }
+            let end = table.iter().last().map(slot_number);
+            match last {
+                Some(last) if end != Some(last) => {
+                    return encode_cursor(shard, Some(version << CURSOR_SLOT_BITS | last));
+                }
+                _ => shard += 1,
+            }
+        }
+        0
+    }
+}
+
+const CURSOR_SLOT_BITS: u32 = 24;
+const CURSOR_SLOT_MASK: u64 = (1 << CURSOR_SLOT_BITS) - 1;
+const CURSOR_IS_WITHIN: u64 = 1 << (CURSOR_SLOT_BITS + 16);
+const CURSOR_WITHIN_MASK: u64 = CURSOR_IS_WITHIN - 1;
+const CURSOR_SHARD_SHIFT: u32 = CURSOR_SLOT_BITS + 17;
+
+fn encode_cursor(shard: usize, within: Option<u64>) -> u64 {
+    (shard as u64) << CURSOR_SHARD_SHIFT | within.map_or(0, |within| CURSOR_IS_WITHIN | within)
+}
+
+/// The shard at which a SCAN cursor continues.
+pub fn cursor_shard(cursor: u64) -> usize {
+    (cursor >> CURSOR_SHARD_SHIFT) as usize
+}
+
+/// A number for a table's slot that falls by one from slot to slot: hashbrown lays the slots out downwards in memory, and
+/// its iterator follows. Only differences within one table mean anything; a table has far fewer than 2^23 slots.
+fn slot_number(slot: &(Entry, ())) -> u64 {
+    (std::ptr::from_ref(slot) as u64 / size_of::<(Entry, ())>() as u64) & CURSOR_SLOT_MASK
+}
+
+/// Whether slot `number` comes after `passed` in the iterator's order, both taken relative to some slot of the same table.
+fn is_beyond(number: u64, passed: u64, origin: u64) -> bool {
+    let distance = |slot: u64| {
+        let down = origin.wrapping_sub(slot) & CURSOR_SLOT_MASK;
+        // Sign-extend: a slot may also lie before the origin.
+        (down << (64 - CURSOR_SLOT_BITS)) as i64
+    };
+    distance(number) > distance(passed)
+}
+
+#[inline]
+fn prefetch_block(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing that the program can observe, and never faults.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+        _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(64).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
+}
