@@ -157,14 +157,12 @@ impl List {
 
     /// Removes the outermost element.
     pub fn pop(&mut self, end: End) -> Option<Vec<u8>> {
-        if let ReprMut::Second(quicklist) = self.repr.get_mut()
-            && let Some(value) = quicklist.pop_plain(end)
-        {
-            self.shrink();
-            return Some(value);
-        }
-        let mut popped = None;
-        self.pop_with(end, 1, |element| popped = Some(element.to_vec()));
+        let popped = match self.repr.get_mut() {
+            ReprMut::First(listpack) => return quicklist::pop_from_listpack(listpack, end),
+            ReprMut::Second(quicklist) => quicklist.pop(end),
+            ReprMut::Third(never) => match *never {},
+        };
+        self.shrink();
         popped
     }
 

@@ -266,12 +266,18 @@ impl QuickList {
         }
     }
 
-    /// Removes the outermost element without a copy, if it is a node of its own.
-    pub(super) fn pop_plain(&mut self, end: End) -> Option<Vec<u8>> {
-        let (index, Node::Plain(_)) = self.outermost(end)? else { return None };
+    /// Removes the outermost element; one that is a node of its own is not copied.
+    pub(super) fn pop(&mut self, end: End) -> Option<Vec<u8>> {
+        let (index, node) = self.outermost(end)?;
+        if node.len() > 1 {
+            return self.edit(index, |node| match node {
+                Node::Packed { listpack, .. } => pop_from_listpack(listpack, end),
+                Node::Plain(_) => None,
+            });
+        }
         match self.remove_node(index) {
+            Node::Packed { mut listpack, .. } => pop_from_listpack(&mut listpack, end),
             Node::Plain(value) => Some(value.into_vec()),
-            Node::Packed { .. } => None,
         }
     }
 
@@ -525,6 +531,16 @@ fn replace_in_place(node: &mut Node, at: usize, value: &[u8], limit: NodeLimit) 
         return true;
     }
     false
+}
+
+pub(super) fn pop_from_listpack(listpack: &mut Listpack, end: End) -> Option<Vec<u8>> {
+    let position = match end {
+        End::Front => listpack.first(),
+        End::Back => listpack.last(),
+    }?;
+    let value = listpack.get(position).to_vec();
+    listpack.remove(position);
+    Some(value)
 }
 
 /// Removes up to `count` elements that match, counted from that end; gives how many there were.
