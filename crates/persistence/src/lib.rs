@@ -1,0 +1,3 @@
+//! Files that outlive the process, in Redis's formats.
+
+pub mod rdb;

@@ -1,0 +1,229 @@
+//! Writes RDB's elements and sums them up.
+
+use std::io::Write;
+
+use rustredis_keyspace::crc64;
+use rustredis_resp::number::{INTEGER_BYTES_MAX, parse_i64};
+
+use super::{MAGIC, RdbError, VERSION_WITH_CHECKSUM, length_form, lzf, opcode, score_form, string_form};
+
+/// Whether strings are compressed (rdbcompression).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compression {
+    /// As they are.
+    Off,
+    /// LZF for strings of more than 20 bytes that get shorter by it.
+    Lzf,
+}
+
+/// Integers of 32 bits have at most this many characters.
+const SHORT_INTEGER_BYTES_MAX: usize = 11;
+/// Strings up to this length are not worth compressing.
+const UNCOMPRESSED_BYTES_MAX: usize = 20;
+/// Compression must save more than the two lengths cost.
+const COMPRESSION_BYTES_SAVED_MIN: usize = 4;
+
+/// A sink with a running checksum and offset.
+pub struct Writer<W> {
+    sink: W,
+    compression: Compression,
+    offset: u64,
+    sum: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// A writer at offset 0. The sink should be buffered.
+    pub fn new(sink: W, compression: Compression) -> Self {
+        Self { sink, compression, offset: 0, sum: 0 }
+    }
+
+    /// How many bytes were written.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The sink, without flushing it.
+    pub fn into_sink(self) -> W {
+        self.sink
+    }
+
+    /// Bytes as they are.
+    pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), RdbError> {
+        self.sink.write_all(bytes).map_err(|error| RdbError::Io { offset: self.offset, error })?;
+        self.sum = crc64::update(self.sum, bytes);
+        self.offset += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// One byte: an opcode, a value type, a flag.
+    pub fn write_byte(&mut self, byte: u8) -> Result<(), RdbError> {
+        self.write_bytes(&[byte])
+    }
+
+    /// The signature that a file starts with.
+    pub fn write_header(&mut self, version: u16) -> Result<(), RdbError> {
+        self.write_bytes(MAGIC)?;
+        self.write_bytes(format!("{version:04}").as_bytes())
+    }
+
+    /// The end of a file of that version: opcode and checksum. Flushes the sink.
+    pub fn write_end(&mut self, version: u16) -> Result<(), RdbError> {
+        self.write_byte(opcode::EOF)?;
+        if version >= VERSION_WITH_CHECKSUM {
+            let sum = self.sum.to_le_bytes();
+            self.write_bytes(&sum)?;
+        }
+        self.sink.flush().map_err(|error| RdbError::Io { offset: self.offset, error })
+    }
+
+    /// A length in its shortest form.
+    pub fn write_length(&mut self, length: u64) -> Result<(), RdbError> {
+        let mut bytes = [0; 9];
+        let count = if length < 1 << 6 {
+            bytes[0] = length as u8;
+            1
+        } else if length < 1 << 14 {
+            bytes[..2].copy_from_slice(&(u16::from(length_form::BITS_14) << 8 | length as u16).to_be_bytes());
+            2
+        } else if let Ok(short) = u32::try_from(length) {
+            bytes[0] = length_form::BITS_32;
+            bytes[1..5].copy_from_slice(&short.to_be_bytes());
+            5
+        } else {
+            bytes[0] = length_form::BITS_64;
+            bytes[1..].copy_from_slice(&length.to_be_bytes());
+            9
+        };
+        self.write_bytes(&bytes[..count])
+    }
+
+    /// A string, in the shortest form that it has: an integer, compressed, or as it is.
+    pub fn write_string(&mut self, string: &[u8]) -> Result<(), RdbError> {
+        if string.len() <= SHORT_INTEGER_BYTES_MAX
+            && let Some(integer) = parse_i64(string)
+            && self.write_short_integer(integer)?
+        {
+            return Ok(());
+        }
+        if self.compression == Compression::Lzf
+            && string.len() > UNCOMPRESSED_BYTES_MAX
+            && let Some(compressed) = lzf::compress(string, string.len() - COMPRESSION_BYTES_SAVED_MIN)
+        {
+            self.write_byte(length_form::SPECIAL | string_form::LZF)?;
+            self.write_length(compressed.len() as u64)?;
+            self.write_length(string.len() as u64)?;
+            return self.write_bytes(&compressed);
+        }
+        self.write_length(string.len() as u64)?;
+        self.write_bytes(string)
+    }
+
+    /// The string that spells an integer.
+    pub fn write_integer_string(&mut self, integer: i64) -> Result<(), RdbError> {
+        if self.write_short_integer(integer)? {
+            return Ok(());
+        }
+        let mut formatter = itoa::Buffer::new();
+        let text = formatter.format(integer);
+        debug_assert!(text.len() <= INTEGER_BYTES_MAX);
+        self.write_length(text.len() as u64)?;
+        self.write_bytes(text.as_bytes())
+    }
+
+    /// A score in 8 bytes, as [`super::value_type::ZSET_2`] has it.
+    pub fn write_double(&mut self, value: f64) -> Result<(), RdbError> {
+        self.write_bytes(&value.to_le_bytes())
+    }
+
+    /// A score as text, as [`super::value_type::ZSET`] has it.
+    pub fn write_double_text(&mut self, value: f64) -> Result<(), RdbError> {
+        if value.is_nan() {
+            return self.write_byte(score_form::NAN);
+        }
+        if value.is_infinite() {
+            let form = if value > 0.0 { score_form::INFINITY } else { score_form::NEGATIVE_INFINITY };
+            return self.write_byte(form);
+        }
+        let mut text = Vec::with_capacity(rustredis_resp::number::DOUBLE_BYTES_MAX);
+        rustredis_resp::number::format_double(value, &mut text);
+        self.write_byte(text.len() as u8)?;
+        self.write_bytes(&text)
+    }
+
+    /// A time in Unix milliseconds, as [`opcode::EXPIRE_TIME_MS`] has it.
+    pub fn write_millis(&mut self, millis: i64) -> Result<(), RdbError> {
+        self.write_bytes(&millis.to_le_bytes())
+    }
+
+    /// Returns whether it fits into 32 bits; otherwise nothing is written.
+    fn write_short_integer(&mut self, integer: i64) -> Result<bool, RdbError> {
+        let bytes = integer.to_le_bytes();
+        let (form, count) = if i8::try_from(integer).is_ok() {
+            (string_form::INTEGER_8, 1)
+        } else if i16::try_from(integer).is_ok() {
+            (string_form::INTEGER_16, 2)
+        } else if i32::try_from(integer).is_ok() {
+            (string_form::INTEGER_32, 4)
+        } else {
+            return Ok(false);
+        };
+        self.write_byte(length_form::SPECIAL | form)?;
+        self.write_bytes(&bytes[..count])?;
+        Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(write: impl FnOnce(&mut Writer<Vec<u8>>) -> Result<(), RdbError>, expected: &[u8]) {
+        let mut writer = Writer::new(Vec::new(), Compression::Lzf);
+        write(&mut writer).unwrap();
+        assert_eq!(writer.offset(), expected.len() as u64);
+        assert_eq!(writer.into_sink(), expected);
+    }
+
+    #[test]
+    fn lengths_take_their_shortest_form() {
+        check(|writer| writer.write_length(63), &[63]);
+        check(|writer| writer.write_length(64), &[0x40, 64]);
+        check(|writer| writer.write_length(16383), &[0x7f, 0xff]);
+        check(|writer| writer.write_length(16384), &[0x80, 0, 0, 0x40, 0]);
+        check(|writer| writer.write_length(0xffff_ffff), &[0x80, 0xff, 0xff, 0xff, 0xff]);
+        check(|writer| writer.write_length(1 << 32), &[0x81, 0, 0, 0, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn strings_take_their_shortest_form() {
+        check(|writer| writer.write_string(b""), b"\0");
+        check(|writer| writer.write_string(b"hello"), b"\x05hello");
+        check(|writer| writer.write_string(b"10"), b"\xc0\x0a");
+        check(|writer| writer.write_string(b"-128"), b"\xc0\x80");
+        check(|writer| writer.write_string(b"128"), b"\xc1\x80\0");
+        check(|writer| writer.write_string(b"-2147483648"), b"\xc2\0\0\0\x80");
+        check(|writer| writer.write_string(b"2147483648"), b"\x0a2147483648");
+        check(|writer| writer.write_string(b"010"), b"\x03010");
+        check(|writer| writer.write_string(&[b'a'; 20]), &[b"\x14".as_slice(), &[b'a'; 20]].concat());
+        check(|writer| writer.write_integer_string(i64::MIN), b"\x14-9223372036854775808");
+        check(|writer| writer.write_integer_string(-1), b"\xc0\xff");
+    }
+
+    #[test]
+    fn scores_have_two_forms() {
+        check(|writer| writer.write_double(1.5), &1.5f64.to_le_bytes());
+        check(|writer| writer.write_double_text(1.5), b"\x031.5");
+        check(|writer| writer.write_double_text(f64::NEG_INFINITY), b"\xff");
+        check(|writer| writer.write_double_text(f64::INFINITY), b"\xfe");
+        check(|writer| writer.write_double_text(f64::NAN), b"\xfd");
+    }
+
+    #[test]
+    fn a_sink_that_fails_tells_where() {
+        let mut storage = [0; 6];
+        let mut writer = Writer::new(storage.as_mut_slice(), Compression::Off);
+        writer.write_string(b"abc").unwrap();
+        assert!(matches!(writer.write_string(b"defgh"), Err(RdbError::Io { offset: 5, .. })));
+    }
+}
