@@ -1,0 +1,185 @@
+//! What a row of the table of directives says, and the macro that turns rows into an enum and an array.
+//!
+//! A directive is one row; `CONFIG GET`, `SET` and `REWRITE`, the parser, `--help` and the reference page read it and
+//! repeat nothing. The enum `Directive` has a variant per row, so that the server names a directive with a word that
+//! the compiler checks and reads its value by index, without a lookup.
+
+use crate::kind::Kind;
+use crate::table::DIRECTIVES;
+pub use crate::table::Directive;
+use crate::value::Value;
+
+/// One directive, as the table states it.
+#[derive(Debug)]
+pub struct Row {
+    /// The directive.
+    pub id: Directive,
+    /// The name in redis.conf, in lower case.
+    pub name: &'static str,
+    /// An older name that means the same; `CONFIG GET *` shows both.
+    pub alias: Option<&'static str>,
+    /// What the directive accepts.
+    pub kind: Kind,
+    /// The default, as it would stand in redis.conf (several arguments are separated by spaces).
+    pub default: &'static str,
+    /// Who may change and see it.
+    pub access: Access,
+    /// Whether this server does something with it.
+    pub effect: Effect,
+    /// Where it stands in `--help`.
+    pub group: Group,
+    /// One sentence.
+    pub doc: &'static str,
+}
+
+impl Row {
+    /// The default as a value.
+    pub(crate) fn default_value(&self) -> Value {
+        let nothing = match self.kind {
+            Kind::Lines { .. } => return Value::Lines(Vec::new()),
+            Kind::Primary => return Value::Primary(None),
+            _ => Value::Bool(false),
+        };
+        let whole = [self.default.as_bytes()];
+        let parts: Vec<&[u8]> = self.default.as_bytes().split(|&byte| byte == b' ').collect();
+        let arguments = if self.kind.takes_many() { &parts[..] } else { &whole[..] };
+        self.kind.parse(arguments, &nothing).expect("each default of the table fits its kind (see its tests)")
+    }
+}
+
+impl Directive {
+    /// The directive's row.
+    pub fn row(self) -> &'static Row {
+        &DIRECTIVES[self as usize]
+    }
+
+    /// The directive's name in redis.conf.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+}
+
+/// The row with this name or alias in any case, and the name that was found. O(rows).
+pub fn find(name: &[u8]) -> Option<(&'static Row, &'static str)> {
+    DIRECTIVES.iter().find_map(|row| {
+        let names = [Some(row.name), row.alias];
+        let found = names.into_iter().flatten().find(|known| name.eq_ignore_ascii_case(known.as_bytes()));
+        found.map(|found| (row, found))
+    })
+}
+
+/// Who may change a directive, and who sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// Whether `CONFIG SET` may change it.
+    pub change: Change,
+    /// Patterns of `CONFIG GET` do not show it; its full name does.
+    pub is_hidden: bool,
+    /// The value is a secret: keep it out of logs, MONITOR and the slow log.
+    pub is_secret: bool,
+}
+
+/// Whether `CONFIG SET` may change a directive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// At any time.
+    Settable,
+    /// Only at the start.
+    Immutable,
+    /// If `enable-protected-configs` allows it to the client.
+    Protected,
+    /// The directive stands in files only; `CONFIG` does not know it.
+    FileOnly,
+}
+
+/// Whether a directive does something in this server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// As documented.
+    Effective,
+    /// It is accepted, kept and shown, but changes nothing, for this reason.
+    NoEffectHere(&'static str),
+}
+
+macro_rules! groups {
+    ($($(#[$doc:meta])* $group:ident $name:literal $title:literal;)*) => {
+        /// A section of `--help` and of the reference page, in this order.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Group { $($(#[$doc])* $group,)* }
+
+        impl Group {
+            /// All groups, in the order in which they are shown.
+            pub const ALL: &'static [Self] = &[$(Self::$group),*];
+
+            /// The word for `--help <group>`.
+            pub fn name(self) -> &'static str {
+                match self { $(Self::$group => $name,)* }
+            }
+
+            /// The heading.
+            pub fn title(self) -> &'static str {
+                match self { $(Self::$group => $title,)* }
+            }
+        }
+    };
+}
+
+groups! {
+    /// What RustRedis has and Redis has not.
+    Engine "engine" "Concurrency engine and metrics (RustRedis only)";
+    /// Where clients connect.
+    Network "network" "Network";
+    /// Encrypted connections.
+    Tls "tls" "TLS";
+    /// Who may do what.
+    Security "security" "Security";
+    /// What clients may use.
+    Clients "clients" "Clients and limits";
+    /// Keys that have to go.
+    Memory "memory" "Memory, expiry and eviction";
+    /// How small collections are stored.
+    Encodings "encodings" "Encodings of small collections";
+    /// RDB files.
+    Snapshots "snapshots" "Snapshots (RDB)";
+    /// The append-only file.
+    AppendOnly "aof" "Append-only file (AOF)";
+    /// Primary and replicas.
+    Replication "replication" "Replication";
+    /// Several servers, one keyspace.
+    Cluster "cluster" "Cluster";
+    /// What the server tells about itself.
+    Observability "observability" "Logs, slow log, latency, events";
+    /// The process and its environment.
+    Process "process" "Process and files";
+    /// For tests of the server.
+    Debugging "debugging" "Debugging";
+}
+
+/// Declares `Directive` and `DIRECTIVES` from rows:
+/// `Variant "name" [/ "old-name"] kind, "default", access, effect, "documentation";`
+macro_rules! directives {
+    ($($group:ident { $(
+        $id:ident $name:literal $(/ $alias:literal)? $kind:expr, $default:expr, $access:expr, $effect:expr,
+        $doc:literal;
+    )* })*) => {
+        /// A directive of redis.conf, by its name in camel case.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Directive { $($(#[doc = $doc] $id,)*)* }
+
+        /// All directives, indexed by `Directive as usize`.
+        pub static DIRECTIVES: &[Row] = &[$($(Row {
+            id: Directive::$id,
+            name: $name,
+            alias: directives!(@alias $($alias)?),
+            kind: $kind,
+            default: $default,
+            access: $access,
+            effect: $effect,
+            group: Group::$group,
+            doc: $doc,
+        },)*)*];
+    };
+    (@alias) => { None };
+    (@alias $alias:literal) => { Some($alias) };
+}
+pub(crate) use directives;
