@@ -196,7 +196,7 @@ impl<T: Member> Dict<T> {
         self.segments.get_mut(segment).as_mut_slice().get_mut(slot)
     }
 
-    /// An element with this hash for which `is_it` holds.
+    /// The element that `is_it` recognises, which is asked about elements that may have this hash.
     pub fn find(&self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<&T> {
         let (segment, slot) = self.place(hash, is_it)?;
         self.segments.get(segment).as_slice().get(slot)
@@ -204,7 +204,11 @@ impl<T: Member> Dict<T> {
 
     /// The place of a key, to change or add an element with one lookup.
     pub fn entry(&mut self, key: &[u8]) -> Entry<'_, T> {
-        let hash = hashing::hash(key);
+        self.entry_with_hash(key, hashing::hash(key))
+    }
+
+    /// As [`Dict::entry`], for a key whose hash is known.
+    pub fn entry_with_hash(&mut self, key: &[u8], hash: u64) -> Entry<'_, T> {
         match self.place(hash, |element| element.key() == key) {
             Some((segment, slot)) => {
                 Entry::Occupied(&mut self.segments.get_mut(segment).as_mut_slice()[slot])
@@ -232,7 +236,7 @@ impl<T: Member> Dict<T> {
         self.remove_found(hashing::hash(key), |element| element.key() == key)
     }
 
-    /// Takes out an element with this hash for which `is_it` holds.
+    /// Takes out the element that `is_it` recognises, which is asked about elements that may have this hash.
     pub fn remove_found(&mut self, hash: u64, is_it: impl FnMut(&T) -> bool) -> Option<T> {
         let (segment, slot) = self.place(hash, is_it)?;
         Some(self.remove_at(segment, slot))

@@ -111,7 +111,7 @@ fn layout(prefix: usize, len: usize) -> Layout {
 }
 
 /// Writes a number with seven bits to a byte; the part of `buffer` that it takes.
-fn encode_length(number: usize, buffer: &mut [u8; LENGTH_BYTES_MAX]) -> &[u8] {
+pub(super) fn encode_length(number: usize, buffer: &mut [u8; LENGTH_BYTES_MAX]) -> &[u8] {
     let (mut rest, mut written) = (number, 0);
     loop {
         buffer[written] = rest as u8 & 0x7f;
@@ -121,6 +121,20 @@ fn encode_length(number: usize, buffer: &mut [u8; LENGTH_BYTES_MAX]) -> &[u8] {
         }
         buffer[written] |= 0x80;
         written += 1;
+    }
+}
+
+/// Reads a number that [`encode_length`] wrote; it and what is behind it.
+#[inline]
+pub(super) fn decode_length(bytes: &[u8]) -> (usize, &[u8]) {
+    let (mut number, mut read) = (0, 0);
+    loop {
+        let byte = bytes[read];
+        number |= usize::from(byte & 0x7f) << (7 * read);
+        read += 1;
+        if byte < 0x80 {
+            return (number, &bytes[read..]);
+        }
     }
 }
 
@@ -141,6 +155,16 @@ mod tests {
             assert_eq!(copy.as_slice(), bytes);
         }
         assert_eq!(ThinBytes::concat(&[]).as_slice(), b"");
+    }
+
+    #[test]
+    fn lengths_survive() {
+        for number in [0, 1, 127, 128, 300, 1 << 14, 1 << 28, u32::MAX as usize, usize::MAX] {
+            let mut buffer = [0; LENGTH_BYTES_MAX];
+            let mut bytes = encode_length(number, &mut buffer).to_vec();
+            bytes.extend(b"rest");
+            assert_eq!(decode_length(&bytes), (number, b"rest".as_slice()));
+        }
     }
 
     #[test]
