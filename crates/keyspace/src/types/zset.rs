@@ -6,7 +6,9 @@
 //! | `skiplist` | a [dict](super::dict) to find members, a [counted B+-tree](tree) to order them | the rest |
 //!
 //! The large encoding has Redis's name, since OBJECT ENCODING is part of the protocol, but it is no skiplist. A skiplist
-//! step is a cache miss and its node costs 8 bytes per link and per span; a step of the tree is a search in one array.
+//! step is a cache miss and its node costs 8 bytes per link and per span; a step of the tree is a search in one array. A million
+//! 13-byte members with random scores take 59 bytes each (74 resident, with mimalloc), 52 if they come in order; in
+//! redis-server 7.0.15 they take 110 (114 resident).
 //!
 //! There is one kind of range here, by rank. [`ZSet::ranks_by_score`] and [`ZSet::ranks_by_lex`] turn the others into it
 //! in O(log n), [`window`] applies LIMIT, and [`ZSet::range`] or [`ZSet::remove_range`] does the rest. A score is

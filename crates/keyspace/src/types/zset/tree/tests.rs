@@ -2,6 +2,7 @@
 
 use super::super::member::Member;
 use super::*;
+use crate::random::seeded;
 use std::collections::BTreeMap;
 
 impl Tree {
@@ -151,8 +152,6 @@ fn key(entry: Entry) -> (i64, u64) {
     (entry.score as i64, u64::from_be_bytes(bytes.try_into().unwrap()))
 }
 
-use crate::random::seeded;
-
 #[test]
 fn a_run_of_random_operations_agrees_with_a_sorted_map() {
     // Few scores make many ties, many make few; the last starts with four levels of full nodes, so that all of them split.
@@ -212,11 +211,34 @@ fn appending_at_either_end_leaves_full_nodes() {
     for direction in [1, -1] {
         let mut model = Model::new();
         for number in 0..20_000 {
+            let leaves = model.tree.leaves;
             model.insert(direction * number, number as u64);
+            if model.tree.leaves != leaves {
+                model.tree.check();
+            }
         }
-        model.check();
         assert_eq!(model.tree.leaves, full);
-        assert!(model.tree.inners <= full.div_ceil(INNER_CAPACITY) + 2);
+        assert_eq!(model.tree.inners, full.div_ceil(INNER_CAPACITY) + 1);
+    }
+}
+
+#[test]
+fn nodes_with_a_single_child_shrink_and_grow() {
+    // The first entry after full nodes of both kinds stands alone in a leaf alone in its inner node.
+    let full = (INNER_CAPACITY * LEAF_CAPACITY) as i64;
+    for direction in [1, -1] {
+        for more in 1..4 {
+            let mut model = Model::new();
+            (0..full + more).for_each(|number| model.insert(direction * number, number as u64));
+            assert_eq!((model.tree.height, model.tree.inners), (2, 3));
+            for number in (full..full + more).rev() {
+                model.check();
+                model.remove((direction * number, number as u64));
+            }
+            model.check();
+            model.insert(direction * full, 0);
+            model.check();
+        }
     }
 }
 
