@@ -15,6 +15,8 @@ pub mod registry;
 pub mod set;
 pub mod sort;
 pub mod string;
+#[cfg(test)]
+pub mod testing;
 pub mod zset;
 
 pub use args::{Args, KeyRef, OwnedArgs};

@@ -1,0 +1,168 @@
+//! Runs commands in unit tests as a server would: resolve, plan, run, without a network.
+//!
+//! The view covers exactly what the command's row says and is shared for a reader, so that a wrong key spec or a reader that
+//! writes fails here already. Keys that a reader found expired are deleted afterwards, as a server does.
+
+use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View, hashing, view};
+use rustredis_resp::number::parse_u64;
+use rustredis_resp::parse::split_quoted;
+use rustredis_resp::{Proto, Reply};
+
+use crate::args::OwnedArgs;
+use crate::command::{Reach, Run};
+use crate::registry::Registry;
+
+const SHARDS: usize = 8;
+const DATABASES: usize = 16;
+
+/// A store, and what a session has.
+pub struct Harness {
+    store: Store,
+    registry: Registry,
+    random: Random,
+    /// What the last command did.
+    pub effects: Effects,
+    /// The time of the next command.
+    pub now_ms: u64,
+    /// The selected database.
+    pub db: usize,
+    /// The protocol of the replies.
+    pub proto: Proto,
+}
+
+impl Harness {
+    /// An empty store at a fixed time, all events wanted.
+    pub fn new() -> Self {
+        hashing::set_seed(1);
+        Self {
+            store: Store::new(SHARDS, (0..DATABASES).map(|_| Bank::new(SHARDS)).collect()),
+            registry: Registry::new(crate::FAMILIES, &[]).unwrap(),
+            random: Random::new(1),
+            effects: Effects { notify_mask: u32::MAX, ..Effects::default() },
+            now_ms: 1_700_000_000_000,
+            db: 0,
+            proto: Proto::Resp2,
+        }
+    }
+
+    /// Runs a line as redis-cli would read it, with quotes and escapes; the reply as it goes over the wire, or `(blocked)`.
+    pub fn run(&mut self, line: &str) -> String {
+        let (mut text, mut words) = (Vec::new(), Vec::new());
+        assert!(split_quoted(line.as_bytes(), &mut text, |start, len| words.push((start, len))), "{line}");
+        let parts: Vec<&[u8]> =
+            words.iter().map(|(start, len)| &text[*start as usize..(*start + *len) as usize]).collect();
+        String::from_utf8_lossy(&self.run_parts(&parts)).into_owned()
+    }
+
+    /// Runs a command of these arguments.
+    pub fn run_parts<T: AsRef<[u8]>>(&mut self, parts: &[T]) -> Vec<u8> {
+        let owned = OwnedArgs::from_parts(parts);
+        let mut out = Vec::new();
+        let mut reply = Reply::new(&mut out, self.proto);
+        self.effects.clear();
+        let mut keys = Vec::new();
+        let row = match self.registry.resolve(owned.args()) {
+            Ok(row) => row,
+            Err(error) => {
+                reply.error(&error.to_string());
+                return out;
+            }
+        };
+        if let Err(error) = row.hash_keys(owned.args(), &mut keys) {
+            reply.error(&error.to_string());
+            return out;
+        }
+        let args = owned.args().with_keys(&keys);
+        let mut shards: Vec<u32> = keys.iter().map(|key| self.store.shard_of(key.hash) as u32).collect();
+        match row.command.reach {
+            Reach::Keys => {}
+            Reach::All => shards = (0..SHARDS as u32).collect(),
+            Reach::AllIf(is_all) if is_all(args) => shards = (0..SHARDS as u32).collect(),
+            Reach::AllIf(_) => {}
+            Reach::Scan => {
+                let shard = view::cursor_shard(parse_u64(args.get(1)).unwrap_or(0)) as u32;
+                shards = (shard..(shard + 2).min(SHARDS as u32)).collect();
+            }
+            Reach::Random => {
+                let rank = self.random.below(self.store.keys(self.db).max(1));
+                shards.extend(self.store.shard_of_rank(self.db, rank).map(|shard| shard as u32));
+            }
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        let covered = if shards.len() == SHARDS { Covered::All } else { Covered::Many(&shards) };
+        let access = if row.is_write() { Access::Write } else { Access::Read };
+        let Run::Keys(handler) = row.command.run else { panic!("{} is the server's", row.full_name) };
+        let mark = reply.mark();
+        // SAFETY: nobody else has the store.
+        let mut view = unsafe {
+            View::new(&self.store, covered, access, self.db, self.now_ms, &self.random, &mut self.effects)
+        };
+        if let Err(error) = handler(&mut view, args, &mut reply) {
+            reply.cut(mark);
+            reply.error(&error.to_string());
+        }
+        if self.effects.block.is_some() {
+            out.extend_from_slice(b"(blocked)");
+        }
+        self.delete_stale();
+        out
+    }
+
+    fn delete_stale(&mut self) {
+        for (db, key) in std::mem::take(&mut *self.effects.stale.borrow_mut()) {
+            // SAFETY: nobody else has the store.
+            let mut view = unsafe {
+                View::new(
+                    &self.store,
+                    Covered::All,
+                    Access::Write,
+                    db as usize,
+                    self.now_ms,
+                    &self.random,
+                    &mut self.effects,
+                )
+            };
+            view.expire_if_due(rustredis_keyspace::Key::new(&key));
+        }
+    }
+
+    /// What the last command published, `event key` each, without the events of new keys.
+    pub fn events(&self) -> Vec<String> {
+        let all = self.effects.events.iter().filter(|event| event.name != "new");
+        all.map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key))).collect()
+    }
+
+    /// What the last command journals in its own place: commands joined by `; `. Empty if it is journalled as it came, or
+    /// changed nothing.
+    pub fn journal(&self) -> String {
+        use rustredis_keyspace::effects::Journal;
+        match &self.effects.journal {
+            Journal::Instead(commands) if self.effects.dirty > 0 => {
+                let words = |command: &Vec<Vec<u8>>| {
+                    command.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ")
+                };
+                commands.iter().map(words).collect::<Vec<_>>().join("; ")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// Runs a line and compares its reply, in which a line end is written as a space: `*2 $1 a :1`, so that tests stay short.
+#[track_caller]
+pub fn check(harness: &mut Harness, line: &str, expected: &str) {
+    let reply = harness.run(line).replace("\r\n", " ");
+    assert_eq!(reply.trim_end(), expected.replace("\r\n", " ").trim_end(), "{line}");
+}
+
+#[test]
+fn a_command_runs_as_its_row_plans_it() {
+    let mut harness = Harness::new();
+    check(&mut harness, "SET key 'a value'", "+OK");
+    assert_eq!((harness.events(), harness.effects.dirty), (vec!["set key".to_owned()], 1));
+    check(&mut harness, "GET key", "$7 a value");
+    check(&mut harness, "GET", "-ERR wrong number of arguments for 'get' command");
+    harness.db = 1;
+    check(&mut harness, "GET key", "$-1");
+}
