@@ -1,0 +1,111 @@
+//! Whether a command may run now: one ordered list of checks, the same for every command.
+//!
+//! Authentication, the subscriber's mode, loading, memory, MULTI's queue, CLIENT PAUSE. The order is Redis's, for a client
+//! that breaks two rules at once sees the first.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::{Args, CommandError, Flags, Row};
+use rustredis_resp::Proto;
+
+use crate::eviction;
+use crate::server::{Server, gate, now_ms};
+use crate::session::Session;
+use crate::worker::Worker;
+
+/// What is to be done with a command that passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Run it.
+    Run,
+    /// Queue it for EXEC.
+    Queue,
+}
+
+/// Commands that RESP2 allows to a subscriber.
+const SUBSCRIBER_COMMANDS: &[&str] =
+    &["subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "ping", "quit", "reset"];
+/// Commands that MULTI does not queue.
+const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit", "reset"];
+
+/// Checks a command; waits while the server is paused.
+///
+/// # Errors
+/// The reply for a command that must not run.
+pub async fn admit(
+    server: &Server,
+    worker: &Worker,
+    session: &mut Session,
+    row: &Row,
+    args: Args<'_>,
+) -> Result<Verdict, CommandError> {
+    let flags = row.command.flags;
+    let name = row.full_name;
+    if !session.is_authenticated && !flags.has(Flags::NO_AUTH) {
+        return Err(CommandError::text("NOAUTH Authentication required."));
+    }
+    let is_queueing = session.transaction.is_some() && !UNQUEUED_COMMANDS.contains(&name);
+    if is_queueing && flags.has(Flags::NO_MULTI) {
+        return Err(CommandError::text("ERR Command not allowed inside a transaction"));
+    }
+    if server.has_gate(gate::MEMORY_LIMITED) {
+        let is_short = !eviction::make_room(server, worker).await;
+        if is_short && (flags.has(Flags::DENYOOM) || name == "exec" && queued_denyoom(server, session)) {
+            return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
+        }
+    }
+    if session.is_subscriber() && session.proto == Proto::Resp2 && !SUBSCRIBER_COMMANDS.contains(&name) {
+        return Err(CommandError::owned(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            args.lossy(0).to_lowercase()
+        )));
+    }
+    if server.has_gate(gate::LOADING) && !flags.has(Flags::LOADING) {
+        return Err(CommandError::text("LOADING RustRedis is loading the dataset in memory"));
+    }
+    if is_queueing {
+        return Ok(Verdict::Queue);
+    }
+    if server.has_gate(gate::PAUSED) {
+        wait_for_end_of_pause(server, session, row).await;
+    }
+    Ok(Verdict::Run)
+}
+
+fn queued_denyoom(server: &Server, session: &Session) -> bool {
+    session.transaction.as_ref().is_some_and(|transaction| {
+        transaction.queue.iter().any(|queued| server.registry.row(queued.row).command.flags.has(Flags::DENYOOM))
+    })
+}
+
+/// Whether CLIENT PAUSE WRITE holds this command back.
+fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
+    let writes = |row: &Row| row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE));
+    writes(row)
+        || row.full_name == "exec"
+            && session.transaction.as_ref().is_some_and(|transaction| {
+                transaction.queue.iter().any(|queued| writes(server.registry.row(queued.row)))
+            })
+}
+
+async fn wait_for_end_of_pause(server: &Server, session: &Session, row: &Row) {
+    loop {
+        let ended = server.pause.ended.notified();
+        let until_ms = server.pause.until_ms.load(Relaxed);
+        let left_ms = until_ms.saturating_sub(now_ms());
+        if left_ms == 0 {
+            if until_ms != 0 && server.pause.until_ms.compare_exchange(until_ms, 0, Relaxed, Relaxed).is_ok() {
+                server.set_gate(gate::PAUSED, false);
+            }
+            return;
+        }
+        let is_client_command = row.full_name.starts_with("client|");
+        if is_client_command || server.pause.only_writes.load(Relaxed) && !is_paused_write(server, session, row) {
+            return;
+        }
+        let _ = tokio::time::timeout(std::time::Duration::from_millis(left_ms), ended).await;
+        if session.client.is_killed() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Connection: PING, ECHO, SELECT, HELLO, AUTH, QUIT, RESET.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
+use rustredis_config::Directive;
+use rustredis_keyspace::View;
+use rustredis_resp::{Proto, Reply};
+
+use super::{Context, Family};
+use crate::session::ReplyMode;
+use crate::transaction;
+
+/// The family.
+pub const FAMILY: Family = Family {
+    rows: ROWS,
+    handlers: &[
+        ("ping", ping),
+        ("echo", echo),
+        ("select", select),
+        ("hello", hello),
+        ("auth", auth),
+        ("quit", quit),
+        ("reset", reset),
+    ],
+};
+
+type Outcome = Result<(), CommandError>;
+
+const HANDSHAKE: Flags = Flags::NOSCRIPT
+    .with(Flags::LOADING)
+    .with(Flags::STALE)
+    .with(Flags::FAST)
+    .with(Flags::NO_AUTH)
+    .with(Flags::ALLOW_BUSY);
+
+const ROWS: &[Command] = &[
+    Command::server("ping", -1, Flags::FAST).acl(Categories::CONNECTION).docs(
+        Group::Connection,
+        "1.0.0",
+        "O(1)",
+        "[message]",
+        "Answers PONG, or the message: whether the server is there.",
+    ),
+    Command::server("echo", 2, Flags::FAST).acl(Categories::CONNECTION).docs(
+        Group::Connection,
+        "1.0.0",
+        "O(1)",
+        "message",
+        "Answers the message.",
+    ),
+    Command::server("select", 2, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
+        .acl(Categories::CONNECTION)
+        .docs(Group::Connection, "1.0.0", "O(1)", "index", "Changes the database of the connection."),
+    Command::server("hello", -1, HANDSHAKE).acl(Categories::CONNECTION).docs(
+        Group::Connection,
+        "6.0.0",
+        "O(1)",
+        "[protover [AUTH username password] [SETNAME clientname]]",
+        "Agrees on the protocol and tells about the server.",
+    ),
+    Command::server("auth", -2, HANDSHAKE).acl(Categories::CONNECTION).docs(
+        Group::Connection,
+        "1.0.0",
+        "O(N) where N is the number of passwords defined for the user",
+        "[username] password",
+        "Authenticates the connection.",
+    ),
+    Command::server("quit", -1, HANDSHAKE)
+        .acl(Categories::CONNECTION)
+        .docs(Group::Connection, "1.0.0", "O(1)", "", "Closes the connection once the reply is sent.")
+        .deprecated("7.2.0", "just closing the connection"),
+    Command::server("reset", 1, HANDSHAKE).acl(Categories::CONNECTION).docs(
+        Group::Connection,
+        "6.2.0",
+        "O(1)",
+        "",
+        "Puts the connection back to what it was when it began.",
+    ),
+];
+
+fn ping(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if args.len() > 2 {
+        return Err(CommandError::Arity("ping".into()));
+    }
+    if context.session.is_subscriber() && reply.proto() == Proto::Resp2 {
+        reply.array(2);
+        reply.text("pong");
+        reply.bulk(args.get(1));
+    } else if args.len() == 2 {
+        reply.bulk(args.get(1));
+    } else {
+        reply.simple("PONG");
+    }
+    Ok(())
+}
+
+fn echo(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.bulk(args.get(1));
+    Ok(())
+}
+
+fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let db = args.int(1).map_err(|_| CommandError::InvalidDbIndex)?;
+    let db = usize::try_from(db).ok().filter(|db| *db < view.store().databases()).ok_or(CommandError::DbIndex)?;
+    context.session.select(db);
+    reply.ok();
+    Ok(())
+}
+
+/// Checks a name and a password.
+fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Outcome {
+    let config = context.server.config.lock();
+    let required = config.text(Directive::Requirepass);
+    // Every byte is looked at, so that the time does not tell how many were right.
+    let differs = required.len() != password.len()
+        || required.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b)) != 0;
+    if user != b"default" || !required.is_empty() && differs {
+        drop(config);
+        return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
+    }
+    drop(config);
+    context.session.is_authenticated = true;
+    context.session.client.identity.lock().user = "default".into();
+    Ok(())
+}
+
+fn auth(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    match args.len() {
+        2 => {
+            if !context.server.settings.requires_password.load(Relaxed) {
+                return Err(CommandError::text(
+                    "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+                ));
+            }
+            authenticate(context, b"default", args.get(1))?;
+        }
+        3 => authenticate(context, args.get(1), args.get(2))?,
+        _ => return Err(CommandError::Syntax),
+    }
+    reply.ok();
+    Ok(())
+}
+
+/// Whether a client may be called this: printable, no spaces.
+pub fn is_name(name: &[u8]) -> bool {
+    name.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let mut proto = context.session.proto;
+    if args.len() > 1 {
+        let version = args.int(1).map_err(|_| CommandError::text("ERR Protocol version is not an integer or out of range"))?;
+        proto = match version {
+            2 => Proto::Resp2,
+            3 => Proto::Resp3,
+            _ => return Err(CommandError::text("NOPROTO unsupported protocol version")),
+        };
+    }
+    let mut credentials = None;
+    let mut name = None;
+    let mut index = 2;
+    while index < args.len() {
+        let more = args.len() - index - 1;
+        if args.is(index, "AUTH") && more >= 2 {
+            credentials = Some((args.get(index + 1), args.get(index + 2)));
+            index += 3;
+        } else if args.is(index, "SETNAME") && more >= 1 {
+            let wanted = args.get(index + 1);
+            if !is_name(wanted) {
+                return Err(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."));
+            }
+            name = Some(String::from_utf8_lossy(wanted).into_owned());
+            index += 2;
+        } else {
+            let option = args.lossy(index);
+            return Err(CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'")));
+        }
+    }
+    if let Some((user, password)) = credentials {
+        authenticate(context, user, password)?;
+    }
+    if !context.session.is_authenticated {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    if let Some(name) = name {
+        context.session.client.identity.lock().name = name;
+    }
+    context.session.set_proto(proto);
+    reply.set_proto(proto);
+    reply.map(7);
+    reply.text("server");
+    reply.text("redis");
+    reply.text("version");
+    reply.text(rustredis_config::REDIS_VERSION);
+    reply.text("proto");
+    reply.int(if proto == Proto::Resp3 { 3 } else { 2 });
+    reply.text("id");
+    reply.int(context.session.client.id as i64);
+    reply.text("mode");
+    reply.text("standalone");
+    reply.text("role");
+    reply.text("master");
+    reply.text("modules");
+    reply.array(0);
+    Ok(())
+}
+
+fn quit(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.ok();
+    context.session.close_after_reply = true;
+    Ok(())
+}
+
+fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let Context { server, session, .. } = context;
+    session.set_transaction(None);
+    session.ends_watches = true;
+    server.pubsub.leave(session);
+    server.monitors.leave(server, session);
+    session.select(0);
+    session.set_proto(Proto::Resp2);
+    reply.set_proto(Proto::Resp2);
+    session.reply_mode = ReplyMode::On;
+    session.no_touch = false;
+    session.client.identity.lock().name.clear();
+    session.is_authenticated = !server.settings.requires_password.load(Relaxed);
+    transaction::forget_flags(session);
+    reply.simple("RESET");
+    Ok(())
+}

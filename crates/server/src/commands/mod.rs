@@ -1,0 +1,58 @@
+//! The server's own commands: those that need the session, the clients, the configuration or the statistics.
+//!
+//! A family is a file: its rows, its functions, and the list that joins them by full name.
+
+pub mod connection;
+pub mod transaction;
+
+use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};
+use rustredis_keyspace::View;
+use rustredis_resp::Reply;
+
+use crate::server::Server;
+use crate::session::Session;
+use crate::worker::Worker;
+
+/// What a command of the server gets besides the view.
+pub struct Context<'a> {
+    /// What all connections share.
+    pub server: &'a Server,
+    /// The connection's own.
+    pub session: &'a mut Session,
+    /// The thread's own.
+    pub worker: &'a Worker,
+    /// The row that runs.
+    pub row: &'a Row,
+}
+
+/// How a command of the server runs. The view covers what the row's keys or reach say.
+pub type ServerHandler = fn(&mut Context<'_>, &mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
+
+/// A family of the server's commands.
+pub struct Family {
+    /// Its rows.
+    pub rows: &'static [Command],
+    /// Its functions, by full name.
+    pub handlers: &'static [(&'static str, ServerHandler)],
+}
+
+/// All families of the server.
+pub const FAMILIES: &[Family] = &[connection::FAMILY, transaction::FAMILY];
+
+/// The functions of the server's rows, by row id.
+///
+/// # Panics
+/// If a row of the server has no function, or a function no row: a bug of ours that a start shows at once.
+pub fn handlers(registry: &Registry) -> Vec<Option<ServerHandler>> {
+    let mut by_row: Vec<Option<ServerHandler>> = vec![None; registry.rows().len()];
+    for (name, handler) in FAMILIES.iter().flat_map(|family| family.handlers) {
+        let row = registry.rows().iter().find(|row| row.full_name == *name);
+        let row = row.unwrap_or_else(|| panic!("the function of {name} has no row"));
+        by_row[row.id as usize] = Some(*handler);
+    }
+    for row in registry.rows() {
+        let is_server = matches!(row.command.run, Run::Server);
+        assert_eq!(is_server, by_row[row.id as usize].is_some(), "{} and its function do not agree", row.full_name);
+    }
+    by_row
+}

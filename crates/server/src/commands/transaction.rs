@@ -1,0 +1,110 @@
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. EXEC itself is `crate::transaction`.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec};
+use rustredis_keyspace::View;
+use rustredis_resp::Reply;
+
+use super::{Context, Family};
+use crate::transaction;
+
+/// The family.
+pub const FAMILY: Family = Family {
+    rows: ROWS,
+    handlers: &[("multi", multi), ("exec", exec), ("discard", discard), ("watch", watch), ("unwatch", unwatch)],
+};
+
+type Outcome = Result<(), CommandError>;
+
+const ALWAYS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::ALLOW_BUSY);
+
+const ROWS: &[Command] = &[
+    Command::server("multi", 1, ALWAYS.with(Flags::FAST)).acl(Categories::TRANSACTION).docs(
+        Group::Transactions,
+        "1.2.0",
+        "O(1)",
+        "",
+        "Begins a transaction: what follows is queued.",
+    ),
+    Command::server("exec", 1, ALWAYS.with(Flags::SKIP_SLOWLOG)).acl(Categories::TRANSACTION).docs(
+        Group::Transactions,
+        "1.2.0",
+        "Depends on commands in the transaction",
+        "",
+        "Runs the queued commands as one step, unless a watched key has changed.",
+    ),
+    Command::server("discard", 1, ALWAYS.with(Flags::FAST)).acl(Categories::TRANSACTION).docs(
+        Group::Transactions,
+        "2.0.0",
+        "O(N), when N is the number of queued commands",
+        "",
+        "Forgets the queued commands and the watches.",
+    ),
+    Command::server("watch", -2, ALWAYS.with(Flags::FAST))
+        .keys(&[KeySpec::range(KeyFlags::RO, 1, -1, 1)])
+        .acl(Categories::TRANSACTION)
+        .docs(
+            Group::Transactions,
+            "2.2.0",
+            "O(1) for every key.",
+            "key [key ...]",
+            "Makes the next EXEC depend on these keys being as they are.",
+        ),
+    Command::server("unwatch", 1, ALWAYS.with(Flags::FAST)).acl(Categories::TRANSACTION).docs(
+        Group::Transactions,
+        "2.2.0",
+        "O(1)",
+        "",
+        "Forgets the watches.",
+    ),
+];
+
+fn multi(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if context.session.transaction.is_some() {
+        return Err(CommandError::text("ERR MULTI calls can not be nested"));
+    }
+    transaction::begin(context.session);
+    reply.ok();
+    Ok(())
+}
+
+/// EXEC in EXEC, or in a place that never runs a queue: the connection runs EXEC itself.
+fn exec(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    Err(CommandError::text("ERR EXEC without MULTI"))
+}
+
+fn discard(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if context.session.transaction.is_none() {
+        return Err(CommandError::text("ERR DISCARD without MULTI"));
+    }
+    context.session.set_transaction(None);
+    context.session.ends_watches = true;
+    reply.ok();
+    Ok(())
+}
+
+fn watch(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let session = &mut *context.session;
+    if session.transaction.is_some() {
+        return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
+    }
+    for key in args.keys() {
+        if session.watched.iter().any(|(db, bytes)| *db == view.db() && **bytes == *key.bytes) {
+            continue;
+        }
+        // A key whose time has come is watched as one that is not there.
+        view.expire_if_due(key);
+        view.watch(key, &session.watch_flag);
+        session.watched.push((view.db(), key.bytes.into()));
+    }
+    session.client.watched.store(session.watched.len(), Relaxed);
+    reply.ok();
+    Ok(())
+}
+
+fn unwatch(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    context.session.ends_watches = !context.session.is_executing;
+    reply.ok();
+    Ok(())
+}

@@ -1,0 +1,620 @@
+//! The way of a request: parse, admit, plan, run, settle, flush.
+//!
+//! The commands of a read are executed as a batch. Each is resolved and its keys hashed; then the memory of the keys is
+//! touched ahead, so that the cache misses of a pipeline overlap; then they run in order. Neighbours that need the same
+//! hold share it. The common case, plain commands over keys in a session without peculiarities, is the short way through
+//! this file; everything else takes [`Connection::execute_one`], which knows all the checks.
+//!
+//! Effects happen in one place: [`settle`], with the view still held.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Row, Run};
+use rustredis_keyspace::effects::Journal;
+use rustredis_keyspace::view::cursor_shard;
+use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+use rustredis_metrics::{CommandId, Outcome};
+use rustredis_resp::{Batch, Proto, Reply};
+
+use crate::admit;
+use crate::blocking::BlockedClient;
+use crate::commands::Context;
+use crate::connection::Connection;
+use crate::server::{Server, gate, now_ms};
+use crate::session::{ReplyMode, Session};
+use crate::stats::bump;
+use crate::transaction;
+use crate::worker::Worker;
+
+/// A command of the batch, ready to run.
+#[derive(Debug)]
+struct Prepared {
+    /// Its row, or why there is none.
+    row: Result<u16, CommandError>,
+    first_key: u32,
+    keys: u32,
+}
+
+/// What executing needs besides the connection; lent by the worker for the time of a batch.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Complete commands of the input.
+    pub batch: Batch,
+    /// Effects of the command that runs.
+    pub effects: Effects,
+    prepared: Vec<Prepared>,
+    keys: Vec<KeyRef>,
+    shards: Vec<u32>,
+}
+
+/// How a batch went.
+#[derive(Debug)]
+pub enum Flow {
+    /// All commands have run.
+    Done,
+    /// The client waits since the command before this index.
+    Blocked(usize, Blocked),
+    /// The connection ends; what was replied is sent first.
+    Close,
+}
+
+/// A wait that has begun.
+#[derive(Debug)]
+pub struct Blocked {
+    /// What was registered.
+    pub waiter: std::sync::Arc<BlockedClient>,
+    /// When it ends by itself, in Unix ms; 0 never.
+    pub until_ms: u64,
+}
+
+/// Commands that are touched ahead at a time: enough that their cache misses overlap, few enough to stay in the first cache.
+const TOUCH_AHEAD: usize = 32;
+
+impl Scratch {
+    /// Resolves and hashes the commands of the batch.
+    fn prepare(&mut self, server: &Server, input: &[u8]) {
+        self.prepared.clear();
+        self.keys.clear();
+        for index in 0..self.batch.len() {
+            let (text, spans) = self.batch.command(index, input);
+            let args = Args::new(text, spans, &[]);
+            let first_key = self.keys.len() as u32;
+            let row = server.registry.resolve(args).and_then(|row| {
+                row.hash_keys(args, &mut self.keys)?;
+                Ok(row.id)
+            });
+            let keys = self.keys.len() as u32 - first_key;
+            self.prepared.push(Prepared { row, first_key, keys });
+        }
+    }
+
+    fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {
+        let (text, spans) = self.batch.command(index, input);
+        let Prepared { first_key, keys, .. } = self.prepared[index];
+        Args::new(text, spans, &self.keys[first_key as usize..(first_key + keys) as usize])
+    }
+}
+
+/// The shards of these keys: none, one, or several ascending in `shards`.
+fn cover<'s>(server: &Server, keys: &[KeyRef], shards: &'s mut Vec<u32>) -> Covered<'s> {
+    let store = server.engine.store();
+    match keys {
+        [] => Covered::None,
+        [key] => Covered::One(store.shard_of(key.hash)),
+        keys => {
+            shards.clear();
+            shards.extend(keys.iter().map(|key| store.shard_of(key.hash) as u32));
+            shards.sort_unstable();
+            shards.dedup();
+            match shards.as_slice() {
+                [one] => Covered::One(*one as usize),
+                _ => Covered::Many(shards),
+            }
+        }
+    }
+}
+
+fn access_of(row: &Row) -> Access {
+    if row.command.flags.has(Flags::READONLY) { Access::Read } else { Access::Write }
+}
+
+impl Connection {
+    /// Runs the commands of the batch in order; replies go to `self.output`.
+    pub async fn execute(&mut self, scratch: &mut Scratch, input: &[u8]) -> Flow {
+        let server = self.server.clone();
+        let worker = self.worker.clone();
+        worker.tick();
+        scratch.prepare(&server, input);
+        let count = scratch.batch.len();
+        let mut index = 0;
+        while index < count {
+            if self.session.is_plain() && server.gate.load(Relaxed) == 0 {
+                let ran = self.run_plain(&server, &worker, scratch, index, input);
+                index += ran;
+                if ran > 0 {
+                    continue;
+                }
+            }
+            let flow = self.execute_one(&server, &worker, scratch, index, input).await;
+            index += 1;
+            match flow {
+                Next::Go => {}
+                Next::Wait(blocked) => {
+                    self.finish_batch(&worker, index);
+                    return Flow::Blocked(index, blocked);
+                }
+            }
+            if self.session.close_after_reply {
+                self.finish_batch(&worker, index);
+                return Flow::Close;
+            }
+        }
+        self.finish_batch(&worker, count);
+        Flow::Done
+    }
+
+    fn finish_batch(&mut self, worker: &Worker, commands: usize) {
+        worker.metrics.flush();
+        bump(&worker.stats().commands, commands as u64);
+        bump(&self.session.client.commands, commands as u64);
+        self.session.client.active_ms.store(worker.now_ms(), Relaxed);
+    }
+
+    /// Runs the longest row of plain commands from `first` on; how many that were. Stops where a command needs the long way
+    /// or shards of another thread.
+    fn run_plain(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &mut Scratch,
+        first: usize,
+        input: &[u8],
+    ) -> usize {
+        let is_one_door = server.engine.is_one_door();
+        let count = scratch.batch.len();
+        let plain = |prepared: &Prepared| {
+            prepared.row.as_ref().ok().map(|id| server.registry.row(*id)).filter(|row| row.is_plain)
+        };
+        let mut effects = std::mem::take(&mut scratch.effects);
+        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        let mut shards = std::mem::take(&mut scratch.shards);
+        let mut touched = first;
+        let mut index = first;
+        while index < count {
+            let Some(row) = plain(&scratch.prepared[index]) else { break };
+            if count - first > 1 && index >= touched {
+                touched = (index + TOUCH_AHEAD).min(count);
+                self.touch(server, worker, scratch, index..touched, &mut effects);
+            }
+            let args = scratch.args(index, input);
+            let covered = cover(server, args.key_refs(), &mut shards);
+            let Some(mut held) = server.engine.hold(covered, access_of(row)) else { break };
+            // Neighbours that need no more than what is held run under the same hold.
+            let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, &mut effects);
+            view.no_touch = self.session.no_touch;
+            if needs_everything(&view, args) {
+                break;
+            }
+            run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+            index += 1;
+            while index < count {
+                let Some(next) = plain(&scratch.prepared[index]) else { break };
+                let args = scratch.args(index, input);
+                let store = server.engine.store();
+                let is_covered = match (covered, is_one_door) {
+                    (_, true) => index < touched || count - first == 1,
+                    (Covered::One(shard), _) => {
+                        access_of(next) == access_of(row)
+                            && args.key_refs().iter().all(|key| store.shard_of(key.hash) == shard)
+                    }
+                    _ => false,
+                };
+                if !is_covered || needs_everything(&view, args) {
+                    break;
+                }
+                view.set_now_ms(worker.now_ms());
+                run_one(server, worker, &mut view, &mut self.session, &mut self.output, next, args);
+                index += 1;
+            }
+        }
+        scratch.effects = effects;
+        scratch.shards = shards;
+        expire_stale(server, worker, &mut scratch.effects);
+        count_effects(worker, &mut scratch.effects);
+        index - first
+    }
+
+    /// Brings the memory of the next commands' keys near.
+    fn touch(
+        &self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &Scratch,
+        range: std::ops::Range<usize>,
+        effects: &mut Effects,
+    ) {
+        let first = scratch.prepared[range.start].first_key as usize;
+        let last = &scratch.prepared[range.end - 1];
+        let keys = &scratch.keys[first..(last.first_key + last.keys) as usize];
+        let store = server.engine.store();
+        if server.engine.is_one_door() {
+            let Some(mut held) = server.engine.hold(Covered::All, Access::Read) else { return };
+            let view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+            keys.iter().for_each(|key| view.prefetch(Key { bytes: &[], hash: key.hash }));
+            return;
+        }
+        for key in keys {
+            let covered = Covered::One(store.shard_of(key.hash));
+            if let Some(mut held) = server.engine.hold(covered, Access::Read) {
+                let view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+                view.prefetch(Key { bytes: &[], hash: key.hash });
+            }
+        }
+    }
+
+    /// One command by the long way: every check, every kind of command.
+    async fn execute_one(
+        &mut self,
+        server: &std::sync::Arc<Server>,
+        worker: &Worker,
+        scratch: &mut Scratch,
+        index: usize,
+        input: &[u8],
+    ) -> Next {
+        if self.session.reply_mode == ReplyMode::SkipNext {
+            self.session.reply_mode = ReplyMode::Skip;
+        }
+        let is_silent = self.session.reply_mode != ReplyMode::On;
+        let before = self.output.len();
+        let row = match scratch.prepared[index].row.clone() {
+            Ok(id) => server.registry.row(id),
+            Err(error) => {
+                self.refuse(server, worker, None, &error);
+                return self.after_reply(before, is_silent);
+            }
+        };
+        let mut effects = std::mem::take(&mut scratch.effects);
+        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        let mut shards = std::mem::take(&mut scratch.shards);
+        let args = scratch.args(index, input);
+        let next = self.admit_and_run(server, worker, row, args, &mut effects, &mut shards).await;
+        count_effects(worker, &mut effects);
+        scratch.effects = effects;
+        scratch.shards = shards;
+        self.session.client.last_command.store(row.id, Relaxed);
+        match next {
+            Next::Go => self.after_reply(before, is_silent),
+            wait => wait,
+        }
+    }
+
+    fn after_reply(&mut self, before: usize, was_silent: bool) -> Next {
+        if was_silent && self.session.reply_mode != ReplyMode::On {
+            self.output.truncate(before);
+        }
+        if self.session.reply_mode == ReplyMode::Skip {
+            self.session.reply_mode = ReplyMode::On;
+        }
+        Next::Go
+    }
+
+    async fn admit_and_run(
+        &mut self,
+        server: &std::sync::Arc<Server>,
+        worker: &Worker,
+        row: &Row,
+        args: Args<'_>,
+        effects: &mut Effects,
+        shards: &mut Vec<u32>,
+    ) -> Next {
+        match admit::admit(server, worker, &mut self.session, row, args).await {
+            Ok(admit::Verdict::Run) => {}
+            Ok(admit::Verdict::Queue) => {
+                transaction::queue(&mut self.session, row, args);
+                Reply::new(&mut self.output, self.session.proto).simple("QUEUED");
+                return Next::Go;
+            }
+            Err(error) => {
+                self.refuse(server, worker, Some(row), &error);
+                return Next::Go;
+            }
+        }
+        if server.has_gate(gate::MONITORED) {
+            server.monitors.show(server, &self.session, args);
+        }
+        if row.full_name == "exec" {
+            transaction::execute(self, server, worker, row, args, effects).await;
+            return Next::Go;
+        }
+        let covered = self.plan(server, worker, row, args, shards);
+        let mut held = server.engine.borrow(covered, access_of(row)).await;
+        let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+        view.no_touch = self.session.no_touch;
+        if needs_everything(&view, args) {
+            drop(held);
+            held = server.engine.borrow(Covered::All, access_of(row)).await;
+            view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.session.no_touch;
+        }
+        let before = self.output.len();
+        run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+        let blocked = view.effects.block.take().map(|request| {
+            self.output.truncate(before);
+            let waiter = BlockedClient::new(
+                self.session.client.clone(),
+                OwnedArgs::new(args),
+                row.id,
+                self.session.proto,
+                self.session.db,
+                request.kind,
+                request.needs_more_keys,
+            );
+            for key in args.keys() {
+                view.wait_for(key, waiter.clone());
+            }
+            Blocked { waiter, until_ms: request.until_ms }
+        });
+        drop(held);
+        self.expire_stale_anywhere(server, worker, effects).await;
+        if std::mem::take(&mut self.session.ends_watches) {
+            transaction::unwatch_all(self, server, worker, effects).await;
+        }
+        match blocked {
+            Some(blocked) => Next::Wait(blocked),
+            None => Next::Go,
+        }
+    }
+
+    /// What the command must hold.
+    fn plan<'s>(
+        &self,
+        server: &Server,
+        worker: &Worker,
+        row: &Row,
+        args: Args<'_>,
+        shards: &'s mut Vec<u32>,
+    ) -> Covered<'s> {
+        let store = server.engine.store();
+        match row.command.reach {
+            Reach::Keys => cover(server, args.key_refs(), shards),
+            Reach::All => Covered::All,
+            Reach::AllIf(is_far) if is_far(args) => Covered::All,
+            Reach::AllIf(_) => cover(server, args.key_refs(), shards),
+            Reach::Random => {
+                let keys = store.keys(self.session.db);
+                let shard = if keys == 0 { None } else { store.shard_of_rank(self.session.db, worker.random.below(keys)) };
+                Covered::One(shard.unwrap_or(0))
+            }
+            Reach::Scan => {
+                let cursor = rustredis_resp::number::parse_u64(args.get(1)).unwrap_or(0);
+                let count = (2..args.len().saturating_sub(1))
+                    .find(|index| args.is(*index, "COUNT"))
+                    .and_then(|index| args.int(index + 1).ok())
+                    .map_or(10, |count| count.clamp(1, 1 << 20) as usize);
+                shards.clear();
+                let mut keys = 0;
+                for shard in cursor_shard(cursor)..store.shards() {
+                    let here = store.keys_in_shard(self.session.db, shard);
+                    if here == 0 {
+                        continue;
+                    }
+                    shards.push(shard as u32);
+                    keys += here;
+                    // The shard at the cursor may be half passed already: one more makes the page full.
+                    if keys > count && shards.len() > 1 {
+                        break;
+                    }
+                }
+                match shards.as_slice() {
+                    [] => Covered::None,
+                    [one] => Covered::One(*one as usize),
+                    _ => Covered::Many(shards),
+                }
+            }
+        }
+    }
+
+    /// Answers an error for a command that does not run.
+    fn refuse(&mut self, server: &Server, worker: &Worker, row: Option<&Row>, error: &CommandError) {
+        Reply::new(&mut self.output, self.session.proto).error(&error.to_string());
+        count_error(server, worker, error);
+        if let Some(row) = row {
+            worker.metrics.reject(CommandId(row.id));
+        }
+        if let Some(transaction) = &mut self.session.transaction {
+            transaction.is_broken = true;
+        }
+    }
+
+    /// Deletes keys that readers found expired, wherever their shards are.
+    async fn expire_stale_anywhere(&self, server: &Server, worker: &Worker, effects: &mut Effects) {
+        let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+        for (db, bytes) in stale {
+            let key = Key::new(&bytes);
+            let covered = Covered::One(server.engine.store().shard_of(key.hash));
+            let mut held = server.engine.borrow(covered, Access::Write).await;
+            let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
+            view.expire_if_due(key);
+            settle(server, worker, &mut view, None, None);
+        }
+    }
+}
+
+/// What follows a command.
+enum Next {
+    /// The next one.
+    Go,
+    /// A wait.
+    Wait(Blocked),
+}
+
+/// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
+#[inline]
+fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
+    view.store().waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
+}
+
+/// Runs one command under a view that covers it: run, settle, count. An error replaces what it wrote.
+pub fn run_one(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    session: &mut Session,
+    output: &mut Vec<u8>,
+    row: &Row,
+    args: Args<'_>,
+) {
+    let started = worker.last_clock();
+    let mut reply = Reply::new(output, session.proto);
+    let mark = reply.mark();
+    let result = match row.command.run {
+        Run::Keys(handler) => handler(view, args, &mut reply),
+        Run::Server => match server.handlers[row.id as usize] {
+            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, &mut reply),
+            None => Err(CommandError::text("ERR the command has no function")),
+        },
+        Run::Container => Err(CommandError::Arity(row.full_name.to_owned())),
+    };
+    let outcome = match result {
+        Ok(()) => Outcome::Ok,
+        Err(error) => {
+            reply.cut(mark);
+            reply.error(&error.to_string());
+            count_error(server, worker, &error);
+            Outcome::Failed
+        }
+    };
+    if !view.effects.is_clean() {
+        settle(server, worker, view, Some(row), Some(args));
+    }
+    let now = worker.read_clock();
+    let nanos = now.saturating_sub(started);
+    worker.metrics.record(CommandId(row.id), nanos, outcome);
+    if server.slowlog.is_slow(nanos) {
+        note_slow(server, session, row, args, nanos);
+    }
+}
+
+#[cold]
+fn note_slow(server: &Server, session: &Session, row: &Row, args: Args<'_>, nanos: u64) {
+    let is_fast = row.command.flags.has(Flags::FAST);
+    server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, (now_ms() / 1000) as i64);
+    if row.command.flags.has(Flags::SKIP_SLOWLOG) {
+        return;
+    }
+    let name = session.client.identity.lock().name.clone();
+    let addr = session.client.addr.clone();
+    server.slowlog.push((now_ms() / 1000) as i64, nanos, args.from(0), addr, name.as_bytes());
+}
+
+/// Counts an error reply.
+#[cold]
+pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
+    bump(&worker.stats().errors, 1);
+    server.stats.count_error(&error.code());
+}
+
+/// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
+/// waiters and keyspace events. The only place for effects.
+pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, _row: Option<&Row>, _args: Option<Args<'_>>) {
+    bump(&worker.stats().dirty, view.effects.dirty);
+    publish_events(server, view);
+    view.effects.journal = Journal::Verbatim;
+    view.effects.expired.clear();
+    view.effects.dirty = 0;
+    if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
+        serve_waiters(server, worker, view);
+    }
+}
+
+fn publish_events(server: &Server, view: &mut View<'_>) {
+    for event in view.effects.events.drain(..) {
+        server.pubsub.publish_event(server, &event);
+    }
+}
+
+/// Serves who waits for keys that came into being, in the order of the keys and of the waiting; a command that is served
+/// may make further keys ready.
+pub fn serve_waiters(server: &Server, worker: &Worker, view: &mut View<'_>) {
+    let selected = view.db();
+    while !view.effects.ready.is_empty() {
+        for (db, bytes) in std::mem::take(&mut view.effects.ready) {
+            view.select(db as usize);
+            let key = Key::new(&bytes);
+            for waiter in view.waiters(key) {
+                let Some(kind) = view.peek(key).map(|entry| entry.kind()) else { break };
+                if let Some(blocked) = waiter.as_any().downcast_ref::<BlockedClient>()
+                    && waiter.wants(kind)
+                    && blocked.claim()
+                {
+                    if serve(server, worker, view, blocked) {
+                        view.stop_waiting(key, &waiter);
+                    }
+                }
+            }
+        }
+    }
+    view.select(selected);
+}
+
+/// Runs a waiting command again; whether it was served.
+fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &BlockedClient) -> bool {
+    let row = server.registry.row(blocked.row);
+    let Run::Keys(handler) = row.command.run else { return false };
+    let mut output = Vec::new();
+    let mut reply = Reply::new(&mut output, blocked.proto);
+    let mark = reply.mark();
+    let outcome = match handler(view, blocked.args.args(), &mut reply) {
+        Ok(()) => Outcome::Ok,
+        Err(error) => {
+            reply.cut(mark);
+            reply.error(&error.to_string());
+            count_error(server, worker, &error);
+            Outcome::Failed
+        }
+    };
+    if view.effects.block.take().is_some() {
+        blocked.release();
+        return false;
+    }
+    bump(&worker.stats().dirty, view.effects.dirty);
+    view.effects.dirty = 0;
+    view.effects.journal = Journal::Verbatim;
+    publish_events(server, view);
+    let now = worker.read_clock();
+    worker.metrics.record(CommandId(row.id), now.saturating_sub(worker.last_clock()), outcome);
+    blocked.serve(output);
+    true
+}
+
+/// Deletes keys that readers found expired, as far as their shards can be held here.
+fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
+    if effects.stale.borrow().is_empty() {
+        return;
+    }
+    for (db, bytes) in std::mem::take(&mut *effects.stale.borrow_mut()) {
+        let key = Key::new(&bytes);
+        let covered = Covered::One(server.engine.store().shard_of(key.hash));
+        if let Some(mut held) = server.engine.hold(covered, Access::Write) {
+            let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
+            view.expire_if_due(key);
+            settle(server, worker, &mut view, None, None);
+        }
+    }
+}
+
+/// Moves the counters of reads and expirations to the worker's statistics.
+fn count_effects(worker: &Worker, effects: &mut Effects) {
+    let stats = worker.stats();
+    bump(&stats.hits, effects.hits.take());
+    bump(&stats.misses, effects.misses.take());
+    bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
+    bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
+}
+
+/// The reply of a blocking command whose time is over.
+pub fn timeout_reply(proto: Proto) -> Vec<u8> {
+    let mut out = Vec::new();
+    Reply::new(&mut out, proto).null_array();
+    out
+}

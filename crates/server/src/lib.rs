@@ -1,0 +1,21 @@
+//! The server: sockets, sessions, and the way of a request from bytes to bytes.
+
+pub mod admit;
+pub mod blocking;
+pub mod client;
+pub mod clients_limit;
+pub mod commands;
+pub mod connection;
+pub mod eviction;
+pub mod execute;
+pub mod log;
+pub mod memory;
+pub mod monitor;
+pub mod pubsub;
+pub mod server;
+pub mod session;
+pub mod settings;
+pub mod start;
+pub mod stats;
+pub mod transaction;
+pub mod worker;

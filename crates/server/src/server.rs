@@ -1,0 +1,120 @@
+//! What all connections share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use rustredis_commands::Registry;
+use rustredis_config::Config;
+use rustredis_engine::Engine;
+use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
+
+use crate::client::Clients;
+use crate::commands::ServerHandler;
+use crate::monitor::Monitors;
+use crate::pubsub::PubSub;
+use crate::settings::Settings;
+use crate::stats::Stats;
+
+/// Bits of [`Server::gate`]: while one is set, each command takes the long way through `admit`.
+pub mod gate {
+    /// Somebody watches all commands.
+    pub const MONITORED: u32 = 1;
+    /// `maxmemory` is set.
+    pub const MEMORY_LIMITED: u32 = 1 << 1;
+    /// CLIENT PAUSE.
+    pub const PAUSED: u32 = 1 << 2;
+    /// The data set is being loaded.
+    pub const LOADING: u32 = 1 << 3;
+    /// The server is shutting down.
+    pub const SHUTDOWN: u32 = 1 << 4;
+}
+
+/// What all connections share.
+pub struct Server {
+    /// The configuration.
+    pub config: Mutex<Config>,
+    /// The part of it that is read on hot paths.
+    pub settings: Settings,
+    /// The store and how it is entered.
+    pub engine: Arc<Engine>,
+    /// All commands.
+    pub registry: Registry,
+    /// The functions of the server's own commands, by row.
+    pub handlers: Vec<Option<ServerHandler>>,
+    /// Who is connected.
+    pub clients: Clients,
+    /// Who is subscribed to what.
+    pub pubsub: PubSub,
+    /// Who watches all commands.
+    pub monitors: Monitors,
+    /// How commands are counted.
+    pub metrics: Arc<Metrics>,
+    /// Slow commands.
+    pub slowlog: SlowLog,
+    /// Slow events.
+    pub latency: LatencyMonitor,
+    /// Counters of the server.
+    pub stats: Stats,
+    /// The nanosecond clock.
+    pub clock: Clock,
+    /// See [`gate`].
+    pub gate: AtomicU32,
+    /// CLIENT PAUSE: until when (Unix ms), and whether reads are paused too.
+    pub pause: Pause,
+    /// Forty hexadecimal digits, new at each start.
+    pub run_id: String,
+    /// Unix ms of the start.
+    pub started_ms: u64,
+    /// Worker threads.
+    pub threads: usize,
+    /// The port that is served; 0 without TCP.
+    pub port: AtomicUsize,
+    /// Whether keys expire on their own (`DEBUG SET-ACTIVE-EXPIRE`).
+    pub expires_actively: AtomicBool,
+    /// Set when the server must stop; the main thread waits for it.
+    pub shutdown: tokio::sync::Notify,
+}
+
+/// CLIENT PAUSE.
+#[derive(Debug, Default)]
+pub struct Pause {
+    /// Unix ms; 0 if nothing is paused.
+    pub until_ms: AtomicU64,
+    /// Whether only writes wait.
+    pub only_writes: AtomicBool,
+    /// Wakes who waits for the end of the pause.
+    pub ended: tokio::sync::Notify,
+}
+
+impl Server {
+    /// Sets or clears a bit of the gate.
+    pub fn set_gate(&self, bit: u32, on: bool) {
+        if on {
+            self.gate.fetch_or(bit, Relaxed);
+        } else {
+            self.gate.fetch_and(!bit, Relaxed);
+        }
+    }
+
+    /// Whether a bit of the gate is set.
+    pub fn has_gate(&self, bit: u32) -> bool {
+        self.gate.load(Relaxed) & bit != 0
+    }
+
+    /// Seconds since the start.
+    pub fn uptime_seconds(&self) -> u64 {
+        now_ms().saturating_sub(self.started_ms) / 1000
+    }
+}
+
+/// Unix time in milliseconds.
+pub fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Unix time in microseconds.
+pub fn now_us() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+}

@@ -1,0 +1,152 @@
+//! What a connection remembers between commands.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::OwnedArgs;
+use rustredis_keyspace::WatchFlag;
+use rustredis_resp::Proto;
+
+use crate::client::{Client, flags};
+
+/// Which replies the client wants (`CLIENT REPLY`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// All.
+    On,
+    /// None.
+    Off,
+    /// Not the one of the next command.
+    SkipNext,
+    /// Not the one of this command.
+    Skip,
+}
+
+/// A command that MULTI has queued.
+#[derive(Debug)]
+pub struct Queued {
+    /// Its row.
+    pub row: u16,
+    /// Its arguments, with their keys.
+    pub args: OwnedArgs,
+}
+
+/// An open MULTI.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    /// The commands, in order.
+    pub queue: Vec<Queued>,
+    /// Whether a command was refused while queueing: EXEC then aborts.
+    pub is_broken: bool,
+}
+
+/// What a connection remembers between commands.
+#[derive(Debug)]
+pub struct Session {
+    /// The shared part.
+    pub client: Arc<Client>,
+    /// The selected database.
+    pub db: usize,
+    /// The protocol.
+    pub proto: Proto,
+    /// Whether the client has authenticated, or needs not.
+    pub is_authenticated: bool,
+    /// The open transaction.
+    pub transaction: Option<Box<Transaction>>,
+    /// The keys watched, each with its database.
+    pub watched: Vec<(usize, Box<[u8]>)>,
+    /// Set by whoever changes one of them.
+    pub watch_flag: Arc<WatchFlag>,
+    /// Channels subscribed to.
+    pub channels: HashSet<Box<[u8]>>,
+    /// Patterns subscribed to.
+    pub patterns: HashSet<Box<[u8]>>,
+    /// Shard channels subscribed to.
+    pub shard_channels: HashSet<Box<[u8]>>,
+    /// Which replies it wants.
+    pub reply_mode: ReplyMode,
+    /// Whether it sees all commands (MONITOR).
+    pub is_monitor: bool,
+    /// Whether reads leave the access clocks alone.
+    pub no_touch: bool,
+    /// Closes once what is written has left.
+    pub close_after_reply: bool,
+    /// Whether EXEC is running its queue.
+    pub is_executing: bool,
+    /// Asked for by DISCARD, UNWATCH and RESET: the connection ends the watches after the command, as their keys' shards are not
+    /// in its view.
+    pub ends_watches: bool,
+}
+
+impl Session {
+    /// A session that has just begun.
+    pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
+        Self {
+            client,
+            db: 0,
+            proto: Proto::Resp2,
+            is_authenticated,
+            transaction: None,
+            watched: Vec::new(),
+            watch_flag: Arc::default(),
+            channels: HashSet::new(),
+            patterns: HashSet::new(),
+            shard_channels: HashSet::new(),
+            reply_mode: ReplyMode::On,
+            is_monitor: false,
+            no_touch: false,
+            close_after_reply: false,
+            is_executing: false,
+            ends_watches: false,
+        }
+    }
+
+    /// Whether its commands need nothing but to be run: no transaction, no subscription, no suppressed reply.
+    #[inline]
+    pub fn is_plain(&self) -> bool {
+        self.is_authenticated
+            && self.transaction.is_none()
+            && self.reply_mode == ReplyMode::On
+            && (!self.is_subscriber() || self.proto == Proto::Resp3)
+            && !self.close_after_reply
+    }
+
+    /// How many channels, patterns and shard channels it is subscribed to.
+    pub fn subscriptions(&self) -> usize {
+        self.channels.len() + self.patterns.len() + self.shard_channels.len()
+    }
+
+    /// Whether it is subscribed to anything.
+    #[inline]
+    pub fn is_subscriber(&self) -> bool {
+        self.subscriptions() > 0
+    }
+
+    /// Selects a database.
+    pub fn select(&mut self, db: usize) {
+        self.db = db;
+        self.client.db.store(db as u32, Relaxed);
+    }
+
+    /// Changes the protocol.
+    pub fn set_proto(&mut self, proto: Proto) {
+        self.proto = proto;
+        self.client.resp.store(if proto == Proto::Resp3 { 3 } else { 2 }, Relaxed);
+    }
+
+    /// Opens or ends a transaction.
+    pub fn set_transaction(&mut self, transaction: Option<Box<Transaction>>) {
+        self.client.queued.store(if transaction.is_some() { 0 } else { -1 }, Relaxed);
+        self.client.set_flag(flags::MULTI, transaction.is_some());
+        self.transaction = transaction;
+    }
+
+    /// Tells the shared part how many subscriptions there are.
+    pub fn publish_subscriptions(&self) {
+        self.client.subscriptions.store(self.channels.len(), Relaxed);
+        self.client.pattern_subscriptions.store(self.patterns.len(), Relaxed);
+        self.client.shard_subscriptions.store(self.shard_channels.len(), Relaxed);
+        self.client.set_flag(flags::PUBSUB, self.is_subscriber());
+    }
+}

@@ -1,0 +1,200 @@
+//! MULTI, EXEC, DISCARD, WATCH.
+//!
+//! EXEC holds the union of what its commands and the watched keys need, in one view: to everybody else the whole queue
+//! is one step. Waiters are served after the last command, as Redis does, and see the transaction as a whole.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Row};
+use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+use rustredis_metrics::{CommandId, Outcome};
+use rustredis_resp::Reply;
+
+use crate::client::flags;
+use crate::connection::Connection;
+use crate::execute::{run_one, serve_waiters};
+use crate::server::Server;
+use crate::session::{Queued, Session, Transaction};
+use crate::worker::Worker;
+
+/// Most bytes that a transaction may queue.
+const QUEUE_BYTES_MAX: usize = 1 << 30;
+
+/// Queues a command.
+pub fn queue(session: &mut Session, row: &Row, args: Args<'_>) {
+    let client = session.client.clone();
+    if let Some(transaction) = &mut session.transaction {
+        let queued: usize = transaction.queue.iter().map(|queued| queued.args.memory_bytes()).sum();
+        transaction.is_broken |= queued > QUEUE_BYTES_MAX;
+        transaction.queue.push(Queued { row: row.id, args: OwnedArgs::new(args) });
+        client.queued.store(transaction.queue.len() as i64, Relaxed);
+    }
+}
+
+/// Opens a transaction.
+pub fn begin(session: &mut Session) {
+    session.set_transaction(Some(Box::default()));
+}
+
+/// Clears the client's flags that a session's reset clears.
+pub fn forget_flags(session: &Session) {
+    session.client.set_flag(flags::NO_EVICT | flags::NO_TOUCH | flags::READONLY, false);
+}
+
+/// The union of what the queue and the watched keys need.
+fn plan<'s>(server: &Server, session: &Session, transaction: &Transaction, shards: &'s mut Vec<u32>) -> (Covered<'s>, Access) {
+    let store = server.engine.store();
+    let rows = || transaction.queue.iter().map(|queued| (server.registry.row(queued.row), queued));
+    let access = if rows().all(|(row, _)| row.command.flags.has(Flags::READONLY)) && session.watched.is_empty() {
+        Access::Read
+    } else {
+        Access::Write
+    };
+    let is_far = rows().any(|(row, queued)| match row.command.reach {
+        Reach::Keys => false,
+        Reach::AllIf(is_far) => is_far(queued.args.args()),
+        Reach::All | Reach::Scan | Reach::Random => true,
+    });
+    if is_far {
+        return (Covered::All, access);
+    }
+    let queued = rows().flat_map(|(_, queued)| queued.args.args().key_refs().iter().map(|key: &KeyRef| key.hash));
+    let watched = session.watched.iter().map(|(_, bytes)| Key::new(bytes).hash);
+    shards.extend(queued.chain(watched).map(|hash| store.shard_of(hash) as u32));
+    shards.sort_unstable();
+    shards.dedup();
+    match shards.as_slice() {
+        [] => (Covered::None, access),
+        [one] => (Covered::One(*one as usize), access),
+        _ => (Covered::Many(shards), access),
+    }
+}
+
+/// Whether somebody waits for a key of the queue whom to serve takes more than the view covers.
+fn has_far_waiters(view: &View<'_>, transaction: &Transaction) -> bool {
+    view.store().waited.load(Relaxed) != 0
+        && transaction.queue.iter().any(|queued| queued.args.args().keys().any(|key| view.has_far_waiters(key)))
+}
+
+/// EXEC.
+pub(crate) async fn execute(
+    connection: &mut Connection,
+    server: &Arc<Server>,
+    worker: &Worker,
+    row: &Row,
+    _args: Args<'_>,
+    effects: &mut Effects,
+) {
+    let started = worker.last_clock();
+    let session = &mut connection.session;
+    let mut outcome = Outcome::Ok;
+    match session.transaction.take() {
+        None => {
+            error(connection, server, worker, &CommandError::text("ERR EXEC without MULTI"));
+            outcome = Outcome::Failed;
+        }
+        Some(transaction) if transaction.is_broken => {
+            session.set_transaction(None);
+            unwatch_all(connection, server, worker, effects).await;
+            let text = "EXECABORT Transaction discarded because of previous errors.";
+            error(connection, server, worker, &CommandError::text(text));
+            outcome = Outcome::Failed;
+        }
+        Some(transaction) => {
+            session.set_transaction(None);
+            run_queue(connection, server, worker, &transaction, effects).await;
+        }
+    }
+    worker.metrics.record(CommandId(row.id), worker.read_clock().saturating_sub(started), outcome);
+}
+
+fn error(connection: &mut Connection, server: &Server, worker: &Worker, error: &CommandError) {
+    Reply::new(&mut connection.output, connection.session.proto).error(&error.to_string());
+    crate::execute::count_error(server, worker, error);
+}
+
+async fn run_queue(
+    connection: &mut Connection,
+    server: &Arc<Server>,
+    worker: &Worker,
+    transaction: &Transaction,
+    effects: &mut Effects,
+) {
+    let mut shards = Vec::new();
+    let (covered, access) = plan(server, &connection.session, transaction, &mut shards);
+    let mut held = server.engine.borrow(covered, access).await;
+    let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
+    if has_far_waiters(&view, transaction) {
+        drop(held);
+        held = server.engine.borrow(Covered::All, access).await;
+        view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
+    }
+    let session = &mut connection.session;
+    view.no_touch = session.no_touch;
+    let is_dirty = session.watch_flag.is_dirty.load(Relaxed) || watched_expired(&mut view, session);
+    unwatch(&mut view, session);
+    if is_dirty {
+        Reply::new(&mut connection.output, session.proto).null_array();
+        return;
+    }
+    Reply::new(&mut connection.output, session.proto).array(transaction.queue.len());
+    worker.defers_waiters.set(true);
+    session.is_executing = true;
+    for queued in &transaction.queue {
+        let row = server.registry.row(queued.row);
+        view.select(session.db);
+        worker.read_clock();
+        let before = connection.output.len();
+        run_one(server, worker, &mut view, session, &mut connection.output, row, queued.args.args());
+        if view.effects.block.take().is_some() {
+            connection.output.truncate(before);
+            Reply::new(&mut connection.output, session.proto).null_array();
+        }
+    }
+    session.is_executing = false;
+    worker.defers_waiters.set(false);
+    serve_waiters(server, worker, &mut view);
+}
+
+/// Whether a watched key that was there has expired since: that counts as a change.
+fn watched_expired(view: &mut View<'_>, session: &Session) -> bool {
+    let selected = view.db();
+    let mut expired = false;
+    for (db, bytes) in &session.watched {
+        view.select(*db);
+        expired |= view.expire_if_due(Key::new(bytes));
+    }
+    view.select(selected);
+    expired && session.watch_flag.is_dirty.load(Relaxed)
+}
+
+/// Ends the watches of a session whose keys the view covers.
+pub fn unwatch(view: &mut View<'_>, session: &mut Session) {
+    if session.watched.is_empty() {
+        return;
+    }
+    let selected = view.db();
+    for (db, bytes) in session.watched.drain(..) {
+        view.select(db);
+        view.unwatch(Key::new(&bytes), &session.watch_flag);
+    }
+    view.select(selected);
+    session.watch_flag.is_dirty.store(false, Relaxed);
+    session.client.watched.store(0, Relaxed);
+}
+
+/// Ends the watches of a connection, wherever the keys' shards are.
+pub(crate) async fn unwatch_all(connection: &mut Connection, server: &Server, worker: &Worker, effects: &mut Effects) {
+    if connection.session.watched.is_empty() {
+        return;
+    }
+    let store = server.engine.store();
+    let mut shards: Vec<u32> =
+        connection.session.watched.iter().map(|(_, bytes)| store.shard_of(Key::new(bytes).hash) as u32).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+    let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
+    unwatch(&mut view, &mut connection.session);
+}

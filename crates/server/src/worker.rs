@@ -1,0 +1,209 @@
+//! A worker: one thread, one current-thread Tokio runtime, and what its connections share without locks.
+//!
+//! Connections are spread over the workers when they are accepted and stay: no task moves between threads, so counters
+//! are the thread's own and tasks need not be `Send`. The worker lends buffers: a connection that waits holds none, so ten
+//! thousand idle clients cost little.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustredis_keyspace::{Access, Covered, Random};
+use rustredis_metrics::{Clock, WorkerMetrics};
+use tokio::sync::mpsc;
+
+use crate::connection::{Connection, Stream};
+use crate::execute::{Scratch, settle};
+use crate::server::{Server, now_ms};
+use crate::stats::{WorkerStats, bump};
+
+/// Size of the lent input buffers, in bytes.
+const INPUT_BYTES: usize = 32 * 1024;
+/// Buffers of more than this go back to the allocator and not to the pool.
+const POOLED_BYTES_MAX: usize = 256 * 1024;
+/// Buffers and scratches that are kept for the next who needs one.
+const POOLED_MAX: usize = 16;
+/// Keys that one round of active expiry deletes in a shard before it lets others in.
+const EXPIRE_BATCH: usize = 64;
+
+/// A connection on its way to its worker.
+pub struct Arrival {
+    /// The socket.
+    pub stream: StdStream,
+    /// Its id.
+    pub id: u64,
+}
+
+/// An accepted socket.
+pub enum StdStream {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// What the connections of a thread share.
+pub struct Worker {
+    /// Its number.
+    pub index: usize,
+    /// What all workers share.
+    pub server: Arc<Server>,
+    /// Random numbers.
+    pub random: Random,
+    /// How it counts commands.
+    pub metrics: WorkerMetrics,
+    /// While a transaction runs its queue, waiters are served at its end.
+    pub defers_waiters: Cell<bool>,
+    clock: Clock,
+    last_clock: Cell<u64>,
+    /// Unix ms at `last_wall_clock`, by the nanosecond clock.
+    wall_ms: Cell<u64>,
+    wall_clock: Cell<u64>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    scratches: RefCell<Vec<Box<Scratch>>>,
+}
+
+impl Worker {
+    fn new(index: usize, server: Arc<Server>) -> Self {
+        let clock = server.clock.clone();
+        let seed = rustredis_keyspace::hashing::hash(&index.to_le_bytes());
+        Self {
+            index,
+            random: Random::new(seed),
+            metrics: server.metrics.worker(),
+            defers_waiters: Cell::new(false),
+            last_clock: Cell::new(clock.now()),
+            wall_ms: Cell::new(now_ms()),
+            wall_clock: Cell::new(clock.now()),
+            clock,
+            server,
+            buffers: RefCell::default(),
+            scratches: RefCell::default(),
+        }
+    }
+
+    /// Its counters.
+    #[inline]
+    pub fn stats(&self) -> &WorkerStats {
+        self.server.stats.worker(self.index)
+    }
+
+    /// Reads both clocks, at the start of a batch.
+    pub fn tick(&self) {
+        let now = self.clock.now();
+        self.last_clock.set(now);
+        self.wall_clock.set(now);
+        self.wall_ms.set(now_ms());
+    }
+
+    /// Unix time of the request in milliseconds. A batch begins with the system's clock and goes on with ours, so that
+    /// a slow command does not leave the next one in the past.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        let passed = self.last_clock.get().saturating_sub(self.wall_clock.get());
+        if passed < 1_000_000 { self.wall_ms.get() } else { self.wall_ms.get() + passed / 1_000_000 }
+    }
+
+    /// The nanosecond clock as it was read last.
+    #[inline]
+    pub fn last_clock(&self) -> u64 {
+        self.last_clock.get()
+    }
+
+    /// Reads the nanosecond clock: the end of one command is the start of the next.
+    #[inline]
+    pub fn read_clock(&self) -> u64 {
+        let now = self.clock.now();
+        self.last_clock.set(now);
+        now
+    }
+
+    /// Lends an empty buffer.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(INPUT_BYTES))
+    }
+
+    /// Takes a buffer back.
+    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < POOLED_MAX && (INPUT_BYTES..=POOLED_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// Lends a scratch.
+    pub fn take_scratch(&self) -> Box<Scratch> {
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a scratch back.
+    pub fn give_scratch(&self, mut scratch: Box<Scratch>) {
+        let mut scratches = self.scratches.borrow_mut();
+        if scratches.len() < POOLED_MAX {
+            scratch.batch.clear();
+            scratches.push(scratch);
+        }
+    }
+}
+
+/// Runs a worker until the server shuts down. Called on a thread of its own.
+pub fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedReceiver<Arrival>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        server.engine.enter_worker(index);
+        let worker = Rc::new(Worker::new(index, server.clone()));
+        tokio::task::spawn_local(cron(worker.clone()));
+        while let Some(Arrival { stream, id }) = arrivals.recv().await {
+            match Stream::adopt(stream) {
+                Ok(stream) => {
+                    let connection = Connection::new(stream, id, server.clone(), worker.clone());
+                    tokio::task::spawn_local(connection.serve());
+                }
+                Err(error) => tracing::warn!("Error adopting a client connection: {error}"),
+            }
+        }
+    });
+    Ok(())
+}
+
+/// What a worker does by the clock: keys expire on their own.
+async fn cron(worker: Rc<Worker>) {
+    let server = worker.server.clone();
+    let mut effects = rustredis_keyspace::Effects::default();
+    loop {
+        let hz = u64::from(server.settings.hz.load(std::sync::atomic::Ordering::Relaxed)).clamp(1, 500);
+        tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
+        if !server.expires_actively.load(std::sync::atomic::Ordering::Relaxed) {
+            continue;
+        }
+        worker.tick();
+        expire_due(&worker, &mut effects).await;
+        let stats = worker.stats();
+        bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
+        bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
+    }
+}
+
+/// Deletes what is due in this worker's part of the shards, a few keys at a time.
+async fn expire_due(worker: &Worker, effects: &mut rustredis_keyspace::Effects) {
+    let server = &worker.server;
+    let store = server.engine.store().clone();
+    for shard in (0..store.shards()).filter(|shard| shard * server.threads / store.shards() == worker.index) {
+        while store.next_expiry_ms(shard) <= worker.now_ms() {
+            effects.notify_mask = server.settings.notify_mask.load(std::sync::atomic::Ordering::Relaxed);
+            let mut held = server.engine.borrow(Covered::One(shard), Access::Write).await;
+            let mut view = held.view(0, worker.now_ms(), &worker.random, effects);
+            let (_, is_more_due) = view.expire_shard(shard, EXPIRE_BATCH);
+            settle(server, worker, &mut view, None, None);
+            drop(held);
+            if !is_more_due {
+                break;
+            }
+            tokio::task::yield_now().await;
+            worker.tick();
+        }
+    }
+}
