@@ -23,8 +23,17 @@ pub enum Verdict {
 }
 
 /// Commands that RESP2 allows to a subscriber.
-const SUBSCRIBER_COMMANDS: &[&str] =
-    &["subscribe", "ssubscribe", "sunsubscribe", "psubscribe", "unsubscribe", "punsubscribe", "ping", "quit", "reset"];
+const SUBSCRIBER_COMMANDS: &[&str] = &[
+    "subscribe",
+    "ssubscribe",
+    "sunsubscribe",
+    "psubscribe",
+    "unsubscribe",
+    "punsubscribe",
+    "ping",
+    "quit",
+    "reset",
+];
 /// Commands that MULTI does not queue.
 const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit", "reset"];
 
@@ -74,7 +83,10 @@ pub async fn admit(
 
 fn queued_denyoom(server: &Server, session: &Session) -> bool {
     session.transaction.as_ref().is_some_and(|transaction| {
-        transaction.queue.iter().any(|queued| server.registry.row(queued.row).command.flags.has(Flags::DENYOOM))
+        transaction
+            .queue
+            .iter()
+            .any(|queued| server.registry.row(queued.row).command.flags.has(Flags::DENYOOM))
     })
 }
 
@@ -94,13 +106,16 @@ async fn wait_for_end_of_pause(server: &Server, session: &Session, row: &Row) {
         let until_ms = server.pause.until_ms.load(Relaxed);
         let left_ms = until_ms.saturating_sub(now_ms());
         if left_ms == 0 {
-            if until_ms != 0 && server.pause.until_ms.compare_exchange(until_ms, 0, Relaxed, Relaxed).is_ok() {
+            if until_ms != 0 && server.pause.until_ms.compare_exchange(until_ms, 0, Relaxed, Relaxed).is_ok()
+            {
                 server.set_gate(gate::PAUSED, false);
             }
             return;
         }
         let is_client_command = row.full_name.starts_with("client|");
-        if is_client_command || server.pause.only_writes.load(Relaxed) && !is_paused_write(server, session, row) {
+        if is_client_command
+            || server.pause.only_writes.load(Relaxed) && !is_paused_write(server, session, row)
+        {
             return;
         }
         let _ = tokio::time::timeout(std::time::Duration::from_millis(left_ms), ended).await;

@@ -6,7 +6,9 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
@@ -174,7 +176,8 @@ impl Client {
         } else {
             mailbox.soft_since_ms = 0;
         }
-        let is_too_long = mailbox.soft_since_ms > 0 && now_ms.saturating_sub(mailbox.soft_since_ms) > limits.soft_ms;
+        let is_too_long =
+            mailbox.soft_since_ms > 0 && now_ms.saturating_sub(mailbox.soft_since_ms) > limits.soft_ms;
         let is_too_much = limits.hard_bytes > 0 && bytes > limits.hard_bytes || is_too_long;
         drop(mailbox);
         self.has_mail.store(true, std::sync::atomic::Ordering::Release);

@@ -134,7 +134,15 @@ impl Connection {
         server.clients.add(client.clone());
         let is_authenticated = !server.settings.requires_password.load(Relaxed);
         let session = Session::new(client, is_authenticated);
-        Self { stream, session, output: Vec::new(), server, worker, parser: Parser::default(), input: Vec::new() }
+        Self {
+            stream,
+            session,
+            output: Vec::new(),
+            server,
+            worker,
+            parser: Parser::default(),
+            input: Vec::new(),
+        }
     }
 
     /// Serves the client until either side ends it.
@@ -268,7 +276,8 @@ impl Connection {
                     Flow::Close => return Ok(false),
                     Flow::Blocked(executed, blocked) => {
                         // What follows is read again when the wait is over, so that no buffer is held meanwhile.
-                        let consumed: usize = (0..executed).map(|index| scratch.batch.command_bytes(index)).sum();
+                        let consumed: usize =
+                            (0..executed).map(|index| scratch.batch.command_bytes(index)).sum();
                         let rest = self.batch_end(input, batch_start, consumed);
                         input.drain(..rest);
                         start = 0;
@@ -304,7 +313,10 @@ impl Connection {
         }
         if input.len() as u64 > self.server.settings.client_query_buffer_limit.load(Relaxed) {
             self.server.stats.query_limit_disconnections.fetch_add(1, Relaxed);
-            tracing::warn!("Closing client that reached max query buffer length: id={}", self.session.client.id);
+            tracing::warn!(
+                "Closing client that reached max query buffer length: id={}",
+                self.session.client.id
+            );
             return Ok(false);
         }
         Ok(true)
@@ -446,7 +458,8 @@ impl Connection {
     async fn leave_queues(&self, waiter: &Arc<crate::blocking::BlockedClient>) {
         let store = self.server.engine.store();
         let args = waiter.args.args();
-        let mut shards: Vec<u32> = args.key_refs().iter().map(|key| store.shard_of(key.hash) as u32).collect();
+        let mut shards: Vec<u32> =
+            args.key_refs().iter().map(|key| store.shard_of(key.hash) as u32).collect();
         shards.sort_unstable();
         shards.dedup();
         let mut effects = Effects::default();

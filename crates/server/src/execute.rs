@@ -382,7 +382,11 @@ impl Connection {
             Reach::AllIf(_) => cover(server, args.key_refs(), shards),
             Reach::Random => {
                 let keys = store.keys(self.session.db);
-                let shard = if keys == 0 { None } else { store.shard_of_rank(self.session.db, worker.random.below(keys)) };
+                let shard = if keys == 0 {
+                    None
+                } else {
+                    store.shard_of_rank(self.session.db, worker.random.below(keys))
+                };
                 Covered::One(shard.unwrap_or(0))
             }
             Reach::Scan => {
@@ -516,7 +520,13 @@ pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
 
 /// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
 /// waiters and keyspace events. The only place for effects.
-pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, _row: Option<&Row>, _args: Option<Args<'_>>) {
+pub fn settle(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    _row: Option<&Row>,
+    _args: Option<Args<'_>>,
+) {
     bump(&worker.stats().dirty, view.effects.dirty);
     publish_events(server, view);
     view.effects.journal = Journal::Verbatim;
@@ -592,7 +602,8 @@ fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
     if effects.stale.borrow().is_empty() {
         return;
     }
-    for (db, bytes) in std::mem::take(&mut *effects.stale.borrow_mut()) {
+    let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+    for (db, bytes) in stale {
         let key = Key::new(&bytes);
         let covered = Covered::One(server.engine.store().shard_of(key.hash));
         if let Some(mut held) = server.engine.hold(covered, Access::Write) {

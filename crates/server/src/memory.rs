@@ -114,7 +114,9 @@ mod tests {
 
     #[test]
     fn sizes_are_rounded_as_the_allocator_rounds_them() {
-        for (size, expected) in [(1, 8), (8, 8), (9, 16), (85, 96), (128, 128), (129, 144), (300, 320), (1025, 1152)] {
+        for (size, expected) in
+            [(1, 8), (8, 8), (9, 16), (85, 96), (128, 128), (129, 144), (300, 320), (1025, 1152)]
+        {
             assert_eq!(taken(size), expected, "{size}");
         }
     }

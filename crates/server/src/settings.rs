@@ -49,7 +49,7 @@ impl Settings {
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
         let normal = config.buffer_limit(ClientClass::Normal);
         self.normal_hard_bytes.store(normal.hard_bytes as usize, Relaxed);
-        let pubsub = config.buffer_limit(ClientClass::Pubsub);
+        let pubsub = config.buffer_limit(ClientClass::PubSub);
         self.pubsub_hard_bytes.store(pubsub.hard_bytes as usize, Relaxed);
         self.pubsub_soft_bytes.store(pubsub.soft_bytes as usize, Relaxed);
         self.pubsub_soft_ms.store(pubsub.soft_seconds as u64 * 1000, Relaxed);

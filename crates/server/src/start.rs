@@ -23,7 +23,8 @@ use crate::worker::{self, Arrival, StdStream};
 
 /// Runs the server until it is told to stop; the exit code of the process.
 pub fn run(config: Config) -> ExitCode {
-    let log_path = std::path::PathBuf::from(String::from_utf8_lossy(config.text(Directive::Logfile)).into_owned());
+    let log_path =
+        std::path::PathBuf::from(String::from_utf8_lossy(config.text(Directive::Logfile)).into_owned());
     if let Err(error) = log::start(&log_path, config.choice(Directive::Loglevel)) {
         eprintln!("Can't open the log file: {error}");
         return ExitCode::FAILURE;
@@ -109,7 +110,9 @@ fn listen(config: &Config) -> Result<Vec<Listener>, String> {
                 Ok(listener) => listeners.push(Listener::Tcp(listener)),
                 Err(error) if is_optional => tracing::debug!("Not listening on {host}:{port}: {error}"),
                 Err(error) => {
-                    return Err(format!("Could not create server TCP listening socket {host}:{port}: bind: {error}"));
+                    return Err(format!(
+                        "Could not create server TCP listening socket {host}:{port}: bind: {error}"
+                    ));
                 }
             }
         }
@@ -118,7 +121,8 @@ fn listen(config: &Config) -> Result<Vec<Listener>, String> {
     if !path.is_empty() {
         // A socket that a server left behind would be in the way; one that is served is taken over as Redis does.
         let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).map_err(|error| format!("Failed opening Unix socket {path}: bind: {error}"))?;
+        let listener = UnixListener::bind(&path)
+            .map_err(|error| format!("Failed opening Unix socket {path}: bind: {error}"))?;
         let mode = config.int(Directive::Unixsocketperm) as u32;
         if mode != 0 {
             let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
@@ -162,12 +166,17 @@ fn build(config: Config, listeners: &[Listener]) -> Result<Server, String> {
         .lines(Directive::RenameCommand)
         .iter()
         .filter_map(|line| match line.as_slice() {
-            [from, to] => Some((String::from_utf8_lossy(from).into_owned(), String::from_utf8_lossy(to).into_owned())),
+            [from, to] => {
+                Some((String::from_utf8_lossy(from).into_owned(), String::from_utf8_lossy(to).into_owned()))
+            }
             _ => None,
         })
         .collect();
-    let families: Vec<_> =
-        rustredis_commands::FAMILIES.iter().copied().chain(commands::FAMILIES.iter().map(|family| family.rows)).collect();
+    let families: Vec<_> = rustredis_commands::FAMILIES
+        .iter()
+        .copied()
+        .chain(commands::FAMILIES.iter().map(|family| family.rows))
+        .collect();
     let registry = Registry::new(&families, &renames)?;
     let kind = rustredis_engine::Kind::by_name(config.engine().name()).ok_or("unknown engine")?;
     let databases = config.int(Directive::Databases) as usize;
@@ -176,8 +185,10 @@ fn build(config: Config, listeners: &[Listener]) -> Result<Server, String> {
     let strategy: Strategy = config.metrics().name().parse().map_err(|_| "unknown metrics strategy")?;
     let metrics = Metrics::new(strategy, registry.rows().len(), threads, clock.clone());
     metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
-    let slowlog =
-        SlowLog::new(config.int(Directive::SlowlogLogSlowerThan), config.int(Directive::SlowlogMaxLen) as usize);
+    let slowlog = SlowLog::new(
+        config.int(Directive::SlowlogLogSlowerThan),
+        config.int(Directive::SlowlogMaxLen) as usize,
+    );
     let latency = LatencyMonitor::new(config.int(Directive::LatencyMonitorThreshold) as u64);
     let settings = Settings::default();
     settings.apply(&config);
@@ -252,7 +263,8 @@ fn start_workers(server: &Arc<Server>) -> Result<Vec<mpsc::UnboundedSender<Arriv
 async fn accept(listener: Listener, server: Arc<Server>, workers: Arc<Vec<mpsc::UnboundedSender<Arrival>>>) {
     match listener {
         Listener::Tcp(listener) => {
-            let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
+            let listener =
+                listener.set_nonblocking(true).and_then(|()| tokio::net::TcpListener::from_std(listener));
             let Ok(listener) = listener else { return };
             loop {
                 match listener.accept().await {
@@ -274,7 +286,8 @@ async fn accept(listener: Listener, server: Arc<Server>, workers: Arc<Vec<mpsc::
             }
         }
         Listener::Unix(listener) => {
-            let listener = listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
+            let listener =
+                listener.set_nonblocking(true).and_then(|()| tokio::net::UnixListener::from_std(listener));
             let Ok(listener) = listener else { return };
             loop {
                 match listener.accept().await {
@@ -300,12 +313,7 @@ password is set for the default user. In this mode connections are only accepted
 want to connect from external computers, set a password (requirepass), disable protected mode (protected-mode no), or \
 bind to the loopback interface only.\r\n";
 
-fn welcome(
-    server: &Server,
-    workers: &[mpsc::UnboundedSender<Arrival>],
-    stream: StdStream,
-    is_remote: bool,
-) {
+fn welcome(server: &Server, workers: &[mpsc::UnboundedSender<Arrival>], stream: StdStream, is_remote: bool) {
     let refuse = |text: &[u8]| {
         server.stats.rejected_connections.fetch_add(1, Relaxed);
         // Whoever does not read his refusal is closed all the same.
@@ -332,7 +340,9 @@ fn welcome(
 
 async fn wait_for_end(server: &Server) {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return server.shutdown.notified().await;
     };
     tokio::select! {

@@ -43,14 +43,20 @@ pub fn forget_flags(session: &Session) {
 }
 
 /// The union of what the queue and the watched keys need.
-fn plan<'s>(server: &Server, session: &Session, transaction: &Transaction, shards: &'s mut Vec<u32>) -> (Covered<'s>, Access) {
+fn plan<'s>(
+    server: &Server,
+    session: &Session,
+    transaction: &Transaction,
+    shards: &'s mut Vec<u32>,
+) -> (Covered<'s>, Access) {
     let store = server.engine.store();
     let rows = || transaction.queue.iter().map(|queued| (server.registry.row(queued.row), queued));
-    let access = if rows().all(|(row, _)| row.command.flags.has(Flags::READONLY)) && session.watched.is_empty() {
-        Access::Read
-    } else {
-        Access::Write
-    };
+    let access =
+        if rows().all(|(row, _)| row.command.flags.has(Flags::READONLY)) && session.watched.is_empty() {
+            Access::Read
+        } else {
+            Access::Write
+        };
     let is_far = rows().any(|(row, queued)| match row.command.reach {
         Reach::Keys => false,
         Reach::AllIf(is_far) => is_far(queued.args.args()),
@@ -59,7 +65,8 @@ fn plan<'s>(server: &Server, session: &Session, transaction: &Transaction, shard
     if is_far {
         return (Covered::All, access);
     }
-    let queued = rows().flat_map(|(_, queued)| queued.args.args().key_refs().iter().map(|key: &KeyRef| key.hash));
+    let queued =
+        rows().flat_map(|(_, queued)| queued.args.args().key_refs().iter().map(|key: &KeyRef| key.hash));
     let watched = session.watched.iter().map(|(_, bytes)| Key::new(bytes).hash);
     shards.extend(queued.chain(watched).map(|hash| store.shard_of(hash) as u32));
     shards.sort_unstable();
@@ -74,7 +81,10 @@ fn plan<'s>(server: &Server, session: &Session, transaction: &Transaction, shard
 /// Whether somebody waits for a key of the queue whom to serve takes more than the view covers.
 fn has_far_waiters(view: &View<'_>, transaction: &Transaction) -> bool {
     view.store().waited.load(Relaxed) != 0
-        && transaction.queue.iter().any(|queued| queued.args.args().keys().any(|key| view.has_far_waiters(key)))
+        && transaction
+            .queue
+            .iter()
+            .any(|queued| queued.args.args().keys().any(|key| view.has_far_waiters(key)))
 }
 
 /// EXEC.
@@ -185,13 +195,22 @@ pub fn unwatch(view: &mut View<'_>, session: &mut Session) {
 }
 
 /// Ends the watches of a connection, wherever the keys' shards are.
-pub(crate) async fn unwatch_all(connection: &mut Connection, server: &Server, worker: &Worker, effects: &mut Effects) {
+pub(crate) async fn unwatch_all(
+    connection: &mut Connection,
+    server: &Server,
+    worker: &Worker,
+    effects: &mut Effects,
+) {
     if connection.session.watched.is_empty() {
         return;
     }
     let store = server.engine.store();
-    let mut shards: Vec<u32> =
-        connection.session.watched.iter().map(|(_, bytes)| store.shard_of(Key::new(bytes).hash) as u32).collect();
+    let mut shards: Vec<u32> = connection
+        .session
+        .watched
+        .iter()
+        .map(|(_, bytes)| store.shard_of(Key::new(bytes).hash) as u32)
+        .collect();
     shards.sort_unstable();
     shards.dedup();
     let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;

@@ -149,7 +149,11 @@ impl Worker {
 }
 
 /// Runs a worker until the server shuts down. Called on a thread of its own.
-pub fn run(index: usize, server: Arc<Server>, mut arrivals: mpsc::UnboundedReceiver<Arrival>) -> std::io::Result<()> {
+pub fn run(
+    index: usize,
+    server: Arc<Server>,
+    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {

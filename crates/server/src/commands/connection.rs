@@ -102,7 +102,8 @@ fn echo(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply
 
 fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let db = args.int(1).map_err(|_| CommandError::InvalidDbIndex)?;
-    let db = usize::try_from(db).ok().filter(|db| *db < view.store().databases()).ok_or(CommandError::DbIndex)?;
+    let db =
+        usize::try_from(db).ok().filter(|db| *db < view.store().databases()).ok_or(CommandError::DbIndex)?;
     context.session.select(db);
     reply.ok();
     Ok(())
@@ -150,7 +151,9 @@ pub fn is_name(name: &[u8]) -> bool {
 fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut proto = context.session.proto;
     if args.len() > 1 {
-        let version = args.int(1).map_err(|_| CommandError::text("ERR Protocol version is not an integer or out of range"))?;
+        let version = args
+            .int(1)
+            .map_err(|_| CommandError::text("ERR Protocol version is not an integer or out of range"))?;
         proto = match version {
             2 => Proto::Resp2,
             3 => Proto::Resp3,
@@ -168,7 +171,9 @@ fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
         } else if args.is(index, "SETNAME") && more >= 1 {
             let wanted = args.get(index + 1);
             if !is_name(wanted) {
-                return Err(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."));
+                return Err(CommandError::text(
+                    "ERR Client names cannot contain spaces, newlines or special characters.",
+                ));
             }
             name = Some(String::from_utf8_lossy(wanted).into_owned());
             index += 2;

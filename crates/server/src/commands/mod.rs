@@ -26,7 +26,8 @@ pub struct Context<'a> {
 }
 
 /// How a command of the server runs. The view covers what the row's keys or reach say.
-pub type ServerHandler = fn(&mut Context<'_>, &mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
+pub type ServerHandler =
+    fn(&mut Context<'_>, &mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
 
 /// A family of the server's commands.
 pub struct Family {
@@ -52,7 +53,12 @@ pub fn handlers(registry: &Registry) -> Vec<Option<ServerHandler>> {
     }
     for row in registry.rows() {
         let is_server = matches!(row.command.run, Run::Server);
-        assert_eq!(is_server, by_row[row.id as usize].is_some(), "{} and its function do not agree", row.full_name);
+        assert_eq!(
+            is_server,
+            by_row[row.id as usize].is_some(),
+            "{} and its function do not agree",
+            row.full_name
+        );
     }
     by_row
 }

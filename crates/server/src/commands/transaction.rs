@@ -12,7 +12,13 @@ use crate::transaction;
 /// The family.
 pub const FAMILY: Family = Family {
     rows: ROWS,
-    handlers: &[("multi", multi), ("exec", exec), ("discard", discard), ("watch", watch), ("unwatch", unwatch)],
+    handlers: &[
+        ("multi", multi),
+        ("exec", exec),
+        ("discard", discard),
+        ("watch", watch),
+        ("unwatch", unwatch),
+    ],
 };
 
 type Outcome = Result<(), CommandError>;
