@@ -110,7 +110,8 @@ impl Harness {
     }
 
     fn delete_stale(&mut self) {
-        for (db, key) in std::mem::take(&mut *self.effects.stale.borrow_mut()) {
+        let stale = self.effects.stale.take();
+        for (db, key) in stale {
             // SAFETY: nobody else has the store.
             let mut view = unsafe {
                 View::new(
