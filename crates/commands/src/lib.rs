@@ -16,7 +16,7 @@ pub mod set;
 pub mod sort;
 pub mod string;
 #[cfg(test)]
-pub mod testing;
+mod testing;
 pub mod zset;
 
 pub use args::{Args, KeyRef, OwnedArgs};

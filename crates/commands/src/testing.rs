@@ -16,23 +16,23 @@ const SHARDS: usize = 8;
 const DATABASES: usize = 16;
 
 /// A store, and what a session has.
-pub struct Harness {
+pub(crate) struct Harness {
     store: Store,
     registry: Registry,
     random: Random,
     /// What the last command did.
-    pub effects: Effects,
+    pub(crate) effects: Effects,
     /// The time of the next command.
-    pub now_ms: u64,
+    pub(crate) now_ms: u64,
     /// The selected database.
-    pub db: usize,
+    pub(crate) db: usize,
     /// The protocol of the replies.
-    pub proto: Proto,
+    pub(crate) proto: Proto,
 }
 
 impl Harness {
     /// An empty store at a fixed time, all events wanted.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         hashing::set_seed(1);
         Self {
             store: Store::new(SHARDS, (0..DATABASES).map(|_| Bank::new(SHARDS)).collect()),
@@ -46,7 +46,7 @@ impl Harness {
     }
 
     /// Runs a line as redis-cli would read it, with quotes and escapes; the reply as it goes over the wire, or `(blocked)`.
-    pub fn run(&mut self, line: &str) -> String {
+    pub(crate) fn run(&mut self, line: &str) -> String {
         let (mut text, mut words) = (Vec::new(), Vec::new());
         assert!(split_quoted(line.as_bytes(), &mut text, |start, len| words.push((start, len))), "{line}");
         let parts: Vec<&[u8]> =
@@ -55,7 +55,7 @@ impl Harness {
     }
 
     /// Runs a command of these arguments.
-    pub fn run_parts<T: AsRef<[u8]>>(&mut self, parts: &[T]) -> Vec<u8> {
+    pub(crate) fn run_parts<T: AsRef<[u8]>>(&mut self, parts: &[T]) -> Vec<u8> {
         let owned = OwnedArgs::from_parts(parts);
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, self.proto);
@@ -129,14 +129,14 @@ impl Harness {
     }
 
     /// What the last command published, `event key` each, without the events of new keys.
-    pub fn events(&self) -> Vec<String> {
+    pub(crate) fn events(&self) -> Vec<String> {
         let all = self.effects.events.iter().filter(|event| event.name != "new");
         all.map(|event| format!("{} {}", event.name, String::from_utf8_lossy(&event.key))).collect()
     }
 
     /// What the last command journals in its own place: commands joined by `; `. Empty if it is journalled as it came, or
     /// changed nothing.
-    pub fn journal(&self) -> String {
+    pub(crate) fn journal(&self) -> String {
         use rustredis_keyspace::effects::Journal;
         match &self.effects.journal {
             Journal::Instead(commands) if self.effects.dirty > 0 => {
@@ -152,7 +152,7 @@ impl Harness {
 
 /// Runs a line and compares its reply, in which a line end is written as a space: `*2 $1 a :1`, so that tests stay short.
 #[track_caller]
-pub fn check(harness: &mut Harness, line: &str, expected: &str) {
+pub(crate) fn check(harness: &mut Harness, line: &str, expected: &str) {
     let reply = harness.run(line).replace("\r\n", " ");
     assert_eq!(reply.trim_end(), expected.replace("\r\n", " ").trim_end(), "{line}");
 }
