@@ -7,6 +7,7 @@ pub mod error;
 pub mod expire;
 pub mod generic;
 pub mod geo;
+pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod lcs;
