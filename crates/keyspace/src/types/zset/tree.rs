@@ -66,7 +66,7 @@ impl Path {
 }
 
 /// The ordered half of a large sorted set. It points at member blocks and owns none: who frees a block removes its entry
-/// first.
+/// first, and every entry that a method is given points at a live block.
 pub(super) struct Tree {
     root: Node,
     /// Levels of inner nodes above the leaves.
@@ -506,7 +506,7 @@ pub(super) struct Entries<'a> {
     order: Order,
 }
 
-/// How many entries ahead the member's block is asked for. A range of 100 takes half the time with it.
+/// How many entries ahead the member's block is asked for. A range of 100 out of a million takes a third less with it.
 const PREFETCH_AHEAD: usize = 8;
 
 impl Iterator for Entries<'_> {
