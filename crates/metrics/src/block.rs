@@ -1,10 +1,11 @@
 //! The counters of every command, written by one thread at a time and read by any.
 //!
-//! All strategies count into blocks of this one type; they differ only in *how a thread comes to be a block's only writer*:
-//! by a global lock, by one of many locks, or by owning it. So an experiment that compares them changes one thing.
+//! All strategies count into blocks of this one type; they differ only in *how a thread comes to be a block's only
+//! writer*: by a global lock, by one of many locks, or by owning it. So an experiment that compares them changes one
+//! thing.
 //!
-//! A row is one cache line: the four counters and the pointer to the histogram. A record touches the row, the table of the
-//! histogram's groups, and one counter in a group: three lines, all in the writer's own cache.
+//! A row is one cache line: the four counters and the pointer to the histogram. A record touches the row, the table
+//! of the histogram's groups, and one counter in a group: three lines, all in the writer's own cache.
 
 use crate::histogram::{HistogramCells, add};
 use crate::stats::CommandStats;

@@ -1,7 +1,7 @@
 //! Histograms of bounded relative error: one layout, a plain form for readers and a form of cells for writers.
 //!
-//! The layout is the one of HdrHistogram with two significant digits, which Redis uses, so that the same durations give
-//! the same answers, digit for digit (INFO latencystats, LATENCY HISTOGRAM):
+//! The layout is the one of HdrHistogram with two significant digits, which Redis uses, so that the same durations
+//! give the same answers, digit for digit (INFO latencystats, LATENCY HISTOGRAM):
 //!
 //! ```text
 //! group 0    0 ..= 127           each value has its own bucket
@@ -11,11 +11,11 @@
 //! ```
 //!
 //! A bucket is never wider than 1/128 of the values in it: an error of at most 0.8%. A bucket's place is found with a
-//! count of leading zeros and a shift. The range ends at 2^37 (137 s in nanoseconds); what is above counts as the end.
-//! Redis ends at 1 s, and so hides by how much a command was slower; below 541 ms the two agree exactly.
+//! count of leading zeros and a shift. The range ends at 2^37 (137 s in nanoseconds); what is above counts as the
+//! end. Redis ends at 1 s, and so hides by how much a command was slower; below 541 ms the two agree exactly.
 //!
-//! Groups are allocated when first hit: 1 KiB each, and a command's durations meet three to six groups, so 240 commands on
-//! many workers stay small where the whole table (31 KiB each) would not.
+//! Groups are allocated when first hit: 1 KiB each, and a command's durations meet three to six groups, so 240
+//! commands on many workers stay small where the whole table (31 KiB each) would not.
 //!
 //! Rejected: power-of-two buckets alone (an error of 100%), and t-digest (no exact merge, and no subtraction).
 

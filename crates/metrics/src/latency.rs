@@ -1,9 +1,10 @@
-//! The latency monitor: the history of events that took longer than a threshold (LATENCY HISTORY, LATEST, RESET, DOCTOR).
+//! The latency monitor: the history of events that took longer than a threshold (LATENCY HISTORY, LATEST, RESET,
+//! DOCTOR).
 //!
-//! An event is a thing that can stall the server, by name: `command`, `fast-command`, `aof-fsync-always`, `expire-cycle`, ...
-//! Each has a ring of 160 samples, one for each second in which it was slow: the worst of that second. Names are
-//! `&'static str`, so clients cannot make new ones and the memory is bounded. A mutex is fine: only slow events get there.
-//! Time is passed in.
+//! An event is a thing that can stall the server, by name: `command`, `fast-command`, `aof-fsync-always`,
+//! `expire-cycle`, ... Each has a ring of 160 samples, one for each second in which it was slow: the worst of that
+//! second. Names are `&'static str`, so clients cannot make new ones and the memory is bounded. A mutex is fine: only
+//! slow events get there. Time is passed in.
 
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, VecDeque};

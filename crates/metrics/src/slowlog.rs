@@ -1,10 +1,11 @@
 //! The slow log: the last commands that took longer than a threshold (SLOWLOG GET, LEN, RESET).
 //!
-//! A ring behind a mutex: only slow commands get there, and the threshold is an atomic that the others are compared with.
-//! The memory is bounded, as in Redis, by what is kept of a command: 32 arguments of 128 bytes. Time and durations are
-//! passed in.
+//! A ring behind a mutex: only slow commands get there, and the threshold is an atomic that the others are compared
+//! with. The memory is bounded, as in Redis, by what is kept of a command: 32 arguments of 128 bytes. Time and
+//! durations are passed in.
 //!
-//! The entry is built before the lock is taken, so that even with a threshold of 0 (everything is slow) only pushing is exclusive.
+//! The entry is built before the lock is taken, so that even with a threshold of 0 (everything is slow) only pushing
+//! is exclusive.
 
 use parking_lot::Mutex;
 use std::collections::VecDeque;

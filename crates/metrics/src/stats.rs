@@ -1,8 +1,8 @@
 //! What readers get: the counts of a command, what the counting itself cost, and their lines in Redis's formats.
 //!
-//! The formats are those of `redis-server` 7.0. Two values are finer than Redis's: durations are summed in nanoseconds, so
-//! `usec_per_call` of a command that takes 300 ns is 0.30 and not 0.00, and latencies above one second are not cut off.
-//! Lines end in CR LF, as INFO's do.
+//! The formats are those of `redis-server` 7.0. Two values are finer than Redis's: durations are summed in
+//! nanoseconds, so `usec_per_call` of a command that takes 300 ns is 0.30 and not 0.00, and latencies above one
+//! second are not cut off. Lines end in CR LF, as INFO's do.
 
 use crate::{Histogram, Strategy};
 use std::fmt::Write;

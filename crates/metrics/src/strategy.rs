@@ -1,7 +1,7 @@
 //! One interface over the four strategies.
 //!
-//! An enum and not a trait: the strategies are known, the choice is made once at start-up, and a branch on it that always goes
-//! the same way is predicted, while a call through a table could not be inlined.
+//! An enum and not a trait: the strategies are known, the choice is made once at start-up, and a branch on it that
+//! always goes the same way is predicted, while a call through a table could not be inlined.
 
 use crate::clock::Clock;
 use crate::locked::Locked;
