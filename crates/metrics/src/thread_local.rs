@@ -3,7 +3,8 @@
 //! **Single writer.** A block belongs to one worker, and a count goes up by a relaxed load and a relaxed store: plain
 //! moves in the worker's own cache. No lock, no read-modify-write, and no line that another worker writes. The owner
 //! is found through the worker's handle and not through `thread_local!`, so the rule is the compiler's: the handle is
-//! not `Sync`.
+//! not `Sync`. In the machine code of a flush the one locked instruction is that which lets go of the old block after a
+//! reset.
 //!
 //! **What is batched.** A record goes into a small buffer in the handle (one store of 16 bytes). `flush` applies the
 //! buffer to the block; the connection loop calls it at the end of a batch of pipelined commands, *before the replies
