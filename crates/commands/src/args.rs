@@ -124,6 +124,25 @@ impl<'a> Args<'a> {
         number::parse_f64(self.get(index)).ok_or(CommandError::NotFloat)
     }
 
+    /// Argument `index`, seconds with a fraction, as the Unix ms at which a blocking command gives up; 0 for never. Rounded up to
+    /// whole milliseconds.
+    ///
+    /// # Errors
+    /// `TimeoutNotFloat`, `NegativeTimeout`, `TimeoutOutOfRange`.
+    pub fn until_ms(&self, index: usize, now_ms: u64) -> Result<u64, CommandError> {
+        let seconds = number::parse_f64(self.get(index)).ok_or(CommandError::TimeoutNotFloat)?;
+        let timeout_ms = (seconds * 1000.0).ceil();
+        if timeout_ms < 0.0 {
+            return Err(CommandError::NegativeTimeout);
+        }
+        // Redis counts milliseconds in 63 bits.
+        const MS_MAX: u64 = i64::MAX as u64;
+        if timeout_ms >= MS_MAX as f64 || timeout_ms as u64 > MS_MAX - now_ms.min(MS_MAX) {
+            return Err(CommandError::TimeoutOutOfRange);
+        }
+        Ok(if timeout_ms == 0.0 { 0 } else { now_ms + timeout_ms as u64 })
+    }
+
     /// Argument `index` as text for an error message: at most 128 bytes of it.
     pub fn lossy(&self, index: usize) -> String {
         let bytes = self.get(index);
@@ -181,5 +200,32 @@ impl OwnedArgs {
     /// Bytes that it takes.
     pub fn memory_bytes(&self) -> usize {
         self.text.len() + self.spans.len() * size_of::<Span>() + self.keys.len() * size_of::<KeyRef>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_timeout_is_rounded_up_and_checked() {
+        let check = |timeout: &str, expected: Result<u64, CommandError>| {
+            let args = OwnedArgs::from_parts(&["BLPOP", "key", timeout]);
+            assert_eq!(args.args().until_ms(2, 1000), expected, "{timeout}");
+        };
+        check("0", Ok(0));
+        check("-0", Ok(0));
+        check("0.0001", Ok(1001));
+        check("1.5", Ok(2500));
+        check("0x10", Ok(17_000));
+        check("-0.5", Err(CommandError::NegativeTimeout));
+        check("-inf", Err(CommandError::NegativeTimeout));
+        check("nan", Err(CommandError::TimeoutNotFloat));
+        check("", Err(CommandError::TimeoutNotFloat));
+        check("1 ", Err(CommandError::TimeoutNotFloat));
+        check("inf", Err(CommandError::TimeoutOutOfRange));
+        check("0x7FFFFFFFFFFFFF", Err(CommandError::TimeoutOutOfRange));
+        check("9223372036854775", Err(CommandError::TimeoutOutOfRange));
+        check("9223372036854", Ok(9_223_372_036_855_000));
     }
 }

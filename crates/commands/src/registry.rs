@@ -5,7 +5,6 @@
 
 use std::collections::HashMap;
 
-use rustredis_keyspace::Key;
 use rustredis_keyspace::hashing;
 
 use crate::args::{Args, KeyRef};
@@ -41,27 +40,25 @@ impl Row {
         self.command.flags.has(Flags::WRITE)
     }
 
-    /// Finds and hashes the keys.
-    ///
-    /// # Errors
-    /// Those of [`Command::push_keys`].
+    /// Finds and hashes the keys. Arguments that contradict themselves (a `numkeys` that is no number, or more than there are)
+    /// name no keys: the handler finds the same mistake before it asks for a key, and knows the text of the error.
     #[inline]
-    pub fn hash_keys(&self, args: Args<'_>, keys: &mut Vec<KeyRef>) -> Result<(), CommandError> {
+    pub fn hash_keys(&self, args: Args<'_>, keys: &mut Vec<KeyRef>) {
         if let Some(argument) = self.only_key {
             keys.push(KeyRef { argument, hash: hashing::hash(args.get(argument as usize)) });
-            return Ok(());
+            return;
         }
         if self.command.keys.is_empty() && self.command.find_keys.is_none() {
-            return Ok(());
+            return;
         }
         let mut arguments = Vec::new();
-        self.command.push_keys(args, &mut arguments)?;
-        keys.extend(
-            arguments
-                .into_iter()
-                .map(|argument| KeyRef { argument, hash: Key::new(args.get(argument as usize)).hash }),
-        );
-        Ok(())
+        if self.command.push_keys(args, &mut arguments).is_ok() {
+            keys.extend(
+                arguments
+                    .into_iter()
+                    .map(|argument| KeyRef { argument, hash: hashing::hash(args.get(argument as usize)) }),
+            );
+        }
     }
 }
 

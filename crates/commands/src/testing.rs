@@ -68,10 +68,7 @@ impl Harness {
                 return out;
             }
         };
-        if let Err(error) = row.hash_keys(owned.args(), &mut keys) {
-            reply.error(&error.to_string());
-            return out;
-        }
+        row.hash_keys(owned.args(), &mut keys);
         let args = owned.args().with_keys(&keys);
         let mut shards: Vec<u32> = keys.iter().map(|key| self.store.shard_of(key.hash) as u32).collect();
         match row.command.reach {

@@ -79,9 +79,9 @@ impl Scratch {
             let (text, spans) = self.batch.command(index, input);
             let args = Args::new(text, spans, &[]);
             let first_key = self.keys.len() as u32;
-            let row = server.registry.resolve(args).and_then(|row| {
-                row.hash_keys(args, &mut self.keys)?;
-                Ok(row.id)
+            let row = server.registry.resolve(args).map(|row| {
+                row.hash_keys(args, &mut self.keys);
+                row.id
             });
             let keys = self.keys.len() as u32 - first_key;
             self.prepared.push(Prepared { row, first_key, keys });
