@@ -3,6 +3,7 @@
 pub mod args;
 pub mod bits;
 pub mod command;
+pub mod deadline;
 pub mod error;
 pub mod expire;
 pub mod generic;
@@ -13,6 +14,7 @@ pub mod hyperloglog;
 pub mod lcs;
 pub mod list;
 pub mod registry;
+mod rewrite;
 pub mod set;
 pub mod sort;
 pub mod string;
@@ -31,6 +33,9 @@ pub type Outcome = Result<(), CommandError>;
 /// The rows of all families over keys.
 pub const FAMILIES: &[&[Command]] = &[
     string::ROWS,
+    string::counter::ROWS,
+    string::part::ROWS,
+    string::subsequence::ROWS,
     generic::ROWS,
     expire::ROWS,
     sort::ROWS,

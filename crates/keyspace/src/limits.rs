@@ -50,6 +50,8 @@ limits! {
     hll_sparse_max_bytes: AtomicU64(u64) = 3000;
     /// Bytes from which a list element is a node of its own (`DEBUG QUICKLIST-PACKED-THRESHOLD`); 0 is the default.
     quicklist_packed_threshold: AtomicU64(u64) = 0;
+    /// Longest string, in bytes.
+    proto_max_bulk_len: AtomicU64(u64) = 512 << 20;
     /// Largest stream node, in bytes.
     stream_node_max_bytes: AtomicU64(u64) = 4096;
     /// Most entries of a stream node.
