@@ -15,6 +15,7 @@ pub mod lcs;
 pub mod list;
 pub mod registry;
 mod rewrite;
+pub mod scan;
 pub mod set;
 pub mod sort;
 pub mod string;
@@ -37,6 +38,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string::part::ROWS,
     string::subsequence::ROWS,
     generic::ROWS,
+    generic::object::ROWS,
+    generic::relocate::ROWS,
     expire::ROWS,
     sort::ROWS,
     list::ROWS,
