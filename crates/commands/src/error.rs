@@ -18,6 +18,10 @@ pub enum CommandError {
     NotFloat,
     /// A value should have been a float (`HINCRBYFLOAT` and `INCRBYFLOAT` name what it is in [`CommandError::Other`]).
     OutOfRange,
+    /// A number of elements is negative or no number.
+    NotPositive,
+    /// A number that would not be one with the other sign: the smallest of 64 bits.
+    OutOfLongRange,
     /// An increment would leave 64 bits.
     Overflow,
     /// A float increment would produce NaN or infinity.
@@ -89,6 +93,10 @@ impl fmt::Display for CommandError {
             Self::NotInteger => "ERR value is not an integer or out of range",
             Self::NotFloat => "ERR value is not a valid float",
             Self::OutOfRange => "ERR value is out of range",
+            Self::NotPositive => "ERR value is out of range, must be positive",
+            Self::OutOfLongRange => {
+                "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
+            }
             Self::Overflow => "ERR increment or decrement would overflow",
             Self::NanOrInfinity => "ERR increment would produce NaN or Infinity",
             Self::NoSuchKey => "ERR no such key",

@@ -4,6 +4,7 @@ pub mod args;
 pub mod bits;
 pub mod command;
 pub mod deadline;
+pub(crate) mod element;
 pub mod error;
 pub mod expire;
 pub mod generic;

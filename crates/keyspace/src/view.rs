@@ -595,6 +595,11 @@ impl<'a> View<'a> {
         self.touch_watchers(key);
     }
 
+    /// Touches who watches the key, for a change that is counted with that of another key (LMOVE's destination).
+    pub fn touch(&mut self, key: Key<'_>) {
+        self.touch_watchers(key);
+    }
+
     /// Counts `count` changes more, where Redis counts each element.
     pub fn add_dirty(&mut self, count: u64) {
         self.effects.dirty += count;
