@@ -168,8 +168,7 @@ fn expire_in_form(
 ) -> Outcome {
     let key = args.key(1);
     let conditions = Conditions::parse(args, 3)?;
-    let at_ms =
-        form.to_unix_ms(args.int(2)?, view.now_ms()).ok_or(CommandError::InvalidExpire(command))?;
+    let at_ms = form.to_unix_ms(args.int(2)?, view.now_ms()).ok_or(CommandError::InvalidExpire(command))?;
     let old = view.peek(key).map(|entry| entry.expire_at_ms());
     let is_allowed = old.is_some_and(|old| conditions.allow(old, at_ms));
     if is_allowed {
