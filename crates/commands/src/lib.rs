@@ -46,6 +46,10 @@ pub const FAMILIES: &[&[Command]] = &[
     list::ROWS,
     hash::ROWS,
     set::ROWS,
-    zset::ROWS,
+    zset::edit::ROWS,
+    zset::inspect::ROWS,
+    zset::range::ROWS,
+    zset::combine::ROWS,
+    zset::pop::ROWS,
     geo::ROWS,
 ];
