@@ -556,10 +556,9 @@ pub fn serve_waiters(server: &Server, worker: &Worker, view: &mut View<'_>) {
                 if let Some(blocked) = waiter.as_any().downcast_ref::<BlockedClient>()
                     && waiter.wants(kind)
                     && blocked.claim()
+                    && serve(server, worker, view, blocked)
                 {
-                    if serve(server, worker, view, blocked) {
-                        view.stop_waiting(key, &waiter);
-                    }
+                    view.stop_waiting(key, &waiter);
                 }
             }
         }

@@ -52,7 +52,7 @@ impl Settings {
         let pubsub = config.buffer_limit(ClientClass::PubSub);
         self.pubsub_hard_bytes.store(pubsub.hard_bytes as usize, Relaxed);
         self.pubsub_soft_bytes.store(pubsub.soft_bytes as usize, Relaxed);
-        self.pubsub_soft_ms.store(pubsub.soft_seconds as u64 * 1000, Relaxed);
+        self.pubsub_soft_ms.store(pubsub.soft_seconds * 1000, Relaxed);
         self.apply_encodings(config);
         ACCESS_POLICY.is_lfu.store(config.choice(Directive::MaxmemoryPolicy).ends_with("lfu"), Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);

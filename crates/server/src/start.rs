@@ -183,7 +183,7 @@ fn build(config: Config, listeners: &[Listener]) -> Result<Server, String> {
     let shards = (config.int(Directive::Shards) as usize).max(2);
     let engine = Arc::new(Engine::new(kind, shards, databases, threads));
     let strategy: Strategy = config.metrics().name().parse().map_err(|_| "unknown metrics strategy")?;
-    let metrics = Metrics::new(strategy, registry.rows().len(), threads, clock.clone());
+    let metrics = Metrics::new(strategy, registry.rows().len(), threads, clock);
     metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
     let slowlog = SlowLog::new(
         config.int(Directive::SlowlogLogSlowerThan),

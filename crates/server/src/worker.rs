@@ -61,12 +61,13 @@ pub struct Worker {
     wall_ms: Cell<u64>,
     wall_clock: Cell<u64>,
     buffers: RefCell<Vec<Vec<u8>>>,
+    #[allow(clippy::vec_box, reason = "a scratch is lent and moved; boxed, that is one word")]
     scratches: RefCell<Vec<Box<Scratch>>>,
 }
 
 impl Worker {
     fn new(index: usize, server: Arc<Server>) -> Self {
-        let clock = server.clock.clone();
+        let clock = server.clock;
         let seed = rustredis_keyspace::hashing::hash(&index.to_le_bytes());
         Self {
             index,
