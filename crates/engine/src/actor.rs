@@ -107,6 +107,20 @@ impl Doors {
         })
     }
 
+    /// Prefetches the keys that belong to the calling thread.
+    pub(crate) fn touch(
+        &self,
+        hashes: impl Iterator<Item = u64>,
+        shard_of: impl Fn(u64) -> usize,
+        prefetch: impl Fn(u64),
+    ) {
+        OWNERSHIP.with_borrow(|ownership| {
+            let Some(ownership) = ownership else { return };
+            let is_mine = |shard: usize| self.owner_of(shard) == ownership.index && !ownership.lent[shard];
+            hashes.filter(|hash| is_mine(shard_of(*hash))).for_each(prefetch);
+        });
+    }
+
     /// Borrows the covered shards, the calling thread's own among them, in ascending order of owners.
     pub(crate) async fn borrow<'e>(&'e self, covered: Covered<'e>) -> Loan<'e> {
         let mut loan = Loan { doors: self, parts: Vec::new() };

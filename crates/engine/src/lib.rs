@@ -110,6 +110,24 @@ impl Engine {
         Some(Held { store: &self.store, covered, access, _guard: guard })
     }
 
+    /// Brings the memory of these keys near, by their hashes, as far as their shards can be entered at once; a key more or
+    /// less changes nothing but time. The misses of the keys overlap: nothing that orders memory stands between them.
+    pub fn touch(&self, db: usize, hashes: impl Iterator<Item = u64> + Clone) {
+        let store = &*self.store;
+        let prefetch = |hash: u64| {
+            // SAFETY: each arm holds the hash's shard, or owns it, for the time of the call.
+            unsafe { store.prefetch(store.shard_of(hash), db, hash) }
+        };
+        match &self.doors {
+            Doors::Mutex(doors) => {
+                let _guard = doors.lock();
+                hashes.for_each(prefetch);
+            }
+            Doors::DashMap(doors) => doors.touch(hashes, |hash| store.shard_of(hash), prefetch),
+            Doors::Actor(doors) => doors.touch(hashes, |hash| store.shard_of(hash), prefetch),
+        }
+    }
+
     /// Holds the covered shards, borrowing them from their owners where they belong to other threads.
     pub async fn borrow<'e>(&'e self, covered: Covered<'e>, access: Access) -> Held<'e> {
         if let Some(held) = self.hold(covered, access) {

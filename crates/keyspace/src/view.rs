@@ -846,15 +846,6 @@ impl<'a> View<'a> {
         table.iter().skip(skip).find(alive).or_else(|| table.iter().find(alive)).map(|(entry, ())| entry)
     }
 
-    /// Brings the key's memory near before it is used. O(1).
-    #[inline]
-    pub fn prefetch(&self, key: Key<'_>) {
-        let shard = self.store.shard_of(key.hash);
-        if let Some((entry, ())) = self.table(shard).iter_hash(key.hash).next() {
-            prefetch_block(entry.address());
-        }
-    }
-
     /// Continues a SCAN: calls `each` with entries from `cursor` on, through covered shards, until at least `count` were
     /// seen, a shard is not covered, or all are done; the next cursor, 0 at the end.
     ///
@@ -936,17 +927,4 @@ fn is_beyond(number: u64, passed: u64, origin: u64) -> bool {
         (down << (64 - CURSOR_SLOT_BITS)) as i64
     };
     distance(number) > distance(passed)
-}
-
-#[inline]
-fn prefetch_block(address: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that the program can observe, and never faults.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.cast());
-        _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(64).cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = address;
 }

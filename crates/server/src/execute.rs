@@ -184,7 +184,7 @@ impl Connection {
             let Some(row) = plain(&scratch.prepared[index]) else { break };
             if count - first > 1 && index >= touched {
                 touched = (index + TOUCH_AHEAD).min(count);
-                self.touch(server, worker, scratch, index..touched, &mut effects);
+                self.touch(server, scratch, index..touched);
             }
             let args = scratch.args(index, input);
             let covered = cover(server, args.key_refs(), &mut shards);
@@ -224,32 +224,12 @@ impl Connection {
         index - first
     }
 
-    /// Brings the memory of the next commands' keys near.
-    fn touch(
-        &self,
-        server: &Server,
-        worker: &Worker,
-        scratch: &Scratch,
-        range: std::ops::Range<usize>,
-        effects: &mut Effects,
-    ) {
+    /// Brings the memory of these commands' keys near.
+    fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
         let first = scratch.prepared[range.start].first_key as usize;
         let last = &scratch.prepared[range.end - 1];
         let keys = &scratch.keys[first..(last.first_key + last.keys) as usize];
-        let store = server.engine.store();
-        if server.engine.is_one_door() {
-            let Some(mut held) = server.engine.hold(Covered::All, Access::Read) else { return };
-            let view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
-            keys.iter().for_each(|key| view.prefetch(Key { bytes: &[], hash: key.hash }));
-            return;
-        }
-        for key in keys {
-            let covered = Covered::One(store.shard_of(key.hash));
-            if let Some(mut held) = server.engine.hold(covered, Access::Read) {
-                let view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
-                view.prefetch(Key { bytes: &[], hash: key.hash });
-            }
-        }
+        server.engine.touch(self.session.db, keys.iter().map(|key| key.hash));
     }
 
     /// One command by the long way: every check, every kind of command.
