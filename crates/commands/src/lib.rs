@@ -1,6 +1,7 @@
 //! The commands over keys: a row and a function each, a file per family. Knows the keyspace and RESP, no engine.
 
 pub mod args;
+pub mod bitmap;
 pub mod bits;
 pub mod command;
 pub mod deadline;
@@ -38,6 +39,8 @@ pub const FAMILIES: &[&[Command]] = &[
     string::counter::ROWS,
     string::part::ROWS,
     string::subsequence::ROWS,
+    bitmap::ROWS,
+    bitmap::field::ROWS,
     generic::ROWS,
     generic::object::ROWS,
     generic::relocate::ROWS,
