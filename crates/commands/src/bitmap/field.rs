@@ -159,12 +159,7 @@ fn bitfield_ro(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Ou
     read_fields(view, args, &operations, reply)
 }
 
-fn read_fields(
-    view: &View<'_>,
-    args: Args<'_>,
-    operations: &[Operation],
-    reply: &mut Reply<'_>,
-) -> Outcome {
+fn read_fields(view: &View<'_>, args: Args<'_>, operations: &[Operation], reply: &mut Reply<'_>) -> Outcome {
     let bytes = view.string(args.key(1))?.unwrap_or(&[]);
     reply.array(operations.len());
     for operation in operations {
@@ -195,7 +190,10 @@ mod tests {
     fn mistakes_change_nothing() {
         let mut harness = Harness::new();
         for (arguments, expected) in [
-            ("GET u64 0", "Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is."),
+            (
+                "GET u64 0",
+                "Invalid bitfield type. Use something like i16 u8. Note that u64 is not supported but i64 is.",
+            ),
             ("SET u8 0 1 GET u8 -1", "bit offset is not an integer or out of range"),
             ("SET u8 0 x", "value is not an integer or out of range"),
             ("SET u8 0", "syntax error"),
