@@ -6,5 +6,6 @@
 mod concurrency;
 mod connections;
 mod metrics;
+mod oracle;
 mod protocol;
 mod startup;

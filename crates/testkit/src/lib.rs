@@ -2,7 +2,8 @@
 //!
 //! A test starts a [`Server`] on a free port in a directory of its own, talks to it with a [`Client`] that speaks bare
 //! RESP, and drops it; a server whose log shows a panic fails its test even if all replies were right. [`every_engine!`]
-//! writes one such test per concurrency engine. An oracle (to come) runs random histories against real Redis.
+//! writes one such test per concurrency engine. The [`oracle`] runs random
+//! histories against real Redis.
 //!
 //! The client shares no code with `rustredis-resp` on purpose: a fault in our own encoder would cancel itself out. A
 //! Redis client library was rejected as well, because the tests must be able to send broken bytes and to see the exact
@@ -15,6 +16,7 @@
 mod client;
 mod command;
 mod launch;
+pub mod oracle;
 pub mod process;
 mod random;
 mod reply;

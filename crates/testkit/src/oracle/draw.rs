@@ -1,0 +1,167 @@
+//! What the names in templates stand for: few keys, few members, numbers that are mostly small and sometimes at an edge.
+//!
+//! Times are far away or past, never near: a key that expires between two runs would be a difference without a fault.
+//! Sizes stay small: no drawn number makes a server allocate more than some kilobytes.
+
+use crate::Random;
+
+/// Keys of one family.
+const KEYS_PER_FAMILY: usize = 4;
+/// The families' prefixes; a template's `{str}` and so on draws `str:0` to `str:3`, and now and then another family's.
+const FAMILIES: [&str; 8] = ["str", "list", "hash", "set", "zset", "bits", "hll", "geo"];
+/// How often, of 100, a key is drawn from another family.
+const FOREIGN_KEY_PER_CENT: usize = 4;
+/// How often, of 100, a number is drawn from the edges.
+const EDGE_PER_CENT: usize = 3;
+
+const VALUES: [&str; 14] = [
+    "",
+    "a",
+    "b",
+    "hello",
+    "world",
+    "0",
+    "1",
+    "-7",
+    "42",
+    "3.25",
+    "9223372036854775807",
+    "ohmytext",
+    "mynewtext",
+    "1e3",
+];
+const MEMBERS: [&str; 12] = ["a", "b", "c", "d", "e", "f", "1", "2", "3", "10", "-5", "x y"];
+const FLOATS: [&str; 10] = ["0", "1", "-1", "0.5", "1.25", "-3.75", "10", "100.125", "2e2", "3.0e-1"];
+const SCORES: [&str; 12] = ["0", "1", "2", "3", "-1", "1.5", "2.5", "-0.25", "1e3", "inf", "-inf", "+inf"];
+const PATTERNS: [&str; 12] =
+    ["*", "str:*", "*:1", "?et:[0-2]", "[^s]*", "l*t:?", "\\*", "**1**", "str:[1-", "nothing", "", "{a}*"];
+const UNITS: [&str; 4] = ["m", "km", "mi", "ft"];
+const FIELD_TYPES: [&str; 10] = ["u1", "i1", "u4", "i4", "u8", "i8", "u16", "i32", "u63", "i64"];
+/// Numbers and texts at which parsing and arithmetic break.
+const EDGES: [&str; 16] = [
+    "-1",
+    "0",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "9223372036854775808",
+    "18446744073709551616",
+    "4294967296",
+    "-2147483649",
+    "abc",
+    "",
+    "1.5",
+    "nan",
+    "1e400",
+    " 1",
+    "01",
+    "0x10",
+];
+
+/// All keys that templates draw.
+pub(super) fn keys() -> Vec<String> {
+    let numbered =
+        |family: &&str| (0..KEYS_PER_FAMILY).map(|number| format!("{family}:{number}")).collect::<Vec<_>>();
+    FAMILIES.iter().flat_map(numbered).collect()
+}
+
+/// A number or text at an edge.
+pub(super) fn edge(random: &mut Random) -> Vec<u8> {
+    random.pick(&EDGES).as_bytes().to_vec()
+}
+
+/// The value for a name in a template. Panics if there is none of that name: templates are our own.
+pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
+    if FAMILIES.contains(&name) || name == "any" {
+        return key(random, name);
+    }
+    let text = |text: &str| text.as_bytes().to_vec();
+    match name {
+        "value" => value(random),
+        "member" | "field" => match random.below(40) {
+            0 => vec![b'm'; 70],
+            1 => (0..random.below(4)).map(|_| random.next_u64() as u8).collect(),
+            2..6 => random.below(200).to_string().into_bytes(),
+            _ => one_of(random, &MEMBERS),
+        },
+        "float" => one_of(random, &FLOATS),
+        "score" => one_of(random, &SCORES),
+        "bound" => match random.below(4) {
+            0 => format!("({}", random.pick(&SCORES)).into_bytes(),
+            _ => one_of(random, &SCORES),
+        },
+        "lex" => match random.below(6) {
+            0 => text("-"),
+            1 => text("+"),
+            2 | 3 => format!("[{}", random.pick(&MEMBERS)).into_bytes(),
+            4 => format!("({}", random.pick(&MEMBERS)).into_bytes(),
+            _ => one_of(random, &MEMBERS),
+        },
+        "int" => number(random, -10, 10),
+        "index" => number(random, -6, 6),
+        "count" => number(random, 0, 5),
+        "byte" => number(random, -3, 30),
+        "bit" => number(random, 0, 200),
+        "onebit" => number(random, 0, 1),
+        "db" => number(random, 0, 3),
+        // More than a day and less than ten years.
+        "ttl" => one_of(random, &["100000", "2000000", "300000000"]),
+        "ttlms" => one_of(random, &["100000000", "2000000000", "300000000000"]),
+        // The years 2100 and later; and long ago.
+        "at" => one_of(random, &["4102444800", "5000000000", "33177117420", "1", "1000000000"]),
+        "atms" => one_of(random, &["4102444800000", "5000000000123", "33177117420000", "1", "1000000000000"]),
+        "pattern" => one_of(random, &PATTERNS),
+        "unit" => one_of(random, &UNITS),
+        "fieldtype" => one_of(random, &FIELD_TYPES),
+        "longitude" => coordinate(random, 179),
+        "latitude" => coordinate(random, 84),
+        "radius" => one_of(random, &["10", "500", "2500.5", "9000", "0", "100000000"]),
+        other => panic!("no value is called {other}"),
+    }
+}
+
+fn key(random: &mut Random, family: &str) -> Vec<u8> {
+    let family =
+        if family == "any" || random.chance(FOREIGN_KEY_PER_CENT) { *random.pick(&FAMILIES) } else { family };
+    format!("{family}:{}", random.below(KEYS_PER_FAMILY)).into_bytes()
+}
+
+fn value(random: &mut Random) -> Vec<u8> {
+    match random.below(20) {
+        // Past the limits of embedded strings and of compact encodings.
+        0 => vec![b'v'; 44 + random.below(60)],
+        1 => (0..random.below(20)).map(|_| random.next_u64() as u8).collect(),
+        2..6 => (random.below(2_000) as i64 - 1_000).to_string().into_bytes(),
+        _ => random.pick(&VALUES).as_bytes().to_vec(),
+    }
+}
+
+fn number(random: &mut Random, least: i64, most: i64) -> Vec<u8> {
+    if random.chance(EDGE_PER_CENT) {
+        return edge(random);
+    }
+    (least + random.below((most - least + 1) as usize) as i64).to_string().into_bytes()
+}
+
+fn one_of(random: &mut Random, choices: &[&str]) -> Vec<u8> {
+    random.pick(choices).as_bytes().to_vec()
+}
+
+/// Places all over the world, with enough digits that no two distances are equal.
+fn coordinate(random: &mut Random, most: usize) -> Vec<u8> {
+    let whole = random.below(2 * most) as i64 - most as i64;
+    format!("{whole}.{:05}", random.below(100_000)).into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_few_and_sometimes_foreign() {
+        let mut random = Random::new(3);
+        let drawn: Vec<Vec<u8>> = (0..1_000).map(|_| draw(&mut random, "list")).collect();
+        let foreign = drawn.iter().filter(|key| !key.starts_with(b"list:")).count();
+        assert!((5..100).contains(&foreign), "{foreign}");
+        assert!(drawn.iter().all(|key| keys().iter().any(|known| known.as_bytes() == key)));
+    }
+}

@@ -1,0 +1,27 @@
+//! Strings: values, numbers, ranges.
+
+pub(super) const TEMPLATES: &[&str] = &[
+    "SET {str} {value}",
+    "SET {str} {value} (NX|XX)? GET? (EX {ttl}|PX {ttlms}|EXAT {at}|PXAT {atms}|KEEPTTL)?",
+    "SET {str} {int}",
+    "GET {str}",
+    "GETSET {str} {value}",
+    "GETDEL {str}",
+    "GETEX {str} (EX {ttl}|PX {ttlms}|EXAT {at}|PXAT {atms}|PERSIST)?",
+    "SETNX {str} {value}",
+    "SETEX {str} {ttl} {value}",
+    "PSETEX {str} {ttlms} {value}",
+    "APPEND {str} {value}",
+    "STRLEN {str}",
+    "SETRANGE {str} {byte} {value}",
+    "(GETRANGE|SUBSTR) {str} {byte} {byte}",
+    "(INCR|DECR) {str}",
+    "(INCRBY|DECRBY) {str} {int}",
+    "INCRBYFLOAT {str} {float}",
+    "MSET ({any} {value})+",
+    "MSET ({str} {value})+",
+    "MSETNX ({str} {value})+",
+    "MGET {any}+",
+    "LCS {str} {str}",
+    "LCS {str} {str} (LEN|IDX|IDX WITHMATCHLEN|IDX MINMATCHLEN {count})",
+];
