@@ -241,7 +241,8 @@ impl Launch {
             program.arg("--unixsocket").arg(directory.join(SOCKET_FILE));
         }
         program.args(self.supported_arguments());
-        program.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        // SORT ALPHA compares as the locale says.
+        program.env("LC_ALL", "C").envs(self.environment.iter().map(|(name, value)| (name, value)));
         program.current_dir(directory).stdin(Stdio::null()).stderr(log.try_clone()?).stdout(log);
         program.spawn()
     }

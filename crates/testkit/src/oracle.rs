@@ -51,7 +51,11 @@ pub fn check(server: &Server, reference: &Server, seed: u64, steps: usize, cover
     };
     let shrunken = shrink::shrink(history, first.step, fails);
     let last = compare(server, reference, &shrunken).unwrap_or(first);
-    panic!("{}", report(seed, steps, &shrunken, &last));
+    let doubt = match compare(reference, reference, &shrunken) {
+        Some(_) => "\nThe reference does not even agree with itself: the history leaves something open.\n",
+        None => "",
+    };
+    panic!("{}{doubt}", report(seed, steps, &shrunken, &last));
 }
 
 /// The first reply in which the servers differ.

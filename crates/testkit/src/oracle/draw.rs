@@ -57,11 +57,20 @@ const EDGES: [&str; 16] = [
     "0x10",
 ];
 
+/// Sorted sets whose members all have one score: what a range by name finds among several scores depends on chance in
+/// Redis. No other template touches them.
+const EQUAL_SCORES: &str = "lex";
+
+/// True if a command's key is one that only certain commands may change.
+pub(super) fn is_reserved(key: &[u8]) -> bool {
+    key.starts_with(EQUAL_SCORES.as_bytes())
+}
+
 /// All keys that templates draw.
 pub(super) fn keys() -> Vec<String> {
     let numbered =
         |family: &&str| (0..KEYS_PER_FAMILY).map(|number| format!("{family}:{number}")).collect::<Vec<_>>();
-    FAMILIES.iter().flat_map(numbered).collect()
+    FAMILIES.iter().chain(&[EQUAL_SCORES]).flat_map(numbered).collect()
 }
 
 /// A number or text at an edge.
@@ -74,12 +83,15 @@ pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
     if FAMILIES.contains(&name) || name == "any" {
         return key(random, name);
     }
+    if name == EQUAL_SCORES {
+        return format!("{name}:{}", random.below(KEYS_PER_FAMILY)).into_bytes();
+    }
     let text = |text: &str| text.as_bytes().to_vec();
     match name {
         "value" => value(random),
         "member" | "field" => match random.below(40) {
             0 => vec![b'm'; 70],
-            1 => (0..random.below(4)).map(|_| random.next_u64() as u8).collect(),
+            1 => bytes(random, 4),
             2..6 => random.below(200).to_string().into_bytes(),
             _ => one_of(random, &MEMBERS),
         },
@@ -89,7 +101,7 @@ pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
             0 => format!("({}", random.pick(&SCORES)).into_bytes(),
             _ => one_of(random, &SCORES),
         },
-        "lex" => match random.below(6) {
+        "limit" => match random.below(6) {
             0 => text("-"),
             1 => text("+"),
             2 | 3 => format!("[{}", random.pick(&MEMBERS)).into_bytes(),
@@ -99,6 +111,8 @@ pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
         "int" => number(random, -10, 10),
         "index" => number(random, -6, 6),
         "count" => number(random, 0, 5),
+        // Without edges: minus two thousand million random members are as many.
+        "few" => (random.below(12) as i64 - 6).to_string().into_bytes(),
         "byte" => number(random, -3, 30),
         "bit" => number(random, 0, 200),
         "onebit" => number(random, 0, 1),
@@ -129,10 +143,15 @@ fn value(random: &mut Random) -> Vec<u8> {
     match random.below(20) {
         // Past the limits of embedded strings and of compact encodings.
         0 => vec![b'v'; 44 + random.below(60)],
-        1 => (0..random.below(20)).map(|_| random.next_u64() as u8).collect(),
+        1 => bytes(random, 20),
         2..6 => (random.below(2_000) as i64 - 1_000).to_string().into_bytes(),
         _ => random.pick(&VALUES).as_bytes().to_vec(),
     }
+}
+
+/// Bytes without a NUL: SORT ALPHA compares only what is before one.
+fn bytes(random: &mut Random, count_max: usize) -> Vec<u8> {
+    (0..random.below(count_max)).map(|_| (random.next_u64() as u8).max(1)).collect()
 }
 
 fn number(random: &mut Random, least: i64, most: i64) -> Vec<u8> {

@@ -168,7 +168,9 @@ fn damage(command: &mut Command, random: &mut Random) {
     };
     let name = command.name();
     let may_block = ["BL", "BR", "BZ"].iter().any(|prefix| name.starts_with(prefix));
-    if may_block
+    let is_reserved = command.arguments.get(1).is_some_and(|key| draw::is_reserved(key));
+    if is_reserved
+        || may_block
         || name.ends_with("SCAN")
         || name.contains("EXP")
         || name.ends_with("SETEX")

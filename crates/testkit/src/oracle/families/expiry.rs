@@ -2,7 +2,7 @@
 //! stand with absolute times alone: the same relative time twice is later, or in the same millisecond.
 
 pub(super) const TEMPLATES: &[&str] = &[
-    "EXPIRE {any} {ttl} (NX|XX|NX GT|GT LT|NX XX)?",
+    "EXPIRE {any} {ttl} (NX|XX|NX GT|NX XX)?",
     "PEXPIRE {any} {ttlms} (NX|XX)?",
     "EXPIREAT {any} {at} (NX|XX|GT|LT|XX GT|XX LT)?",
     "PEXPIREAT {any} {atms} (NX|XX|GT|LT)?",

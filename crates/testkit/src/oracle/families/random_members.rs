@@ -3,10 +3,10 @@
 //! which of them are the same depends on it.
 
 pub(super) const STEPS: &[&[&str]] = &[
-    &["SMEMBERS {set}", "SRANDMEMBER {same} {index}?"],
+    &["SMEMBERS {set}", "SRANDMEMBER {same} {few}?"],
     &["SMEMBERS {set}", "SPOP {same} {count}?", "DEL {same}"],
-    &["HKEYS {hash}", "HRANDFIELD {same} {index}?"],
-    &["ZRANGE {zset} 0 -1", "ZRANDMEMBER {same} {index}?"],
+    &["HKEYS {hash}", "HRANDFIELD {same} {few}?"],
+    &["ZRANGE {zset} 0 -1", "ZRANDMEMBER {same} {few}?"],
     &["KEYS %", "RANDOMKEY"],
     &["TYPE {any}", "OBJECT ENCODING {same}"],
 ];
