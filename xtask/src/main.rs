@@ -2,9 +2,12 @@
 //! known and clippy reads them too. They use std and the test kit only; whatever else they need is a Debian package that
 //! they install themselves.
 
+mod arguments;
+mod bench;
 mod build;
 mod clients;
 mod shell;
+mod soak;
 mod tally;
 mod tcl;
 mod test;
@@ -20,6 +23,9 @@ Usage: cargo xtask <task>
   tcl [--engine E] [--server PATH] [unit ...]
                     run Redis's own test suite (7.0.15, from Debian's source package) in external mode;
                     a unit is written type/list or unit/type/list; --server runs it against another binary
+  bench [throughput|memory|grow|matrix]
+                    what the server costs, beside redis-server
+  soak connections  10,000 connections, and what they leave behind
 
 The options of a task are shown by `cargo xtask <task> --help`.
 ";
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
         "test" => test::run(rest),
         "tidy" => tidy::run(),
         "tcl" => tcl::run(rest),
+        "bench" => bench::run(rest),
+        "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)

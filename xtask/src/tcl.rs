@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use rustredis_testkit::{Binary, Launch, Server};
 
+use crate::arguments::Arguments;
 use crate::tally::Tally;
 use crate::{Outcome, shell};
 use transcript::Transcript;
@@ -66,65 +67,30 @@ Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--show] [--argu
   unit            type/list or unit/type/list; without any, the units of the project's goal
 ";
 
-struct Options {
-    engine: Option<String>,
-    server: Option<PathBuf>,
-    is_release: bool,
-    is_shown: bool,
-    arguments: Vec<String>,
-    units: Vec<String>,
-}
-
 /// Runs the task.
-pub(crate) fn run(arguments: &[String]) -> Outcome {
-    let Some(options) = parse(arguments)? else {
-        print!("{HELP}");
+pub(crate) fn run(given: &[String]) -> Outcome {
+    let values = ["engine", "server", "argument"];
+    let Some(arguments) = Arguments::parse(given, HELP, &values, &["release", "show"])? else {
         return Ok(true);
     };
     shell::install(&["tclsh", "redis-cli", "redis-benchmark"], &["tcl", "redis-tools"])?;
     let tree = source::tree()?;
-    let binary = match &options.server {
-        Some(path) => path.clone(),
-        None => crate::build::server(options.is_release)?,
+    let binary = match arguments.value("server") {
+        Some(path) => path.into(),
+        None => crate::build::server(arguments.has("release"))?,
     };
+    let mut units: Vec<String> = arguments.rest.iter().map(|unit| unit_name(unit)).collect();
+    if units.is_empty() {
+        units = UNITS.iter().map(|(unit, _)| (*unit).to_owned()).collect();
+    }
     let mut transcripts = Vec::new();
-    for unit in &options.units {
+    for unit in units {
         let started = Instant::now();
-        let transcript = run_unit(&tree, &binary, unit, &options)?;
+        let transcript = run_unit(&tree, &binary, &unit, &arguments)?;
         println!("{unit}: {} in {:.1} s", transcript.summary(), started.elapsed().as_secs_f64());
-        transcripts.push((unit.clone(), transcript));
+        transcripts.push((unit, transcript));
     }
     Ok(report(&transcripts))
-}
-
-fn parse(arguments: &[String]) -> Result<Option<Options>, String> {
-    let mut options = Options {
-        engine: None,
-        server: None,
-        is_release: false,
-        is_shown: false,
-        arguments: Vec::new(),
-        units: Vec::new(),
-    };
-    let mut arguments = arguments.iter();
-    while let Some(argument) = arguments.next() {
-        let mut value =
-            || arguments.next().cloned().ok_or_else(|| format!("{argument} needs a value\n\n{HELP}"));
-        match argument.as_str() {
-            "--engine" => options.engine = Some(value()?),
-            "--server" => options.server = Some(value()?.into()),
-            "--argument" => options.arguments.push(value()?),
-            "--release" => options.is_release = true,
-            "--show" => options.is_shown = true,
-            "--help" | "-h" => return Ok(None),
-            unit if !unit.starts_with('-') => options.units.push(unit_name(unit)),
-            other => return Err(format!("an unknown option: {other}\n\n{HELP}")),
-        }
-    }
-    if options.units.is_empty() {
-        options.units = UNITS.iter().map(|(unit, _)| (*unit).to_owned()).collect();
-    }
-    Ok(Some(options))
 }
 
 /// `list`, `type/list` and `unit/type/list` are all the last.
@@ -138,7 +104,7 @@ fn unit_name(given: &str) -> String {
     }
 }
 
-fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Options) -> Result<Transcript, String> {
+fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Arguments) -> Result<Transcript, String> {
     let mut server = start_server(binary, options)?;
     let copy = RunTree::create(tree, binary, server.directory())?;
     let port = server.port().to_string();
@@ -148,9 +114,10 @@ fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Options) -> Result
     let mut command = shell::program("./runtest", &arguments);
     command.current_dir(&copy.path).env("TERM", "dumb").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot run the suite: {error}"))?;
+    let is_shown = options.has("show");
     let transcript = std::thread::scope(|scope| {
         let output = child.stdout.take().map(BufReader::new);
-        let reader = scope.spawn(move || read_transcript(output, options.is_shown));
+        let reader = scope.spawn(move || read_transcript(output, is_shown));
         let end = Instant::now() + UNIT_TIMEOUT;
         while !reader.is_finished() && Instant::now() < end {
             std::thread::sleep(Duration::from_millis(20));
@@ -178,11 +145,11 @@ fn check_server(server: &mut Server, mut transcript: Transcript) -> Transcript {
     transcript
 }
 
-fn start_server(binary: &Path, options: &Options) -> Result<Server, String> {
+fn start_server(binary: &Path, options: &Arguments) -> Result<Server, String> {
     let mut launch = Launch::new(Binary::Path(binary.to_path_buf()))
         .arguments(&["--enable-debug-command", "yes", "--enable-protected-configs", "yes"])
-        .arguments(&options.arguments);
-    if let Some(engine) = &options.engine {
+        .arguments(options.values("argument"));
+    if let Some(engine) = options.value("engine") {
         launch = launch.arguments(&["--engine", engine]);
     }
     launch.try_start().map_err(|error| format!("cannot start {}: {error}", binary.display()))
