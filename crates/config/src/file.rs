@@ -80,7 +80,8 @@ pub(crate) fn trim(line: &[u8]) -> &[u8] {
 impl Loader {
     /// Reads the configuration file of the server.
     pub(crate) fn file(&mut self, path: &Path) -> Result<(), ConfigError> {
-        self.config.set_file(path.to_path_buf());
+        // Absolute, for the server may change its directory before it rewrites the file.
+        self.config.set_file(std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()));
         let text = read_file(path)?;
         self.text(Open::new(Source::File(path.to_path_buf()), text, 0))
     }

@@ -1,13 +1,11 @@
 //! File descriptors: as many as `maxclients` needs, or fewer clients.
 
-use rustredis_config::{Config, Directive};
-
 /// Descriptors that the server itself needs.
 const RESERVED: u64 = 32;
 
 /// Raises the limit of open files so that `maxclients` fit; the number of clients that do fit.
-pub fn raise(config: &Config) -> usize {
-    let wanted = config.int(Directive::Maxclients) as u64 + RESERVED;
+pub fn raise(maxclients: u64) -> usize {
+    let wanted = maxclients + RESERVED;
     // SAFETY: `limit` is plain data that the calls read and fill in.
     let available = unsafe {
         let mut limit: libc::rlimit = std::mem::zeroed();
@@ -27,11 +25,5 @@ pub fn raise(config: &Config) -> usize {
         }
         limit.rlim_cur
     };
-    if available < wanted {
-        tracing::warn!(
-            "You requested maxclients of {} requiring at least {wanted} max file descriptors, the system allows {available}; maxclients is reduced.",
-            wanted - RESERVED
-        );
-    }
     available.min(wanted).saturating_sub(RESERVED).max(1) as usize
 }

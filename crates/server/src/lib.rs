@@ -8,6 +8,7 @@ pub mod commands;
 pub mod connection;
 pub mod eviction;
 pub mod execute;
+pub mod listen;
 pub mod log;
 pub mod memory;
 pub mod monitor;

@@ -101,6 +101,12 @@ pub fn peak_bytes() -> usize {
     PEAK.load(Relaxed).max(0) as usize
 }
 
+/// Forgets the peak.
+pub fn reset_peak() {
+    PEAK.store(0, Relaxed);
+    used_bytes();
+}
+
 /// Resident bytes of the process, from the kernel; 0 where it does not tell.
 pub fn resident_bytes() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();

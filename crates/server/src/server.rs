@@ -6,12 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
-use rustredis_config::Config;
+use rustredis_config::{Config, Directive};
 use rustredis_engine::Engine;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
 
 use crate::client::Clients;
 use crate::commands::ServerHandler;
+use crate::listen::Relisten;
 use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
 use crate::settings::Settings;
@@ -71,6 +72,8 @@ pub struct Server {
     pub threads: usize,
     /// The port that is served; 0 without TCP.
     pub port: AtomicUsize,
+    /// Takes wishes to listen elsewhere to the main thread.
+    pub relisten: tokio::sync::mpsc::UnboundedSender<Relisten>,
     /// Whether keys expire on their own (`DEBUG SET-ACTIVE-EXPIRE`).
     pub expires_actively: AtomicBool,
     /// Set when the server must stop; the main thread waits for it.
@@ -101,6 +104,17 @@ impl Server {
     /// Whether a bit of the gate is set.
     pub fn has_gate(&self, bit: u32) -> bool {
         self.gate.load(Relaxed) & bit != 0
+    }
+
+    /// Brings everything that keeps a copy of directives up to date with them.
+    pub fn apply(&self, config: &Config) {
+        self.settings.apply(config);
+        self.slowlog.set_threshold_usec(config.int(Directive::SlowlogLogSlowerThan));
+        self.slowlog.set_len_max(config.int(Directive::SlowlogMaxLen) as usize);
+        self.latency.set_threshold_ms(config.int(Directive::LatencyMonitorThreshold) as u64);
+        self.metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
+        self.set_gate(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
+        crate::log::set_level(config.choice(Directive::Loglevel));
     }
 
     /// Seconds since the start.

@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use rustredis_config::{ClientClass, Config, Directive};
+use rustredis_config::{ClientClass, Config, Directive, EventClasses};
 use rustredis_keyspace::access::ACCESS_POLICY;
+use rustredis_keyspace::effects::EventClass;
 use rustredis_keyspace::limits::LIMITS;
 
 use crate::client::MailLimits;
@@ -25,6 +26,8 @@ pub struct Settings {
     pub tcp_keepalive_seconds: AtomicU32,
     /// `notify-keyspace-events`.
     pub notify_mask: AtomicU32,
+    /// `protected-mode`.
+    pub protected_mode: AtomicBool,
     /// Whether `requirepass` is set.
     pub requires_password: AtomicBool,
     /// `hz`.
@@ -44,7 +47,8 @@ impl Settings {
         self.client_query_buffer_limit.store(config.bytes(Directive::ClientQueryBufferLimit), Relaxed);
         self.timeout_seconds.store(config.int(Directive::Timeout) as u64, Relaxed);
         self.tcp_keepalive_seconds.store(config.int(Directive::TcpKeepalive) as u32, Relaxed);
-        self.notify_mask.store(u32::from(config.event_classes().bits()), Relaxed);
+        self.notify_mask.store(notify_mask(config.event_classes()), Relaxed);
+        self.protected_mode.store(config.bool(Directive::ProtectedMode), Relaxed);
         self.requires_password.store(!config.text(Directive::Requirepass).is_empty(), Relaxed);
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
         let normal = config.buffer_limit(ClientClass::Normal);
@@ -67,6 +71,7 @@ impl Settings {
             Directive::SetMaxIntsetEntries,
             Directive::SetMaxListpackEntries,
             Directive::ZsetMaxListpackEntries,
+            Directive::StreamNodeMaxEntries,
         ] {
             LIMITS.set(&directive.name().replace('-', "_"), config.int(directive));
         }
@@ -75,6 +80,8 @@ impl Settings {
             Directive::SetMaxListpackValue,
             Directive::ZsetMaxListpackValue,
             Directive::HllSparseMaxBytes,
+            Directive::StreamNodeMaxBytes,
+            Directive::ProtoMaxBulkLen,
         ] {
             LIMITS.set(&directive.name().replace('-', "_"), config.bytes(directive) as i64);
         }
@@ -93,4 +100,28 @@ impl Settings {
     pub fn normal_hard_bytes(&self) -> usize {
         self.normal_hard_bytes.load(Relaxed)
     }
+}
+
+/// The classes as the keyspace numbers them. Without `K` or `E` nothing is published, so nothing is collected either.
+fn notify_mask(classes: EventClasses) -> u32 {
+    const CLASSES: [(EventClasses, EventClass); 14] = [
+        (EventClasses::KEYSPACE, EventClass::KEYSPACE),
+        (EventClasses::KEYEVENT, EventClass::KEYEVENT),
+        (EventClasses::GENERIC, EventClass::GENERIC),
+        (EventClasses::STRING, EventClass::STRING),
+        (EventClasses::LIST, EventClass::LIST),
+        (EventClasses::SET, EventClass::SET),
+        (EventClasses::HASH, EventClass::HASH),
+        (EventClasses::ZSET, EventClass::ZSET),
+        (EventClasses::EXPIRED, EventClass::EXPIRED),
+        (EventClasses::EVICTED, EventClass::EVICTED),
+        (EventClasses::STREAM, EventClass::STREAM),
+        (EventClasses::KEY_MISS, EventClass::KEY_MISS),
+        (EventClasses::MODULE, EventClass::MODULE),
+        (EventClasses::NEW, EventClass::NEW),
+    ];
+    if !classes.intersects(EventClasses::KEYSPACE) && !classes.intersects(EventClasses::KEYEVENT) {
+        return 0;
+    }
+    CLASSES.iter().filter(|(class, _)| classes.contains(*class)).fold(0, |mask, (_, class)| mask | class.0)
 }

@@ -2,6 +2,7 @@
 //!
 //! A family is a file: its rows, its functions, and the list that joins them by full name.
 
+pub mod config;
 pub mod connection;
 pub mod transaction;
 
@@ -38,7 +39,16 @@ pub struct Family {
 }
 
 /// All families of the server.
-pub const FAMILIES: &[Family] = &[connection::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] = &[config::FAMILY, connection::FAMILY, transaction::FAMILY];
+
+/// The reply of a container's HELP: a line of introduction, then these, then HELP itself.
+pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
+    reply.array(lines.len() + 3);
+    reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+    lines.iter().for_each(|line| reply.simple(line));
+    reply.simple("HELP");
+    reply.simple("    Prints this help.");
+}
 
 /// The functions of the server's rows, by row id.
 ///

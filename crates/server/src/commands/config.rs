@@ -1,0 +1,238 @@
+//! CONFIG: reading and changing the configuration of the running server.
+//!
+//! What directives there are, what they accept and how they are shown is `rustredis-config`'s; here a change takes effect.
+//! Most directives are copied into atomics ([`crate::server::Server::apply`]), which cannot fail. What can fail (another
+//! port, another directory, more clients) is done first, and if it does fail the whole CONFIG SET is taken back.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use rustredis_commands::{Args, Command, CommandError, Flags, Group};
+use rustredis_config::{Changes, Config, Directive, Origin, SetError};
+use rustredis_keyspace::View;
+use rustredis_resp::Reply;
+
+use super::{Context, Family};
+use crate::client::flags;
+use crate::clients_limit;
+use crate::listen::{self, Addresses};
+use crate::memory;
+use crate::server::Server;
+
+/// The family.
+pub const FAMILY: Family = Family {
+    rows: ROWS,
+    handlers: &[
+        ("config|get", get),
+        ("config|set", set),
+        ("config|resetstat", reset_stat),
+        ("config|rewrite", rewrite),
+        ("config|help", help),
+    ],
+};
+
+type Outcome = Result<(), CommandError>;
+
+const ADMIN: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
+
+const ROWS: &[Command] = &[Command::container("config", -2, SUBCOMMANDS).docs(
+    Group::Server,
+    "2.0.0",
+    "Depends on subcommand.",
+    "",
+    "Reads and changes the configuration of the running server.",
+)];
+
+const SUBCOMMANDS: &[Command] = &[
+    Command::server("get", -3, ADMIN).docs(
+        Group::Server,
+        "2.0.0",
+        "O(N) when N is the number of configuration parameters provided",
+        "parameter [parameter ...]",
+        "Shows the directives whose names match the patterns, with their values.",
+    ),
+    Command::server("set", -4, ADMIN)
+        .docs(
+            Group::Server,
+            "2.0.0",
+            "O(N) when N is the number of configuration parameters provided",
+            "parameter value [parameter value ...]",
+            "Changes directives: all of them, or none if one of them cannot be changed.",
+        )
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    Command::server("resetstat", 2, ADMIN)
+        .docs(Group::Server, "2.0.0", "O(1)", "", "Lets the statistics of INFO begin at zero again.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    Command::server("rewrite", 2, ADMIN)
+        .docs(
+            Group::Server,
+            "2.8.0",
+            "O(1)",
+            "",
+            "Writes the configuration in force back to the configuration file.",
+        )
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    Command::server("help", 2, Flags::LOADING.with(Flags::STALE)).docs(
+        Group::Server,
+        "5.0.0",
+        "O(1)",
+        "",
+        "Shows the subcommands.",
+    ),
+];
+
+fn get(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let patterns: Vec<&[u8]> = args.from(2).collect();
+    let found = context.server.config.lock().get(&patterns);
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(&name);
+        reply.bulk(&value);
+    }
+    Ok(())
+}
+
+fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::Syntax);
+    }
+    let words: Vec<&[u8]> = args.from(2).collect();
+    let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+    let mut config = context.server.config.lock();
+    let refused = |error: SetError| CommandError::owned(format!("ERR {error}"));
+    let changes = config.set(&pairs, origin(context)).map_err(refused)?;
+    if let Err(error) = apply(context.server, &mut config, &changes) {
+        config.undo(changes);
+        return Err(refused(error));
+    }
+    reply.ok();
+    Ok(())
+}
+
+/// Where the client is: what it may change depends on it.
+fn origin(context: &Context<'_>) -> Origin {
+    let client = &context.session.client;
+    let is_loopback =
+        |addr: &str| addr.parse::<SocketAddr>().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+    if client.has_flag(flags::UNIX_SOCKET) || is_loopback(&client.addr) {
+        Origin::Local
+    } else {
+        Origin::Remote
+    }
+}
+
+/// Lets the changes take effect, or leaves everything as it was before them.
+fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), SetError> {
+    // The name that the client used for the directive, if it is among those that changed.
+    let changed =
+        |directive: Directive| changes.iter().find(|(id, _)| *id == directive).map(|(_, name)| name);
+    if let Some(name) = changed(Directive::Maxclients) {
+        let wanted = config.int(Directive::Maxclients) as u64;
+        let possible = clients_limit::raise(wanted);
+        if (possible as u64) < wanted {
+            return Err(SetError::not_applied(
+                name,
+                format!(
+                    "The operating system is not able to handle the specified number of clients, try with {possible}"
+                ),
+            ));
+        }
+    }
+    let mut left_directory = None;
+    if let Some(name) = changed(Directive::Dir) {
+        left_directory = std::env::current_dir().ok();
+        enter_directory(config).map_err(|error| SetError::not_applied(name, error.to_string()))?;
+    }
+    if let Some(name) = changed(Directive::Port).or(changed(Directive::Bind))
+        && let Err(error) = listen::relisten(server, Addresses::of(config))
+    {
+        if let Some(directory) = left_directory {
+            // It was there a moment ago; if it is gone, the new one stays.
+            let _ = std::env::set_current_dir(directory);
+        }
+        tracing::warn!("CONFIG SET {name}: {error}");
+        let reason = if name == "bind" {
+            "Failed to bind to specified addresses."
+        } else {
+            "Unable to listen on this port. Check server logs."
+        };
+        return Err(SetError::not_applied(name, reason));
+    }
+    server.apply(config);
+    Ok(())
+}
+
+/// Goes to the configured directory and notes its absolute path.
+fn enter_directory(config: &mut Config) -> std::io::Result<()> {
+    let path = config.path(Directive::Dir).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
+    std::env::set_current_dir(path)?;
+    config.set_working_directory(&std::env::current_dir()?);
+    Ok(())
+}
+
+fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    context.server.stats.reset();
+    context.worker.metrics.reset();
+    memory::reset_peak();
+    reply.ok();
+    Ok(())
+}
+
+fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let config = context.server.config.lock();
+    let Some(path) = config.file() else {
+        return Err(CommandError::text("ERR The server is running without a config file"));
+    };
+    if let Err(error) = write_file(&config, path) {
+        tracing::warn!("CONFIG REWRITE failed: {error}");
+        return Err(CommandError::owned(format!("ERR Rewriting config file: {error}")));
+    }
+    tracing::info!("CONFIG REWRITE executed with success.");
+    reply.ok();
+    Ok(())
+}
+
+/// Writes the file anew, so that a crash leaves the old one or the new one.
+fn write_file(config: &Config, path: &Path) -> std::io::Result<()> {
+    let old = match std::fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        old => old?,
+    };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new_path = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
+    let written = (|| {
+        let mut file = std::fs::File::create(&new_path)?;
+        if let Ok(metadata) = std::fs::metadata(path) {
+            file.set_permissions(metadata.permissions())?;
+        }
+        file.write_all(&config.rewrite(&old))?;
+        file.sync_all()?;
+        std::fs::rename(&new_path, path)
+    })();
+    if written.is_err() {
+        // Nobody else knows of it.
+        let _ = std::fs::remove_file(&new_path);
+        return written;
+    }
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    super::help(
+        reply,
+        "CONFIG",
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    Show the directives whose names match a pattern.",
+            "SET <directive> <value> [<directive> <value> ...]",
+            "    Change directives, all or none.",
+            "RESETSTAT",
+            "    Start the statistics of INFO at zero.",
+            "REWRITE",
+            "    Bring the configuration file up to date.",
+        ],
+    );
+    Ok(())
+}
