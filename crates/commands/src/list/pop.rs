@@ -10,7 +10,7 @@ use rustredis_resp::Reply;
 use super::{end, pop_event};
 use crate::args::Args;
 use crate::error::CommandError;
-use crate::{Outcome, element};
+use crate::{Outcome, element, rewrite};
 
 pub(super) fn lpop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     pop(view, args, reply, End::Front)
@@ -158,11 +158,9 @@ fn pop_from_first(
         };
         let is_empty = list.is_empty();
         removed(view, key, end, popped, is_empty);
-        let mut plain = vec![pop_event(end).to_uppercase().into_bytes(), key.bytes.to_vec()];
-        if count.is_some() {
-            plain.push(popped.to_string().into_bytes());
-        }
-        view.journal_instead(vec![plain]);
+        let (name, popped) = (pop_event(end).to_uppercase(), popped.to_string());
+        let plain = [name.as_bytes(), key.bytes, popped.as_bytes()];
+        rewrite::instead(view, if count.is_some() { &plain } else { &plain[..2] });
         return Ok(true);
     }
     Ok(false)

@@ -5,9 +5,9 @@ use rustredis_keyspace::{BlockRequest, EventClass, Key, Kind, Value, View};
 use rustredis_resp::Reply;
 
 use super::{end, pop, push_event};
-use crate::Outcome;
 use crate::args::Args;
 use crate::error::CommandError;
+use crate::{Outcome, rewrite};
 
 /// The ends that a transfer is between.
 #[derive(Clone, Copy)]
@@ -61,7 +61,7 @@ fn transfer_or_wait(
     plain: &[&[u8]],
 ) -> Outcome {
     if transfer(view, args, reply, ends)? {
-        view.journal_instead(vec![plain.iter().map(|word| word.to_vec()).collect()]);
+        rewrite::instead(view, plain);
     } else {
         view.block(BlockRequest { until_ms, kind: Kind::List, needs_more_keys: true });
     }
