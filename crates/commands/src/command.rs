@@ -3,7 +3,7 @@
 //! Arity, keys, flags, ACL categories, docs: COMMAND, COMMAND DOCS, ACL, planning, cluster routing and the reference page
 //! read the row and repeat nothing. A row is written as a `const` with a few builder calls, next to its function.
 
-use rustredis_keyspace::View;
+use rustredis_keyspace::{Access, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
@@ -471,6 +471,13 @@ impl Command {
             }
         }
         if self.flags.has(Flags::FAST) { all } else { all | Categories::SLOW }
+    }
+
+    /// How it needs its shards. A reader may share them, but not one whose keys are flagged as changed (PFCOUNT).
+    pub fn access(&self) -> Access {
+        let changes = KeyFlags::RW | KeyFlags::OW | KeyFlags::RM;
+        let may_change = self.keys.iter().any(|spec| spec.flags.has_any(changes));
+        if self.flags.has(Flags::READONLY) && !may_change { Access::Read } else { Access::Write }
     }
 
     /// Whether `count` arguments (with the name) are right.

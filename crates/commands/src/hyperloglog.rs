@@ -115,6 +115,17 @@ pub fn add(string: &mut Vec<u8>, element: &[u8], sparse_bytes_max: usize) -> Res
     Ok(is_changed)
 }
 
+/// Counts an element in a dense string, in place; else as [`add`]. O(1).
+pub fn add_to_dense(string: &mut [u8], element: &[u8]) -> bool {
+    debug_assert_eq!(encoding(string), Ok(Encoding::Dense));
+    let (index, rank) = index_and_rank(element);
+    let is_changed = raise_dense(string, index, rank);
+    if is_changed {
+        mark_outdated(string);
+    }
+    is_changed
+}
+
 /// The count that was stored last, if nothing has changed since. O(1).
 pub fn cached_count(string: &[u8]) -> Result<Option<u64>, HyperLogLogError> {
     encoding(string)?;
@@ -301,12 +312,17 @@ fn raise(
         }
         make_dense(string)?;
     }
+    Ok(raise_dense(string, index, value))
+}
+
+/// Raises a register of a dense string; whether it was lower.
+fn raise_dense(string: &mut [u8], index: usize, value: u8) -> bool {
     let registers = &mut string[HEADER_BYTES..];
-    if dense_register(registers, index) >= value {
-        return Ok(false);
+    let is_lower = dense_register(registers, index) < value;
+    if is_lower {
+        set_dense(registers, index, value);
     }
-    set_dense(registers, index, value);
-    Ok(true)
+    is_lower
 }
 
 /// The four registers in three bytes.

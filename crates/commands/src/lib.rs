@@ -3,6 +3,7 @@
 pub mod args;
 pub mod bitmap;
 pub mod bits;
+pub mod cardinality;
 pub mod command;
 pub mod deadline;
 pub(crate) mod element;
@@ -41,6 +42,7 @@ pub const FAMILIES: &[&[Command]] = &[
     string::subsequence::ROWS,
     bitmap::ROWS,
     bitmap::field::ROWS,
+    cardinality::ROWS,
     generic::ROWS,
     generic::object::ROWS,
     generic::relocate::ROWS,

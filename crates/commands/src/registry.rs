@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use rustredis_keyspace::hashing;
+use rustredis_keyspace::{Access, hashing};
 
 use crate::args::{Args, KeyRef};
 use crate::command::{Begin, Command, Find, Flags, KeyFlags, Reach, Run};
@@ -24,6 +24,8 @@ pub struct Row {
     subcommands: Vec<(&'static str, u16)>,
     /// The only key's argument, where that is known without looking.
     only_key: Option<u32>,
+    /// How it needs its shards: exclusively, unless it only reads.
+    pub access: Access,
     /// Whether it may be run as part of a batch that holds one view: a plain function over its keys.
     pub is_plain: bool,
 }
@@ -122,6 +124,7 @@ impl Registry {
             container,
             subcommands: Vec::new(),
             only_key,
+            access: command.access(),
             is_plain,
         });
         for sub in command.subcommands {

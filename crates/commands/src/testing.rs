@@ -88,7 +88,7 @@ impl Harness {
         shards.sort_unstable();
         shards.dedup();
         let covered = if shards.len() == SHARDS { Covered::All } else { Covered::Many(&shards) };
-        let access = if row.is_write() { Access::Write } else { Access::Read };
+        let access = row.access;
         let Run::Keys(handler) = row.command.run else { panic!("{} is the server's", row.full_name) };
         let mark = reply.mark();
         // SAFETY: nobody else has the store.

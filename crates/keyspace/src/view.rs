@@ -138,6 +138,11 @@ impl<'a> View<'a> {
         self.covered
     }
 
+    /// Whether it may change what it covers.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
     /// The selected database.
     pub fn db(&self) -> usize {
         self.db

@@ -114,10 +114,6 @@ fn cover<'s>(server: &Server, keys: &[KeyRef], shards: &'s mut Vec<u32>) -> Cove
     }
 }
 
-fn access_of(row: &Row) -> Access {
-    if row.command.flags.has(Flags::READONLY) { Access::Read } else { Access::Write }
-}
-
 impl Connection {
     /// Runs the commands of the batch in order; replies go to `self.output`.
     pub async fn execute(&mut self, scratch: &mut Scratch, input: &[u8]) -> Flow {
@@ -188,7 +184,7 @@ impl Connection {
             }
             let args = scratch.args(index, input);
             let covered = cover(server, args.key_refs(), &mut shards);
-            let Some(mut held) = server.engine.hold(covered, access_of(row)) else { break };
+            let Some(mut held) = server.engine.hold(covered, row.access) else { break };
             // Neighbours that need no more than what is held run under the same hold.
             let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, &mut effects);
             view.no_touch = self.session.no_touch;
@@ -204,7 +200,7 @@ impl Connection {
                 let is_covered = match (covered, is_one_door) {
                     (_, true) => index < touched || count - first == 1,
                     (Covered::One(shard), _) => {
-                        access_of(next) == access_of(row)
+                        next.access == row.access
                             && args.key_refs().iter().all(|key| store.shard_of(key.hash) == shard)
                     }
                     _ => false,
@@ -307,12 +303,12 @@ impl Connection {
             return Next::Go;
         }
         let covered = self.plan(server, worker, row, args, shards);
-        let mut held = server.engine.borrow(covered, access_of(row)).await;
+        let mut held = server.engine.borrow(covered, row.access).await;
         let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.no_touch;
         if needs_everything(&view, args) {
             drop(held);
-            held = server.engine.borrow(Covered::All, access_of(row)).await;
+            held = server.engine.borrow(Covered::All, row.access).await;
             view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.no_touch;
         }

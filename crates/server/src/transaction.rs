@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Row};
+use rustredis_commands::{Args, CommandError, KeyRef, OwnedArgs, Reach, Row};
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
@@ -51,12 +51,11 @@ fn plan<'s>(
 ) -> (Covered<'s>, Access) {
     let store = server.engine.store();
     let rows = || transaction.queue.iter().map(|queued| (server.registry.row(queued.row), queued));
-    let access =
-        if rows().all(|(row, _)| row.command.flags.has(Flags::READONLY)) && session.watched.is_empty() {
-            Access::Read
-        } else {
-            Access::Write
-        };
+    let access = if rows().all(|(row, _)| row.access == Access::Read) && session.watched.is_empty() {
+        Access::Read
+    } else {
+        Access::Write
+    };
     let is_far = rows().any(|(row, queued)| match row.command.reach {
         Reach::Keys => false,
         Reach::AllIf(is_far) => is_far(queued.args.args()),
