@@ -112,7 +112,8 @@ pub fn distance_m(from: Point, to: Point) -> f64 {
     let (from_latitude, to_latitude) = (radians(from.latitude), radians(to.latitude));
     let u = ((to_latitude - from_latitude) / 2.0).sin();
     let a = u * u + from_latitude.cos() * to_latitude.cos() * v * v;
-    2.0 * EARTH_RADIUS_M * a.sqrt().asin()
+    // Between antipodes rounding may lead above 1, where there is no arc sine.
+    2.0 * EARTH_RADIUS_M * a.min(1.0).sqrt().asin()
 }
 
 fn latitude_distance_m(from: f64, to: f64) -> f64 {

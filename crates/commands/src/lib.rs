@@ -57,4 +57,5 @@ pub const FAMILIES: &[&[Command]] = &[
     zset::combine::ROWS,
     zset::pop::ROWS,
     geo::ROWS,
+    geo::search::ROWS,
 ];
