@@ -501,7 +501,7 @@ mod tests {
         );
         check(h, "GEORADIUS_RO g 15 37 200 km ASC", "*2 $7 Catania $7 Palermo");
         check(h, "GEORADIUSBYMEMBER g Catania 100 mi", "*1 $7 Catania");
-        check(h, "GEORADIUSBYMEMBER_RO g Catania 200 km COUNT 1 ANY ASC", "*1 $7 Catania");
+        check(h, "GEORADIUSBYMEMBER_RO g Catania 200 km COUNT 1 ANY ASC", "*1 $7 Palermo");
         check(h, "GEOSEARCH none FROMMEMBER x BYRADIUS 1 m", "*0");
         check(h, "GEORADIUSBYMEMBER none x y z", "*0");
         h.proto = Proto::Resp3;

@@ -419,6 +419,19 @@ mod tests {
     }
 
     #[test]
+    fn sets_are_inputs_whose_scores_are_one() {
+        let mut harness = harness();
+        let h = &mut harness;
+        check(h, "SADD s z w 5", ":3");
+        check(h, "ZUNION 2 a s WITHSCORES", "*10 $1 5 $1 1 $1 w $1 1 $1 x $1 1 $1 y $1 2 $1 z $1 4");
+        check(h, "ZINTER 3 a b s WEIGHTS 1 1 2 WITHSCORES", "*2 $1 z $2 25");
+        check(h, "ZDIFF 2 s b", "*1 $1 5");
+        check(h, "ZINTERCARD 2 s b", ":2");
+        check(h, "ZDIFFSTORE s 1 s", ":3");
+        check(h, "TYPE s", "+zset");
+    }
+
+    #[test]
     fn results_are_stored() {
         let mut harness = harness();
         let h = &mut harness;
