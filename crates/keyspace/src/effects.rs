@@ -90,6 +90,8 @@ pub struct Effects {
     pub journal: Journal,
     /// Deletions of expired keys that precede the command in the journal.
     pub expired: Vec<DbKey>,
+    /// Fields of hashes that expired, whose deletion precedes the command in the journal (as `HDEL`).
+    pub expired_fields_of: Vec<(DbKey, Vec<Vec<u8>>)>,
     /// Set by a blocking command that found nothing.
     pub block: Option<BlockRequest>,
     /// Keys that a reader found expired, to be deleted by whoever may write.
@@ -113,6 +115,7 @@ impl Default for Effects {
             ready: Vec::new(),
             journal: Journal::Verbatim,
             expired: Vec::new(),
+            expired_fields_of: Vec::new(),
             block: None,
             stale: RefCell::default(),
             hits: Cell::new(0),
@@ -131,6 +134,7 @@ impl Effects {
             && self.events.is_empty()
             && self.ready.is_empty()
             && self.expired.is_empty()
+            && self.expired_fields_of.is_empty()
             && self.block.is_none()
             && self.stale.borrow().is_empty()
     }
@@ -142,6 +146,7 @@ impl Effects {
         self.ready.clear();
         self.journal = Journal::Verbatim;
         self.expired.clear();
+        self.expired_fields_of.clear();
         self.block = None;
         self.stale.borrow_mut().clear();
     }

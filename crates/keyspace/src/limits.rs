@@ -29,7 +29,7 @@ macro_rules! limits {
 
 limits! {
     /// Most fields a hash keeps in a listpack.
-    hash_max_listpack_entries: AtomicU64(u64) = 128;
+    hash_max_listpack_entries: AtomicU64(u64) = 512;
     /// Longest field or value, in bytes, that a hash keeps in a listpack.
     hash_max_listpack_value: AtomicU64(u64) = 64;
     /// Elements (if positive) or a size class of 4 KiB to 64 KiB (-1 to -5) of a list's node.

@@ -507,6 +507,7 @@ pub fn settle(
     publish_events(server, view);
     view.effects.journal = Journal::Verbatim;
     view.effects.expired.clear();
+    view.effects.expired_fields_of.clear();
     view.effects.dirty = 0;
     if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
         serve_waiters(server, worker, view);

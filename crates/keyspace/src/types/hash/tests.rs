@@ -115,9 +115,9 @@ fn encodings_follow_redis() {
         assert_eq!(hash.encoding(), expected);
     };
     let [short, long] = [64, 65].map(|len| "x".repeat(len));
-    check(127, ("f", "v"), "listpack");
-    check(128, ("f", "v"), "hashtable");
-    check(128, ("0", "changed"), "listpack");
+    check(511, ("f", "v"), "listpack");
+    check(512, ("f", "v"), "hashtable");
+    check(512, ("0", "changed"), "listpack");
     check(5, (&short, &short), "listpack");
     check(5, (&long, "v"), "hashtable");
     check(5, ("f", &long), "hashtable");
@@ -137,7 +137,7 @@ fn an_expiry_changes_the_encoding_once() {
     hash.set_field_expiry(b"0", Some(7));
     hash.set(b"long", &[b'x'; 65]);
     assert_eq!((hash.encoding(), hash.next_expiry()), ("hashtable", Some(7)));
-    let mut hash = hash_of("listpackex", 128);
+    let mut hash = hash_of("listpackex", 512);
     hash.set_field_expiry(b"3", Some(9));
     hash.set(b"one more", b"");
     assert_eq!((hash.encoding(), hash.next_expiry()), ("hashtable", Some(9)));
@@ -268,10 +268,10 @@ fn takes_over_what_files_hold() {
     assert!(hash.as_listpack_ex().is_none());
     assert!(Hash::from_listpack(pack(&["f", "v", "g"])).is_none());
     assert!(Hash::from_listpack(pack(&["f", "v", "f", "w"])).is_none());
-    let many: Vec<String> = (0..129 * 2).map(|number| number.to_string()).collect();
+    let many: Vec<String> = (0..513 * 2).map(|number| number.to_string()).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let hash = Hash::from_listpack(pack(&many)).unwrap();
-    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 129));
+    assert_eq!((hash.encoding(), hash.len()), ("hashtable", 513));
 
     let ordered = pack(&["f", "v", "5", "g", "v", "7", "h", "v", "0"]);
     let hash = Hash::from_listpack_ex(ordered.clone()).unwrap();
@@ -283,15 +283,15 @@ fn takes_over_what_files_hold() {
         assert!(Hash::from_listpack_ex(pack(broken)).is_none(), "{broken:?}");
     }
     let many: Vec<String> =
-        (0..129).flat_map(|number| [number, 1, number + 1].map(|it| it.to_string())).collect();
+        (0..513).flat_map(|number| [number, 1, number + 1].map(|it| it.to_string())).collect();
     let many: Vec<&str> = many.iter().map(String::as_str).collect();
     let hash = Hash::from_listpack_ex(pack(&many)).unwrap();
-    assert_eq!((hash.encoding(), hash.len(), hash.next_expiry()), ("hashtable", 129, Some(1)));
+    assert_eq!((hash.encoding(), hash.len(), hash.next_expiry()), ("hashtable", 513, Some(1)));
 }
 
 #[test]
 fn capacity_chooses_the_encoding() {
-    assert_eq!(Hash::with_capacity(128).encoding(), "listpack");
-    assert_eq!(Hash::with_capacity(129).encoding(), "hashtable");
+    assert_eq!(Hash::with_capacity(512).encoding(), "listpack");
+    assert_eq!(Hash::with_capacity(513).encoding(), "hashtable");
     assert!(Hash::with_capacity(usize::MAX).is_empty());
 }
