@@ -293,7 +293,7 @@ fn parse_octal(argument: &[u8], max: u32) -> Result<u32, ValueError> {
 }
 
 /// Bytes of `123`, `1kb` and so on. No digits are zero and too many are `u64::MAX`, as in Redis.
-fn parse_memory(argument: &[u8]) -> Option<u64> {
+pub fn parse_memory(argument: &[u8]) -> Option<u64> {
     const UNITS: [(&[u8], u64); 8] = [
         (b"", 1),
         (b"b", 1),

@@ -27,7 +27,7 @@ pub use directive::{Access, Change, Directive, Effect, Group, Row, find};
 pub use error::{ConfigError, SetError, Source, ValueError};
 pub use events::EventClasses;
 pub use help::reference_page;
-pub use kind::{Kind, TextRule};
+pub use kind::{Kind, TextRule, parse_memory};
 pub use own::{Engine, Metrics};
 pub use table::DIRECTIVES;
 pub use value::{BufferLimit, ClientClass, SavePoint, Value};

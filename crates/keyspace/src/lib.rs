@@ -8,6 +8,7 @@ pub mod entry;
 pub mod hashing;
 pub mod limits;
 pub mod random;
+pub mod sha1;
 pub mod store;
 pub mod types;
 pub mod value;

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod connection;
+pub mod debug;
 pub mod transaction;
 
 use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};

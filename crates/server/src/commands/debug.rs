@@ -1,0 +1,387 @@
+//! DEBUG: what tests of servers and of clients ask for, Redis's own suite foremost.
+//!
+//! One row without subcommands of its own, as in Redis 7.0, since whether it may run at all is `enable-debug-command`'s
+//! to say. It always holds everything: the keys of DEBUG OBJECT are no declared keys, and DEBUG SLEEP must stop
+//! whoever wants data, as it stops all of Redis. Deliberately absent: what crashes the server or corrupts it.
+
+use std::fmt::Write as _;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rustredis_commands::generic::object;
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach};
+use rustredis_config::{Directive, parse_memory};
+use rustredis_keyspace::access::{ACCESS_POLICY, idle_seconds};
+use rustredis_keyspace::limits::LIMITS;
+use rustredis_keyspace::types::list::{List, NodeRef};
+use rustredis_keyspace::types::listpack::Listpack;
+use rustredis_keyspace::types::{hash::Hash, set::Set, zset::ZSet};
+use rustredis_keyspace::{Entry, Key, View};
+use rustredis_persistence::rdb::{Encoded, Writer};
+use rustredis_resp::{Reply, number};
+
+use super::{Context, Family};
+use crate::digest;
+use crate::server::Server;
+use crate::session::Session;
+
+/// The family.
+pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("debug", debug)] };
+
+type Outcome = Result<(), CommandError>;
+
+const FLAGS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
+
+const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS).reach(Reach::All).docs(
+    Group::Server,
+    "1.0.0",
+    "Depends on subcommand.",
+    "",
+    "What tests need to see and do.",
+)];
+
+const HELP: &[&str] = &[
+    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+    "DIGEST",
+    "    Answer a digest of all databases: equal data, equal digest.",
+    "DIGEST-VALUE <key> [<key> ...]",
+    "    Answer a digest of the value of each key.",
+    "ERROR <string>",
+    "    Answer an error with this text.",
+    "HTSTATS <dbid>",
+    "    Show how the keys of a database are spread over its tables.",
+    "HTSTATS-KEY <key>",
+    "    Show the hash table of a value.",
+    "LISTPACK <key>",
+    "    Write the entries of a value's listpack to the log.",
+    "LOG <message>",
+    "    Write a message to the log.",
+    "OBJECT <key>",
+    "    Show how a value is stored.",
+    "POPULATE <count> [<prefix>] [<size>]",
+    "    Create strings named prefix:0, prefix:1 and so on, where there are none.",
+    "PROTOCOL <type>",
+    "    Answer a value of a type: string, integer, double, bignum, null, array, set,",
+    "    map, attrib, push, verbatim, true, false.",
+    "QUICKLIST-PACKED-THRESHOLD <size>",
+    "    Set the size from which an element of a list gets a node of its own; 0 is",
+    "    the default.",
+    "SET-ACTIVE-EXPIRE <0|1>",
+    "    Whether keys expire without being accessed.",
+    "SLEEP <seconds>",
+    "    Stop the server for some seconds, which may have a fraction.",
+    "STRUCTSIZE",
+    "    Show how large the structures of a key are.",
+    "HELP",
+    "    Print this help.",
+];
+
+fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    check_allowed(context.server, context.session)?;
+    let word = args.get(1).to_ascii_lowercase();
+    match (word.as_slice(), args.len()) {
+        (b"help", 2) => help(reply),
+        (b"sleep", 3) => sleep(args, reply),
+        (b"object", 3) => object(context.server, view, args, reply)?,
+        (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
+        (b"digest-value", 3..) => digest_values(view, args, reply),
+        (b"set-active-expire", 3) => {
+            context.server.expires_actively.store(is_on(args.get(2)), Relaxed);
+            reply.ok();
+        }
+        (b"quicklist-packed-threshold", 3) => set_packed_threshold(args, reply)?,
+        (b"populate", 3..=5) => populate(view, args, reply)?,
+        (b"protocol", 3) => protocol(args, reply)?,
+        (b"log", 3) => {
+            tracing::warn!("DEBUG LOG: {}", String::from_utf8_lossy(args.get(2)));
+            reply.ok();
+        }
+        (b"error", 3) => {
+            return Err(CommandError::owned(String::from_utf8_lossy(args.get(2)).into_owned()));
+        }
+        (b"structsize", 2) => reply.simple(&structure_sizes()),
+        (b"listpack", 3) => log_listpack(view, args, reply)?,
+        (b"htstats", 3) => table_stats(view, args, reply)?,
+        (b"htstats-key", 3) => value_table_stats(view, args, reply)?,
+        _ => {
+            return Err(CommandError::owned(format!(
+                "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
+                args.lossy(1)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_allowed(server: &Server, session: &Session) -> Outcome {
+    let is_allowed = match server.config.lock().choice(Directive::EnableDebugCommand) {
+        "yes" => true,
+        "local" => is_local(&session.client.addr),
+        _ => false,
+    };
+    if is_allowed {
+        return Ok(());
+    }
+    Err(CommandError::text(
+        "ERR DEBUG command not allowed. If the enable-debug-command option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.",
+    ))
+}
+
+/// Whether a client's address is of this machine: the loopback, or the path of a Unix socket.
+fn is_local(addr: &str) -> bool {
+    addr.parse::<std::net::SocketAddr>().map_or(true, |addr| addr.ip().is_loopback())
+}
+
+/// A flag as C's `atoi` reads it: anything but a number is off.
+fn is_on(argument: &[u8]) -> bool {
+    number::parse_i64(argument).is_some_and(|number| number != 0)
+}
+
+fn help(reply: &mut Reply<'_>) {
+    reply.array(HELP.len());
+    HELP.iter().for_each(|line| reply.simple(line));
+}
+
+fn sleep(args: Args<'_>, reply: &mut Reply<'_>) {
+    let seconds = number::parse_f64(args.get(2)).unwrap_or(0.0).max(0.0);
+    std::thread::sleep(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX));
+    reply.ok();
+}
+
+/// The entry of argument 2.
+fn entry<'v>(view: &'v View<'_>, args: Args<'_>) -> Result<&'v Entry, CommandError> {
+    view.peek(args.key(2)).ok_or(CommandError::NoSuchKey)
+}
+
+fn object(server: &Server, view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let entry = entry(view, args)?;
+    let mut line = format!(
+        "Value at:{:p} refcount:1 encoding:{} serializedlength:{} lru:{} lru_seconds_idle:{}",
+        entry.address(),
+        object::encoding(entry),
+        serialized_bytes(server, entry)?,
+        entry.clock(),
+        if ACCESS_POLICY.is_lfu.load(Relaxed) { 0 } else { idle_seconds(entry.clock(), view.now_ms()) },
+    );
+    if let Some(list) = entry.collection::<List>().filter(|list| list.encoding() == "quicklist") {
+        let bytes: usize = list
+            .nodes()
+            .map(|node| match node {
+                NodeRef::Packed(listpack) => listpack.bytes_len(),
+                NodeRef::Plain(value) => value.len(),
+            })
+            .sum();
+        // Writing to a string cannot fail.
+        let _ = write!(
+            line,
+            " ql_nodes:{} ql_avg_node:{:.2} ql_listpack_max:{} ql_compressed:0 ql_uncompressed_size:{bytes}",
+            list.nodes().len(),
+            list.len() as f64 / list.nodes().len() as f64,
+            LIMITS.list_max_listpack_size(),
+        );
+    }
+    reply.simple(&line);
+    Ok(())
+}
+
+/// The bytes of the value in an RDB file.
+fn serialized_bytes(server: &Server, entry: &Entry) -> Result<u64, CommandError> {
+    let mut writer = Writer::new(std::io::sink(), crate::rdb::compression(server));
+    Encoded::of(entry)
+        .and_then(|encoded| encoded.write(&mut writer))
+        .map_err(|error| CommandError::owned(format!("ERR {error}")))?;
+    Ok(writer.offset())
+}
+
+fn digest_values(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
+    reply.array(args.len() - 2);
+    for key in args.from(2).map(Key::new) {
+        let digest = view.peek(key).map(digest::of_value).unwrap_or_default();
+        reply.simple(&digest.to_hex());
+    }
+}
+
+fn set_packed_threshold(args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let threshold = parse_memory(args.get(2)).filter(|bytes| *bytes < 1 << 32).ok_or(CommandError::text(
+        "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+    ))?;
+    LIMITS.set("quicklist_packed_threshold", threshold as i64);
+    reply.ok();
+    Ok(())
+}
+
+fn populate(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let positive = |index: usize| match args.try_get(index) {
+        None => Ok(0),
+        Some(_) => match args.int(index)? {
+            0.. => Ok(args.int(index)? as u64),
+            _ => Err(CommandError::text("ERR value is out of range, must be positive")),
+        },
+    };
+    let (count, size) = (positive(2)?, positive(4)?);
+    if size > LIMITS.proto_max_bulk_len() {
+        return Err(CommandError::StringTooLong);
+    }
+    let prefix = args.try_get(3).unwrap_or(b"key");
+    for number in 0..count {
+        let name = [prefix, b":", number.to_string().as_bytes()].concat();
+        let key = Key::new(&name);
+        if view.exists(key) {
+            continue;
+        }
+        let mut value = format!("value:{number}").into_bytes();
+        if size != 0 {
+            value.resize(size as usize, 0);
+        }
+        view.set_string(key, &value, None);
+    }
+    reply.ok();
+    Ok(())
+}
+
+fn protocol(args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    match args.get(2).to_ascii_lowercase().as_slice() {
+        b"string" => reply.text("Hello World"),
+        b"integer" => reply.int(12345),
+        b"double" => reply.double(3.141),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|number| reply.int(number));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|number| reply.int(number));
+        }
+        b"map" => {
+            reply.map(3);
+            for number in 0..3 {
+                reply.int(number);
+                reply.bool(number == 1);
+            }
+        }
+        b"attrib" => {
+            if reply.is_resp3() {
+                reply.attribute(1);
+                reply.text("key-popularity");
+                reply.array(2);
+                reply.text("key:123");
+                reply.int(90);
+            }
+            reply.text("Some real reply following the attribute");
+        }
+        b"push" => {
+            if !reply.is_resp3() {
+                return Err(CommandError::text("ERR RESP2 is not supported by this command"));
+            }
+            reply.push(2);
+            reply.text("server-cpu-usage");
+            reply.int(42);
+            reply.text("Some real reply following the push reply");
+        }
+        b"verbatim" => reply.verbatim("txt", "This is a verbatim\nstring"),
+        b"true" => reply.bool(true),
+        b"false" => reply.bool(false),
+        _ => {
+            return Err(CommandError::text(
+                "ERR Wrong protocol type name. Please use one of the following: string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn structure_sizes() -> String {
+    format!(
+        "bits:{} entry:{} embedded:{} list:{} set:{} zset:{} hash:{}",
+        usize::BITS,
+        size_of::<Entry>(),
+        rustredis_keyspace::entry::EMBEDDED_BYTES_MAX,
+        size_of::<List>(),
+        size_of::<Set>(),
+        size_of::<ZSet>(),
+        size_of::<Hash>(),
+    )
+}
+
+fn log_listpack(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let entry = entry(view, args)?;
+    let listpack: Option<&Listpack> = None
+        .or_else(|| entry.collection::<Hash>().and_then(|hash| hash.as_listpack().or(hash.as_listpack_ex())))
+        .or_else(|| entry.collection::<Set>().and_then(Set::as_listpack))
+        .or_else(|| entry.collection::<ZSet>().and_then(ZSet::as_listpack));
+    let listpack = listpack.ok_or(CommandError::text("ERR Not a listpack encoded object."))?;
+    tracing::info!("listpack of {} bytes, {} entries", listpack.bytes_len(), listpack.len());
+    for (index, element) in listpack.iter().enumerate() {
+        let text = element.to_vec();
+        tracing::info!("{index}: {} bytes, {}", element.encoded_bytes(), String::from_utf8_lossy(&text));
+    }
+    reply.simple("Listpack structure printed to the log");
+    Ok(())
+}
+
+/// What is true of our tables: a database has one in each shard, and no chains.
+fn table_stats(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let db = args.int(2)?;
+    let store = view.store();
+    let db = usize::try_from(db)
+        .ok()
+        .filter(|db| *db < store.databases())
+        .ok_or(CommandError::text("ERR Out of range database"))?;
+    let mut text = String::new();
+    let keys = |shard| store.keys_in_shard(db, shard);
+    let expiries = |shard| store.expiring_keys_in_shard(db, shard);
+    for (title, counts) in
+        [("Dictionary", &keys as &dyn Fn(usize) -> usize), ("Expires", &expiries as &dyn Fn(usize) -> usize)]
+    {
+        let counts = (0..store.shards()).map(counts);
+        let (elements, used, most) = counts.fold((0, 0, 0), |(elements, used, most), count| {
+            (elements + count, used + usize::from(count > 0), count.max(most))
+        });
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "[{title} HT]");
+        let _ = if elements == 0 {
+            writeln!(text, "No stats available for empty dictionaries")
+        } else {
+            writeln!(
+                text,
+                " number of elements: {elements}\n tables: {}\n tables in use: {used}\n elements of the largest table: {most}",
+                store.shards()
+            )
+        };
+    }
+    reply.verbatim("txt", &text);
+    Ok(())
+}
+
+fn value_table_stats(view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let entry = entry(view, args)?;
+    let elements = match object::encoding(entry) {
+        "hashtable" | "skiplist" => None
+            .or_else(|| entry.collection::<Set>().map(Set::len))
+            .or_else(|| entry.collection::<Hash>().map(Hash::len))
+            .or_else(|| entry.collection::<ZSet>().map(ZSet::len)),
+        _ => None,
+    };
+    let elements = elements.ok_or(CommandError::text(
+        "ERR The value stored at the specified key is not represented using an hash table",
+    ))?;
+    reply.verbatim("txt", &format!("number of elements: {elements}\nbytes: {}\n", entry.memory_bytes()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_addresses_and_sockets_are_local() {
+        for local in ["127.0.0.1:6379", "[::1]:6379", "/tmp/redis.sock:0"] {
+            assert!(is_local(local), "{local}");
+        }
+        for remote in ["10.0.0.1:6379", "[2001:db8::1]:6379"] {
+            assert!(!is_local(remote), "{remote}");
+        }
+    }
+}
