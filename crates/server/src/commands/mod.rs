@@ -40,7 +40,7 @@ pub struct Family {
 }
 
 /// All families of the server.
-pub const FAMILIES: &[Family] = &[config::FAMILY, connection::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] = &[config::FAMILY, connection::FAMILY, debug::FAMILY, transaction::FAMILY];
 
 /// The reply of a container's HELP: a line of introduction, then these, then HELP itself.
 pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
