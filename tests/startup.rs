@@ -49,7 +49,12 @@ fn a_bad_directive() {
     ] {
         let exited = with_config(config);
         check_failure(&exited, &[directive]);
-        let places = [format!("line {line}\n"), format!("redis.conf:{line}:"), format!("line {line}:")];
+        let places = [
+            format!("line {line}\n"),
+            format!("line {line} of "),
+            format!("redis.conf:{line}:"),
+            format!("line {line}:"),
+        ];
         assert!(places.iter().any(|place| exited.log.contains(place)), "no line number in:\n{}", exited.log);
     }
     check_failure(&with_config("include /no/such/file.conf\n"), &["/no/such/file.conf"]);

@@ -12,6 +12,13 @@ const DAMAGE_PER_CENT: usize = 5;
 /// How often, of 100, a step is a transaction, and how often one that answers at random.
 const TRANSACTION_PER_CENT: usize = 4;
 const RANDOM_PER_CENT: usize = 4;
+/// Limits of the compact encodings: Redis's defaults, and others so small that histories go beyond.
+const THRESHOLDS: [(&str, i64, i64); 4] = [
+    ("hash-max-listpack-entries", 128, 4),
+    ("set-max-intset-entries", 512, 4),
+    ("zset-max-listpack-entries", 128, 4),
+    ("list-max-listpack-size", -2, 3),
+];
 /// Databases that templates select.
 const DATABASES: usize = 4;
 
@@ -33,13 +40,17 @@ pub struct History {
 }
 
 impl History {
-    /// The history of this seed. Odd seeds speak RESP3.
+    /// The history of this seed. Odd seeds speak RESP3; with every other pair of seeds collections leave their compact
+    /// encodings early, so that few elements reach the large ones.
     pub fn new(seed: u64, steps: usize, coverage: Coverage) -> Self {
         let mut random = Random::new(seed);
         let mut prologue = vec![Command::line("SELECT 0")];
         if seed % 2 == 1 {
             prologue.insert(0, Command::line("HELLO 3"));
         }
+        prologue.extend(THRESHOLDS.iter().map(|(name, usual, small)| {
+            Command::line(&format!("CONFIG SET {name} {}", if seed % 4 < 2 { usual } else { small }))
+        }));
         let source = Source::new(coverage);
         let steps = (0..steps).map(|_| source.step(&mut random)).collect();
         Self { prologue, steps, coverage }
