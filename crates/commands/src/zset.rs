@@ -95,9 +95,11 @@ fn index_range(start: i64, stop: i64, len: usize) -> Range<usize> {
 }
 
 fn parse_scores(min: &[u8], max: &[u8]) -> Result<ScoreRange, CommandError> {
+    // As in Redis, whose reader of bounds is more lenient than that of scores, no digits are a zero.
+    let score = |text: &[u8]| if text.is_empty() { Some(0.0) } else { number::parse_f64(text) };
     let bound = |text: &[u8]| match text.strip_prefix(b"(") {
-        Some(score) => number::parse_f64(score).map(ScoreBound::Exclusive),
-        None => number::parse_f64(text).map(ScoreBound::Inclusive),
+        Some(text) => score(text).map(ScoreBound::Exclusive),
+        None => score(text).map(ScoreBound::Inclusive),
     };
     match (bound(min), bound(max)) {
         (Some(min), Some(max)) => Ok(ScoreRange { min, max }),
@@ -211,7 +213,8 @@ mod tests {
         let range = |min, max| Some(ScoreRange { min, max });
         assert_eq!(scores("1", "(2.5"), range(ScoreBound::Inclusive(1.0), ScoreBound::Exclusive(2.5)));
         assert_eq!(scores("-inf", "+inf"), Some(ScoreRange::ALL));
-        for wrong in ["", "(", "nan", "[1", "1(", "-", "(x"] {
+        assert_eq!(scores("", "("), range(ScoreBound::Inclusive(0.0), ScoreBound::Exclusive(0.0)));
+        for wrong in ["nan", "[1", "1(", "-", "(x"] {
             assert_eq!((scores(wrong, "1"), scores("1", wrong)), (None, None), "{wrong}");
         }
 

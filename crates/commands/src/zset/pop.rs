@@ -192,7 +192,8 @@ fn pop_one_key(view: &mut View<'_>, args: Args<'_>, order: Order, reply: &mut Re
     let (count, form) = match args.len() {
         2 => (1, Form::One),
         3 => {
-            let count = usize::try_from(args.int(2)?).map_err(|_| CommandError::NotPositive)?;
+            let count = args.int(2).ok().and_then(|count| usize::try_from(count).ok());
+            let count = count.ok_or(CommandError::NotPositive)?;
             (count, Form::Many)
         }
         _ => return Err(CommandError::Syntax),
@@ -278,7 +279,7 @@ mod tests {
         check(h, "ZPOPMAX z 0", "*0");
         assert_eq!((h.events().len(), h.effects.dirty), (0, 0));
         check(h, "ZPOPMAX z -1", "-ERR value is out of range, must be positive");
-        check(h, "ZPOPMAX z x", "-ERR value is not an integer or out of range");
+        check(h, "ZPOPMAX z x", "-ERR value is out of range, must be positive");
         check(h, "ZPOPMAX z 1 2", "-ERR syntax error");
         h.proto = Proto::Resp3;
         check(h, "ZPOPMIN z", "*2 $1 b ,2");
