@@ -15,6 +15,9 @@ use crate::error::CommandError;
 /// Longest string that Redis keeps in one block with its header.
 const EMBSTR_BYTES_MAX: usize = 44;
 
+/// Integers of which Redis keeps one copy for all keys.
+const SHARED_INTEGERS: std::ops::Range<i64> = 0..10_000;
+
 const KEY: &[KeySpec] = &[KeySpec::one(KeyFlags::RO, 2)];
 const TIPS: &[&str] = &["nondeterministic_output"];
 
@@ -122,13 +125,16 @@ fn idletime(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
     Ok(())
 }
 
-/// A value has one owner here, always.
+/// A value has one owner here, always. Redis shares small integers and answers a count without meaning for them, which is
+/// answered too because tools tell shared values by it.
 fn refcount(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if read_untouched(view, args.key(2)).is_some() {
-        reply.int(1)
-    } else {
-        reply.null()
-    }
+    let Some(entry) = read_untouched(view, args.key(2)) else {
+        reply.null();
+        return Ok(());
+    };
+    let is_shared = encoding(entry) == "int"
+        && number::parse_i64(entry.bytes()).is_some_and(|integer| SHARED_INTEGERS.contains(&integer));
+    reply.int(if is_shared { i64::from(i32::MAX) } else { 1 });
     Ok(())
 }
 
@@ -190,6 +196,9 @@ mod tests {
         harness.run("TOUCH k");
         check(&mut harness, "OBJECT IDLETIME k", ":0");
         check(&mut harness, "OBJECT REFCOUNT k", ":1");
+        harness.run("MSET small 9999 large 10000");
+        check(&mut harness, "OBJECT REFCOUNT small", ":2147483647");
+        check(&mut harness, "OBJECT REFCOUNT large", ":1");
         assert!(harness.run("OBJECT FREQ k").starts_with("-ERR An LFU maxmemory policy is not selected"));
         check(&mut harness, "OBJECT FREQ missing", "$-1");
         check(&mut harness, "OBJECT", "-ERR wrong number of arguments for 'object' command");
