@@ -63,12 +63,25 @@ fn compare(server: &Server, reference: &Server, history: &History) -> Option<Mis
     let commands = history.commands();
     let expected = run(reference, &commands, history.coverage());
     let actual = run(server, &commands, history.coverage());
+    let mut queued = Vec::new();
     for (index, (step, command)) in commands.iter().enumerate() {
         let lost = || Reply::Error(format!("{LOST} before)"));
         let expected = expected.get(index).cloned().unwrap_or_else(lost);
         let actual = actual.get(index).cloned().unwrap_or_else(lost);
-        if !normalise::agree(command, &expected, &actual) {
+        let agree = match (&expected, &actual) {
+            (Reply::Array(a), Reply::Array(b)) if command.name() == "EXEC" && a.len() == b.len() => {
+                let mut replies = a.iter().zip(b).zip(&queued);
+                replies.all(|((a, b), command)| normalise::agree(command, a, b, history.coverage()))
+            }
+            _ => normalise::agree(command, &expected, &actual, history.coverage()),
+        };
+        if !agree {
             return Some(Mismatch { step: *step, command: command.clone(), expected, actual });
+        }
+        match command.name().as_str() {
+            "MULTI" | "EXEC" | "DISCARD" => queued.clear(),
+            _ if expected == Reply::Simple("QUEUED".into()) => queued.push(command.clone()),
+            _ => {}
         }
     }
     None
