@@ -4,10 +4,12 @@
 //! that breaks two rules at once sees the first.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use rustredis_commands::{Args, CommandError, Flags, Row};
 use rustredis_resp::Proto;
 
+use crate::client::flags;
 use crate::eviction;
 use crate::server::{Server, gate, now_ms};
 use crate::session::Session;
@@ -36,6 +38,9 @@ const SUBSCRIBER_COMMANDS: &[&str] = &[
 ];
 /// Commands that MULTI does not queue.
 const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit", "reset"];
+
+/// How often a paused client looks whether it was killed, in milliseconds.
+const PAUSE_STEP_MS: u64 = 100;
 
 /// Checks a command; waits while the server is paused.
 ///
@@ -75,13 +80,18 @@ pub async fn admit(
     if server.has_gate(gate::LOADING) && !flags.has(Flags::LOADING) {
         return Err(CommandError::text("LOADING RustRedis is loading the dataset in memory"));
     }
-    if is_queueing {
-        return Ok(Verdict::Queue);
+    if session.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
+        return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
     }
     if server.has_gate(gate::PAUSED) {
         wait_for_end_of_pause(server, session, row).await;
+        if session.client.is_killed() {
+            return Err(CommandError::text("ERR the connection is being closed"));
+        }
+        // The time of the batch has become old.
+        worker.tick();
     }
-    Ok(Verdict::Run)
+    Ok(if is_queueing { Verdict::Queue } else { Verdict::Run })
 }
 
 fn queued_denyoom(server: &Server, session: &Session) -> bool {
@@ -93,9 +103,14 @@ fn queued_denyoom(server: &Server, session: &Session) -> bool {
     })
 }
 
+/// Commands that a pause of writes holds back though they change no data: they would reach replicas.
+const REPLICATED_COMMANDS: &[&str] =
+    &["publish", "spublish", "pfcount", "eval", "evalsha", "fcall", "eval_ro", "evalsha_ro", "fcall_ro"];
+
 /// Whether CLIENT PAUSE WRITE holds this command back.
 fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
-    let writes = |row: &Row| row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE));
+    let writes =
+        |row: &Row| row.command.flags.has(Flags::WRITE) || REPLICATED_COMMANDS.contains(&row.full_name);
     writes(row)
         || row.full_name == "exec"
             && session.transaction.as_ref().is_some_and(|transaction| {
@@ -103,27 +118,21 @@ fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
             })
 }
 
+/// Waits as long as the server is paused for this command, and the client is there.
 async fn wait_for_end_of_pause(server: &Server, session: &Session, row: &Row) {
+    let client = &session.client;
     loop {
-        let ended = server.pause.ended.notified();
-        let until_ms = server.pause.until_ms.load(Relaxed);
-        let left_ms = until_ms.saturating_sub(now_ms());
-        if left_ms == 0 {
-            if until_ms != 0 && server.pause.until_ms.compare_exchange(until_ms, 0, Relaxed, Relaxed).is_ok()
-            {
-                server.set_gate(gate::PAUSED, false);
-            }
-            return;
+        let mut ended = std::pin::pin!(server.pause.ended.notified());
+        // Registered before the state is looked at, so that an end in between is not missed.
+        ended.as_mut().enable();
+        let Some(pause) = server.pause_state(now_ms()) else { break };
+        if client.is_killed() || !pause.pauses_reads && !is_paused_write(server, session, row) {
+            break;
         }
-        let is_client_command = row.full_name.starts_with("client|");
-        if is_client_command
-            || server.pause.only_writes.load(Relaxed) && !is_paused_write(server, session, row)
-        {
-            return;
-        }
-        let _ = tokio::time::timeout(std::time::Duration::from_millis(left_ms), ended).await;
-        if session.client.is_killed() {
-            return;
-        }
+        client.set_flag(flags::BLOCKED, true);
+        let left = Duration::from_millis(pause.until_ms.saturating_sub(now_ms()).min(PAUSE_STEP_MS));
+        // Either way the state is looked at again.
+        let _ = tokio::time::timeout(left, ended).await;
     }
+    client.set_flag(flags::BLOCKED, false);
 }

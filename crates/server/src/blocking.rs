@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use parking_lot::Mutex;
 use rustredis_commands::OwnedArgs;
 use rustredis_keyspace::{Kind, Waiter};
-use rustredis_resp::Proto;
+use rustredis_resp::{Proto, Reply};
 
 use crate::client::Client;
 
@@ -89,6 +89,20 @@ impl BlockedClient {
             self.client.wake();
         }
         won
+    }
+
+    /// Ends the wait because its time is over; false as for [`BlockedClient::cancel`].
+    pub fn time_out(&self) -> bool {
+        let mut reply = Vec::new();
+        Reply::new(&mut reply, self.proto).null_array();
+        self.cancel(reply)
+    }
+
+    /// Ends the wait with an error of this text (CLIENT UNBLOCK); false as for [`BlockedClient::cancel`].
+    pub fn fail(&self, text: &str) -> bool {
+        let mut reply = Vec::new();
+        Reply::new(&mut reply, self.proto).error(text);
+        self.cancel(reply)
     }
 
     /// The reply, once the wait is over.

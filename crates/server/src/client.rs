@@ -1,17 +1,21 @@
 //! What other connections may know of a client and do to it: its mailbox, its registry entry.
 //!
 //! A connection is a task on one thread; its [`Client`] is the part that others reach. Messages (pub/sub, MONITOR) are put
-//! into the mailbox, already encoded, and the task is woken; it writes them between replies. A mailbox over its limit
-//! closes the client, as Redis does with a subscriber that does not read.
+//! into the mailbox, already encoded, and the task is woken; it writes them between replies. A client for which too much
+//! waits to be sent is over its limit, whoever finds that out, and is closed, as Redis does with a subscriber that does
+//! not read.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+    AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Relaxed, Release},
 };
 
 use atomic_waker::AtomicWaker;
 use parking_lot::{Mutex, RwLock};
+use rustredis_keyspace::WatchFlag;
+use rustredis_resp::Proto;
 
 use crate::blocking::BlockedClient;
 
@@ -26,14 +30,6 @@ pub struct Identity {
     pub lib_ver: String,
     /// The authenticated user.
     pub user: String,
-}
-
-#[derive(Debug, Default)]
-struct Mailbox {
-    messages: VecDeque<Arc<[u8]>>,
-    bytes: usize,
-    /// When the soft limit was first passed, in Unix ms; 0 if it is not.
-    soft_since_ms: u64,
 }
 
 /// The shared part of a connection.
@@ -69,14 +65,20 @@ pub struct Client {
     pub shard_subscriptions: AtomicUsize,
     /// Commands queued by MULTI; -1 outside.
     pub queued: AtomicI64,
+    /// Bytes of the commands queued by MULTI.
+    pub queued_bytes: AtomicUsize,
     /// Keys watched.
     pub watched: AtomicUsize,
+    /// Set by whoever changes one of them.
+    pub watch_flag: Arc<WatchFlag>,
     /// Bytes of unparsed input.
     pub input_bytes: AtomicUsize,
     /// Capacity of the input buffer.
     pub input_capacity: AtomicUsize,
-    /// Bytes of replies not yet sent.
+    /// Bytes of replies not yet sent, as of the last attempt to send.
     pub output_bytes: AtomicUsize,
+    /// Capacity of the output buffer.
+    pub output_capacity: AtomicUsize,
     /// Bytes received.
     pub received: AtomicU64,
     /// Bytes sent.
@@ -87,7 +89,10 @@ pub struct Client {
     pub identity: Mutex<Identity>,
     /// What it waits for.
     pub waiting: Mutex<Option<Arc<BlockedClient>>>,
-    mailbox: Mutex<Mailbox>,
+    mailbox: Mutex<VecDeque<Arc<[u8]>>>,
+    mail_bytes: AtomicUsize,
+    /// When the soft limit was passed, in Unix ms; 0 while it is kept.
+    soft_since_ms: AtomicU64,
     has_mail: AtomicBool,
     is_killed: AtomicBool,
     waker: AtomicWaker,
@@ -117,9 +122,9 @@ pub mod flags {
     pub const READONLY: u32 = 1 << 9;
 }
 
-/// Limits of a mailbox, from `client-output-buffer-limit pubsub`.
+/// Limits of what may wait to be sent to a client (`client-output-buffer-limit`).
 #[derive(Clone, Copy, Debug)]
-pub struct MailLimits {
+pub struct OutputLimits {
     /// Bytes that close the client at once; 0 none.
     pub hard_bytes: usize,
     /// Bytes that close it after `soft_ms`; 0 none.
@@ -147,80 +152,107 @@ impl Client {
             pattern_subscriptions: AtomicUsize::new(0),
             shard_subscriptions: AtomicUsize::new(0),
             queued: AtomicI64::new(-1),
+            queued_bytes: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
+            watch_flag: Arc::default(),
             input_bytes: AtomicUsize::new(0),
             input_capacity: AtomicUsize::new(0),
             output_bytes: AtomicUsize::new(0),
+            output_capacity: AtomicUsize::new(0),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             commands: AtomicU64::new(0),
             identity: Mutex::new(Identity { user: "default".into(), ..Identity::default() }),
             waiting: Mutex::new(None),
             mailbox: Mutex::default(),
+            mail_bytes: AtomicUsize::new(0),
+            soft_since_ms: AtomicU64::new(0),
             has_mail: AtomicBool::new(false),
             is_killed: AtomicBool::new(false),
             waker: AtomicWaker::new(),
         }
     }
 
-    /// Puts a message, encoded in the client's protocol, into the mailbox.
-    pub fn send(&self, message: Arc<[u8]>, now_ms: u64, limits: MailLimits) {
-        let mut mailbox = self.mailbox.lock();
-        mailbox.bytes += message.len();
-        mailbox.messages.push_back(message);
-        let bytes = mailbox.bytes + self.output_bytes.load(Relaxed);
-        if limits.soft_bytes > 0 && bytes > limits.soft_bytes {
-            if mailbox.soft_since_ms == 0 {
-                mailbox.soft_since_ms = now_ms;
-            }
-        } else {
-            mailbox.soft_since_ms = 0;
-        }
-        let is_too_long =
-            mailbox.soft_since_ms > 0 && now_ms.saturating_sub(mailbox.soft_since_ms) > limits.soft_ms;
-        let is_too_much = limits.hard_bytes > 0 && bytes > limits.hard_bytes || is_too_long;
-        drop(mailbox);
-        self.has_mail.store(true, std::sync::atomic::Ordering::Release);
-        if is_too_much {
-            tracing::warn!(
-                "Client id={} addr={} closed for overcoming of output buffer limits ({bytes} bytes).",
-                self.id,
-                self.addr
-            );
-            self.kill();
-        }
-        self.waker.wake();
+    /// The protocol that it speaks.
+    pub fn proto(&self) -> Proto {
+        if self.resp.load(Relaxed) == 3 { Proto::Resp3 } else { Proto::Resp2 }
     }
 
-    /// Moves the mail to the end of `output`.
-    pub fn take_mail(&self, output: &mut Vec<u8>) {
-        if !self.has_mail.swap(false, std::sync::atomic::Ordering::Acquire) {
+    /// Puts a message, encoded in the client's protocol, into the mailbox. [`Client::is_over_limit`] is for the caller to ask.
+    pub fn send(&self, message: Arc<[u8]>) {
+        self.mail_bytes.fetch_add(message.len(), Relaxed);
+        self.mailbox.lock().push_back(message);
+        if !self.has_mail.swap(true, AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Moves mail to the end of `output`, as long as that is shorter than `room` bytes.
+    pub fn take_mail(&self, output: &mut Vec<u8>, room: usize) {
+        if !self.has_mail.swap(false, AcqRel) {
             return;
         }
         let mut mailbox = self.mailbox.lock();
-        for message in mailbox.messages.drain(..) {
+        while output.len() < room {
+            let Some(message) = mailbox.pop_front() else { return };
             output.extend_from_slice(&message);
+            self.mail_bytes.fetch_sub(message.len(), Relaxed);
         }
-        mailbox.bytes = 0;
+        let is_left = !mailbox.is_empty();
+        drop(mailbox);
+        if is_left {
+            self.has_mail.store(true, Release);
+        }
     }
 
     /// Whether there is mail.
+    #[inline]
     pub fn has_mail(&self) -> bool {
         self.has_mail.load(Relaxed)
     }
 
-    /// Bytes in the mailbox.
-    pub fn mail_bytes(&self) -> usize {
-        self.mailbox.lock().bytes
+    /// Messages in the mailbox.
+    pub fn mail_count(&self) -> usize {
+        self.mailbox.lock().len()
     }
 
-    /// Asks the connection to close as soon as it can.
-    pub fn kill(&self) {
-        self.is_killed.store(true, Relaxed);
+    /// Bytes that wait to be sent.
+    pub fn pending_bytes(&self) -> usize {
+        self.mail_bytes.load(Relaxed) + self.output_bytes.load(Relaxed)
+    }
+
+    /// Whether more than these limits allow waits to be sent: too much, or much for too long.
+    pub fn is_over_limit(&self, now_ms: u64, limits: OutputLimits) -> bool {
+        let bytes = self.pending_bytes();
+        if limits.hard_bytes > 0 && bytes >= limits.hard_bytes {
+            return true;
+        }
+        if limits.soft_bytes == 0 || bytes < limits.soft_bytes {
+            self.soft_since_ms.store(0, Relaxed);
+            return false;
+        }
+        match self.soft_since_ms.load(Relaxed) {
+            0 => {
+                self.soft_since_ms.store(now_ms, Relaxed);
+                false
+            }
+            since_ms => now_ms.saturating_sub(since_ms) > limits.soft_ms,
+        }
+    }
+
+    /// Asks the connection to close as soon as it can, and ends its wait for a key if there is one; false if it was asked
+    /// before.
+    pub fn kill(&self) -> bool {
+        let is_first = !self.is_killed.swap(true, AcqRel);
+        if let Some(waiter) = &*self.waiting.lock() {
+            waiter.cancel(Vec::new());
+        }
         self.waker.wake();
+        is_first
     }
 
     /// Whether it was asked to close.
+    #[inline]
     pub fn is_killed(&self) -> bool {
         self.is_killed.load(Relaxed)
     }
@@ -255,12 +287,23 @@ impl Client {
 pub struct Clients {
     by_id: RwLock<HashMap<u64, Arc<Client>>>,
     next_id: AtomicU64,
+    /// Sockets that are open or about to be served: ahead of `by_id` after an accept, behind it after a kill.
+    sockets: AtomicUsize,
 }
 
 impl Clients {
-    /// An id that was never used.
-    pub fn next_id(&self) -> u64 {
-        self.next_id.fetch_add(1, Relaxed) + 1
+    /// Makes room for one more socket: an id that was never used, or nothing if there are `sockets_max` already.
+    pub fn admit(&self, sockets_max: usize) -> Option<u64> {
+        if self.sockets.fetch_add(1, Relaxed) >= sockets_max {
+            self.leave();
+            return None;
+        }
+        Some(self.next_id.fetch_add(1, Relaxed) + 1)
+    }
+
+    /// Gives back the room of [`Clients::admit`].
+    pub fn leave(&self) {
+        self.sockets.fetch_sub(1, Relaxed);
     }
 
     /// Adds a client.
@@ -268,9 +311,15 @@ impl Clients {
         self.by_id.write().insert(client.id, client);
     }
 
-    /// Removes a client.
+    /// Removes a client, if it is there.
     pub fn remove(&self, id: u64) {
         self.by_id.write().remove(&id);
+    }
+
+    /// Closes a client, from wherever; to everybody else it is gone at once. False if it was being closed already.
+    pub fn kill(&self, client: &Client) -> bool {
+        self.remove(client.id);
+        client.kill()
     }
 
     /// The client with this id.
@@ -293,5 +342,61 @@ impl Clients {
     /// Whether nobody is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client::new(1, String::new(), String::new(), -1, 0, 0)
+    }
+
+    #[test]
+    fn mail_is_taken_as_far_as_there_is_room() {
+        let client = client();
+        for text in ["one", "two", "three"] {
+            client.send(text.as_bytes().into());
+        }
+        assert_eq!((client.mail_count(), client.pending_bytes()), (3, 11));
+        let mut output = Vec::new();
+        client.take_mail(&mut output, 4);
+        assert_eq!(output, b"onetwo");
+        assert!(client.has_mail());
+        client.take_mail(&mut output, 4);
+        assert_eq!((output.len(), client.pending_bytes()), (6, 5));
+        client.take_mail(&mut output, usize::MAX);
+        assert_eq!(output, b"onetwothree");
+        assert!(!client.has_mail());
+    }
+
+    #[test]
+    fn the_hard_limit_is_at_once_and_the_soft_one_takes_time() {
+        let client = client();
+        let limits = OutputLimits { hard_bytes: 100, soft_bytes: 10, soft_ms: 1_000 };
+        let check = |bytes: usize, now_ms: u64, expected: bool| {
+            client.output_bytes.store(bytes, Relaxed);
+            assert_eq!(client.is_over_limit(now_ms, limits), expected, "{bytes} bytes at {now_ms}");
+        };
+        check(9, 5_000, false);
+        check(100, 5_000, true);
+        check(99, 6_000, false);
+        check(10, 7_000, false);
+        check(10, 7_001, true);
+        check(9, 8_000, false);
+        check(10, 8_001, false);
+        check(10, 9_001, false);
+        check(10, 9_002, true);
+    }
+
+    #[test]
+    fn there_is_room_for_so_many_sockets() {
+        let clients = Clients::default();
+        assert_eq!(clients.admit(2), Some(1));
+        assert_eq!(clients.admit(2), Some(2));
+        assert_eq!(clients.admit(2), None);
+        clients.leave();
+        assert_eq!(clients.admit(2), Some(3));
     }
 }

@@ -1,116 +1,59 @@
 //! A connection: a task that reads, executes and writes, one client long.
 //!
 //! It owns its socket and its session. While it waits for input it holds no buffer: those are lent by the worker for as
-//! long as there is something in them. All replies to what one read brought leave in one write. A client that does not read its
-//! replies is not read from either, so its output stays bounded by what one read can cause.
+//! long as there is something in them. All replies to what one read brought leave in one write. What the socket does not
+//! take stays in the output and the task goes on: a client may send a long pipeline before it reads the first reply, as it
+//! may with Redis. `client-output-buffer-limit` says when that is too much; without a limit, reading stops at a backlog that
+//! no honest client has.
+//!
+//! Waiting is one function, [`Connection::next_event`], for a connection that waits for input and for one that waits in
+//! a blocking command: both also hear of mail, of their end, and of room in the socket.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustredis_config::ClientClass;
 use rustredis_keyspace::{Access, Covered, Effects, Waiter};
 use rustredis_resp::{ParseLimits, Parser, Reply};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::time::Instant;
 
+use crate::blocking::BlockedClient;
 use crate::client::{Client, flags};
-use crate::execute::{Blocked, Flow, Scratch, timeout_reply};
+use crate::execute::{Blocked, Flow, Scratch};
 use crate::server::{Server, now_ms};
-use crate::session::Session;
+use crate::session::{ReplyMode, Session};
 use crate::stats::bump;
+use crate::stream::Stream;
 use crate::transaction;
-use crate::worker::{StdStream, Worker};
+use crate::worker::Worker;
 
 /// Commands of one batch: enough to touch ahead, few enough that replies do not pile up.
 const BATCH_COMMANDS_MAX: usize = 128;
-/// Replies that are sent before the batch after them is executed, in bytes.
-const OUTPUT_FLUSH_BYTES: usize = 256 * 1024;
+/// Replies that are sent before the next command is executed, in bytes.
+pub(crate) const OUTPUT_FLUSH_BYTES: usize = 256 * 1024;
+/// Unsent replies with which a client is still read from, in bytes, if no `client-output-buffer-limit` closes it before.
+const OUTPUT_BACKLOG_BYTES: usize = 256 * 1024 * 1024;
+/// Unsent output on top of which mail is taken out of the mailbox, where all subscribers share it, in bytes.
+const MAIL_ROOM_BYTES: usize = 64 * 1024;
 /// Room that a read finds at least, in bytes.
 const READ_BYTES_MIN: usize = 16 * 1024;
-
-/// A socket.
-#[derive(Debug)]
-pub enum Stream {
-    /// TCP.
-    Tcp(TcpStream),
-    /// A unix socket.
-    Unix(UnixStream),
-}
-
-impl Stream {
-    /// Registers an accepted socket with this thread's runtime.
-    pub fn adopt(stream: StdStream) -> io::Result<Self> {
-        match stream {
-            StdStream::Tcp(stream) => {
-                stream.set_nonblocking(true)?;
-                stream.set_nodelay(true)?;
-                TcpStream::from_std(stream).map(Self::Tcp)
-            }
-            StdStream::Unix(stream) => {
-                stream.set_nonblocking(true)?;
-                UnixStream::from_std(stream).map(Self::Unix)
-            }
-        }
-    }
-
-    fn poll_read_ready(&self, context: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_read_ready(context),
-            Self::Unix(stream) => stream.poll_read_ready(context),
-        }
-    }
-
-    fn poll_write_ready(&self, context: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => stream.poll_write_ready(context),
-            Self::Unix(stream) => stream.poll_write_ready(context),
-        }
-    }
-
-    fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_read_buf(buffer),
-            Self::Unix(stream) => stream.try_read_buf(buffer),
-        }
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Self::Tcp(stream) => stream.try_write(bytes),
-            Self::Unix(stream) => stream.try_write(bytes),
-        }
-    }
-
-    fn addresses(&self) -> (String, String, i32) {
-        match self {
-            Self::Tcp(stream) => {
-                let text = |address: io::Result<std::net::SocketAddr>| {
-                    address.map_or_else(|_| "?:0".to_owned(), |address| address.to_string())
-                };
-                (text(stream.peer_addr()), text(stream.local_addr()), stream.as_raw_fd())
-            }
-            Self::Unix(stream) => {
-                let path = stream
-                    .local_addr()
-                    .ok()
-                    .and_then(|address| address.as_pathname().map(|path| path.display().to_string()))
-                    .unwrap_or_default();
-                (format!("{path}:0"), format!("{path}:0"), stream.as_raw_fd())
-            }
-        }
-    }
-}
+/// How often a client that does not read its replies is looked at.
+const BACKLOG_CHECK: Duration = Duration::from_millis(250);
+/// How long a client that is closed may take to read its last replies.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A client's connection.
 pub struct Connection {
     stream: Stream,
     /// What it remembers between commands.
     pub session: Session,
-    /// Replies that have not been sent.
+    /// Replies; the first `sent` bytes have left.
     pub output: Vec<u8>,
+    sent: usize,
     pub(crate) server: Arc<Server>,
     pub(crate) worker: Rc<Worker>,
     parser: Parser,
@@ -119,10 +62,15 @@ pub struct Connection {
 }
 
 /// Why a wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Readable,
+    Writable,
     Mail,
     Killed,
+    /// The wait for a key is over.
+    Served,
+    TimedOut,
 }
 
 impl Connection {
@@ -138,6 +86,7 @@ impl Connection {
             stream,
             session,
             output: Vec::new(),
+            sent: 0,
             server,
             worker,
             parser: Parser::default(),
@@ -154,53 +103,91 @@ impl Connection {
 
     async fn converse(&mut self) -> io::Result<()> {
         loop {
-            match self.wait().await? {
+            match self.next_event(None, self.deadline(), true).await? {
                 Event::Killed => return Ok(()),
-                Event::Mail => {
-                    let client = self.session.client.clone();
-                    client.take_mail(&mut self.output);
-                    self.flush().await?;
-                    continue;
+                Event::TimedOut if self.pending() == 0 => return Ok(()),
+                Event::Readable => {
+                    match self.read()? {
+                        None => continue,
+                        Some(0) => return Ok(()),
+                        Some(_) => {}
+                    }
+                    if !self.execute_input().await? {
+                        return self.say_farewell().await;
+                    }
                 }
-                Event::Readable => {}
+                Event::Mail | Event::Writable | Event::TimedOut | Event::Served => {}
             }
-            match self.read()? {
-                None => continue,
-                Some(0) => return Ok(()),
-                Some(_) => {}
-            }
-            if !self.execute_input().await? {
-                return self.flush().await;
+            if !self.deliver()? {
+                return Ok(());
             }
         }
     }
 
-    /// Waits for input, mail, the end, or too long.
-    async fn wait(&mut self) -> io::Result<Event> {
+    /// Sends mail and replies as far as the socket takes them; false if the client ends.
+    fn deliver(&mut self) -> io::Result<bool> {
+        let client = &self.session.client;
+        if client.has_mail() {
+            client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);
+        }
+        if !self.relieve()? {
+            return Ok(false);
+        }
+        if self.output.is_empty() {
+            self.worker.give_buffer(std::mem::take(&mut self.output));
+        }
+        Ok(!self.session.client.is_killed())
+    }
+
+    /// Bytes of replies that have not left.
+    pub(crate) fn pending(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    /// When to stop waiting for an event: with replies pending it is time to look at the limits, else `timeout` is over.
+    fn deadline(&self) -> Option<Instant> {
+        if self.pending() > 0 {
+            return Some(Instant::now() + BACKLOG_CHECK);
+        }
         let timeout_seconds = self.server.settings.timeout_seconds.load(Relaxed);
         let is_patient = timeout_seconds == 0 || self.session.is_subscriber() || self.session.is_monitor;
-        if is_patient {
-            return self.next_event().await;
-        }
-        match tokio::time::timeout(Duration::from_secs(timeout_seconds), self.next_event()).await {
-            Ok(event) => event,
-            Err(_) => Ok(Event::Killed),
-        }
+        (!is_patient).then(|| Instant::now() + Duration::from_secs(timeout_seconds))
     }
 
-    async fn next_event(&self) -> io::Result<Event> {
+    /// Waits for whatever comes first; input only if there is room for it.
+    async fn next_event(
+        &self,
+        waiter: Option<&BlockedClient>,
+        deadline: Option<Instant>,
+        has_room: bool,
+    ) -> io::Result<Event> {
         let client = &self.session.client;
-        std::future::poll_fn(|context| {
+        let pending = self.pending();
+        let event = std::future::poll_fn(|context| {
             client.register(context.waker());
+            if waiter.is_some_and(BlockedClient::is_over) {
+                return Poll::Ready(Ok(Event::Served));
+            }
             if client.is_killed() {
                 return Poll::Ready(Ok(Event::Killed));
             }
-            if client.has_mail() {
+            if client.has_mail() && pending < MAIL_ROOM_BYTES {
                 return Poll::Ready(Ok(Event::Mail));
             }
-            self.stream.poll_read_ready(context).map_ok(|()| Event::Readable)
-        })
-        .await
+            if pending > 0
+                && let Poll::Ready(result) = self.stream.poll_write_ready(context)
+            {
+                return Poll::Ready(result.map(|()| Event::Writable));
+            }
+            if has_room && pending < OUTPUT_BACKLOG_BYTES {
+                return self.stream.poll_read_ready(context).map_ok(|()| Event::Readable);
+            }
+            Poll::Pending
+        });
+        match deadline {
+            None => event.await,
+            Some(deadline) => tokio::time::timeout_at(deadline, event).await.unwrap_or(Ok(Event::TimedOut)),
+        }
     }
 
     /// Reads what is there; `None` if it was nothing after all, 0 at the end.
@@ -212,12 +199,16 @@ impl Connection {
             // Doubles: what is reserved is in proportion to what has come, whatever length was announced.
             self.input.reserve(READ_BYTES_MIN.max(self.input.len()));
         }
-        match self.stream.try_read_buf(&mut self.input) {
+        let result = self.stream.try_read_buf(&mut self.input);
+        let client = &self.session.client;
+        match result {
             Ok(count) => {
                 let stats = self.worker.stats();
                 bump(&stats.reads, 1);
                 bump(&stats.received, count as u64);
-                bump(&self.session.client.received, count as u64);
+                bump(&client.received, count as u64);
+                client.input_bytes.store(self.input.len(), Relaxed);
+                client.input_capacity.store(self.input.capacity(), Relaxed);
                 Ok(Some(count))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -236,10 +227,11 @@ impl Connection {
         self.session.client.input_capacity.store(self.input.capacity(), Relaxed);
     }
 
-    /// Executes all complete commands of the input and sends the replies; false if the connection ends.
+    /// Executes all complete commands of the input; false if the connection ends.
     async fn execute_input(&mut self) -> io::Result<bool> {
         if self.output.capacity() == 0 {
             self.output = self.worker.take_buffer();
+            self.session.client.output_capacity.store(self.output.capacity(), Relaxed);
         }
         let mut scratch = self.worker.take_scratch();
         let mut input = std::mem::take(&mut self.input);
@@ -247,14 +239,7 @@ impl Connection {
         self.worker.give_scratch(scratch);
         self.input = input;
         self.release_input();
-        let goes_on = result?;
-        let client = self.session.client.clone();
-        client.take_mail(&mut self.output);
-        self.flush().await?;
-        if self.output.is_empty() {
-            self.worker.give_buffer(std::mem::take(&mut self.output));
-        }
-        Ok(goes_on && !client.is_killed())
+        result
     }
 
     async fn execute_all(&mut self, scratch: &mut Scratch, input: &mut Vec<u8>) -> io::Result<bool> {
@@ -299,27 +284,25 @@ impl Connection {
             if self.session.client.is_killed() {
                 return Ok(false);
             }
-            if self.output.len() > OUTPUT_FLUSH_BYTES {
-                if self.is_output_over_limit() {
-                    return Ok(false);
-                }
-                self.flush().await?;
-            }
         }
         if start == input.len() {
             input.clear();
         } else if start > 0 {
             input.drain(..start);
         }
-        if input.len() as u64 > self.server.settings.client_query_buffer_limit.load(Relaxed) {
+        Ok(!self.is_input_over_limit(input.len()))
+    }
+
+    fn is_input_over_limit(&self, bytes: usize) -> bool {
+        let is_over = bytes as u64 > self.server.settings.client_query_buffer_limit.load(Relaxed);
+        if is_over {
             self.server.stats.query_limit_disconnections.fetch_add(1, Relaxed);
             tracing::warn!(
-                "Closing client that reached max query buffer length: id={}",
+                "Closing client that reached max query buffer length: id={} qbuf={bytes}",
                 self.session.client.id
             );
-            return Ok(false);
         }
-        Ok(true)
+        is_over
     }
 
     /// Where the unexecuted part of the input begins: blank requests between commands belong to none of them, so what was
@@ -340,130 +323,142 @@ impl Connection {
         position
     }
 
-    fn is_output_over_limit(&self) -> bool {
-        let limit = self.server.settings.normal_hard_bytes();
-        let is_over = limit > 0 && self.output.len() > limit;
-        if is_over {
-            self.server.stats.output_limit_disconnections.fetch_add(1, Relaxed);
-            let id = self.session.client.id;
-            tracing::warn!("Client id={id} closed for overcoming of output buffer limits.");
+    /// Sends replies as far as the socket takes them, unless there are too many of them already; false if the client is
+    /// closed for that. The limits are looked at before sending, as in Redis: they bound what a batch of commands answers.
+    pub(crate) fn relieve(&mut self) -> io::Result<bool> {
+        let client = &self.session.client;
+        let class = if self.session.is_subscriber() { ClientClass::PubSub } else { ClientClass::Normal };
+        let limits = self.server.settings.output_limits(class);
+        if limits.hard_bytes > 0 || limits.soft_bytes > 0 {
+            client.output_bytes.store(self.pending(), Relaxed);
+            if client.is_over_limit(now_ms(), limits) {
+                self.server.close_for_output(client);
+                return Ok(false);
+            }
         }
-        is_over
+        self.send()?;
+        Ok(true)
     }
 
-    /// Sends all replies; waits for the client to read them.
-    async fn flush(&mut self) -> io::Result<()> {
-        let mut sent = 0;
-        while sent < self.output.len() {
-            match self.stream.try_write(&self.output[sent..]) {
+    /// Sends replies as far as the socket takes them.
+    fn send(&mut self) -> io::Result<()> {
+        while self.sent < self.output.len() {
+            match self.stream.try_write(&self.output[self.sent..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(count) => {
-                    sent += count;
+                    self.sent += count;
                     let stats = self.worker.stats();
                     bump(&stats.writes, 1);
                     bump(&stats.sent, count as u64);
                     bump(&self.session.client.sent, count as u64);
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let client = self.session.client.clone();
-                    client.output_bytes.store(self.output.len() - sent, Relaxed);
-                    std::future::poll_fn(|context| {
-                        client.register(context.waker());
-                        if client.is_killed() {
-                            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
-                        }
-                        self.stream.poll_write_ready(context)
-                    })
-                    .await?;
-                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
         }
-        self.output.clear();
-        self.session.client.output_bytes.store(0, Relaxed);
+        if self.sent == self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+        } else if self.sent > self.output.len() / 2 {
+            // At least half has left, so the copying is paid for.
+            self.output.drain(..self.sent);
+            self.sent = 0;
+        }
+        self.session.client.output_bytes.store(self.pending(), Relaxed);
+        self.session.client.output_capacity.store(self.output.capacity(), Relaxed);
         Ok(())
     }
 
-    /// Waits until somebody serves the command, its time is over, or the client hangs up (then false).
+    /// Sends the last replies to a client that is closed: it gets some time to read them.
+    async fn say_farewell(&mut self) -> io::Result<()> {
+        let deadline = Instant::now() + FAREWELL;
+        loop {
+            if self.session.client.is_killed() {
+                return Ok(());
+            }
+            self.send()?;
+            if self.pending() == 0 {
+                return Ok(());
+            }
+            match self.next_event(None, Some(deadline), false).await? {
+                Event::Killed | Event::TimedOut => return Ok(()),
+                // Nobody reads mail in a farewell; it must not keep the loop awake.
+                Event::Mail => self.session.client.take_mail(&mut self.output, usize::MAX),
+                Event::Readable | Event::Writable | Event::Served => {}
+            }
+        }
+    }
+
+    /// Waits until somebody serves the command, its time is over, or the client ends (then false).
     async fn sleep(&mut self, blocked: Blocked, input: &mut Vec<u8>) -> io::Result<bool> {
-        self.flush().await?;
         let Blocked { waiter, until_ms } = blocked;
-        let client = self.session.client.clone();
-        *client.waiting.lock() = Some(waiter.clone());
-        client.set_flag(flags::BLOCKED, true);
-        let mut is_connected = true;
-        let left = until_ms.saturating_sub(now_ms());
-        let timer = tokio::time::sleep(Duration::from_millis(if until_ms == 0 { 1 << 40 } else { left }));
-        let mut timer = std::pin::pin!(timer);
-        let reply = loop {
-            let timed_out = std::future::poll_fn(|context| {
-                client.register(context.waker());
-                if waiter.is_over() || client.is_killed() {
-                    return Poll::Ready(Ok(Wake::Look));
-                }
-                if client.has_mail() {
-                    return Poll::Ready(Ok(Wake::Mail));
-                }
-                if std::future::Future::poll(timer.as_mut(), context).is_ready() {
-                    return Poll::Ready(Ok(Wake::TimedOut));
-                }
-                self.stream.poll_read_ready(context).map_ok(|()| Wake::Readable)
-            })
-            .await?;
-            if let Some(reply) = waiter.take_reply() {
-                break Some(reply);
+        let result = self.wait_for_reply(&waiter, until_ms, input).await;
+        // Somebody who has claimed the waiter is done in no time, one way or the other.
+        while !waiter.is_over() && !waiter.cancel(Vec::new()) {
+            tokio::task::yield_now().await;
+        }
+        *self.session.client.waiting.lock() = None;
+        self.session.client.set_flag(flags::BLOCKED, false);
+        self.leave_queues(&waiter).await;
+        let goes_on = result?;
+        if let Some(reply) = waiter.take_reply()
+            && self.session.reply_mode == ReplyMode::On
+        {
+            self.output.extend_from_slice(&reply);
+        }
+        if self.session.reply_mode == ReplyMode::Skip {
+            self.session.reply_mode = ReplyMode::On;
+        }
+        Ok(goes_on && !self.session.client.is_killed())
+    }
+
+    /// False if the client ended before the wait did.
+    async fn wait_for_reply(
+        &mut self,
+        waiter: &BlockedClient,
+        until_ms: u64,
+        input: &mut Vec<u8>,
+    ) -> io::Result<bool> {
+        let left_ms = until_ms.saturating_sub(now_ms());
+        let mut end = (until_ms != 0).then(|| Instant::now() + Duration::from_millis(left_ms));
+        loop {
+            if !self.deliver()? {
+                return Ok(false);
             }
-            if client.is_killed() {
-                is_connected = false;
-            }
-            match timed_out {
-                Wake::Look => {}
-                Wake::Mail => {
-                    client.take_mail(&mut self.output);
-                    self.flush().await?;
-                }
-                Wake::TimedOut => {
-                    if waiter.cancel(timeout_reply(self.session.proto)) {
-                        break waiter.take_reply();
+            let check = (self.pending() > 0).then(|| Instant::now() + BACKLOG_CHECK);
+            let deadline = [end, check].into_iter().flatten().min();
+            match self.next_event(Some(waiter), deadline, true).await? {
+                Event::Served => return Ok(true),
+                Event::Killed => return Ok(false),
+                Event::Mail | Event::Writable => {}
+                Event::TimedOut => {
+                    if end.is_some_and(|end| end <= Instant::now()) && !waiter.time_out() {
+                        // Somebody is just serving it: the reply comes at once, or the claim comes back.
+                        end = Some(Instant::now() + Duration::from_millis(1));
                     }
-                    // Somebody is just serving it: the reply comes at once, or the claim comes back.
-                    tokio::task::yield_now().await;
-                    timer.as_mut().reset(tokio::time::Instant::now() + Duration::from_millis(1));
                 }
-                Wake::Readable => {
+                Event::Readable => {
                     // A client may send its next commands while it waits; a hang-up ends the wait.
                     input.reserve(READ_BYTES_MIN);
                     match self.stream.try_read_buf(input) {
-                        Ok(0) => is_connected = false,
+                        Ok(0) => return Ok(false),
+                        Ok(_) if self.is_input_over_limit(input.len()) => return Ok(false),
                         Ok(_) => {}
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(_) => is_connected = false,
+                        Err(error) => return Err(error),
                     }
                 }
             }
-            if !is_connected && waiter.cancel(Vec::new()) {
-                break None;
-            }
-        };
-        *client.waiting.lock() = None;
-        client.set_flag(flags::BLOCKED, false);
-        self.leave_queues(&waiter).await;
-        if let Some(reply) = reply {
-            self.output.extend_from_slice(&reply);
         }
-        Ok(is_connected)
     }
 
     /// Takes the waiter out of the queues of all its keys.
-    async fn leave_queues(&self, waiter: &Arc<crate::blocking::BlockedClient>) {
-        let store = self.server.engine.store();
+    async fn leave_queues(&self, waiter: &Arc<BlockedClient>) {
         let args = waiter.args.args();
-        let mut shards: Vec<u32> =
-            args.key_refs().iter().map(|key| store.shard_of(key.hash) as u32).collect();
-        shards.sort_unstable();
-        shards.dedup();
+        let shards = self.server.shards_of(args.keys());
         let mut effects = Effects::default();
-        let mut held = self.server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+        let covered = Covered::Many(&shards);
+        let mut held = self.server.engine.borrow(covered, Access::Write).await;
         let mut view = held.view(waiter.db, now_ms(), &self.worker.random, &mut effects);
         let waiter: Arc<dyn Waiter> = waiter.clone();
         args.keys().for_each(|key| view.stop_waiting(key, &waiter));
@@ -475,15 +470,8 @@ impl Connection {
         server.monitors.leave(&server, &mut self.session);
         transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
         server.clients.remove(self.session.client.id);
+        server.clients.leave();
         worker.give_buffer(std::mem::take(&mut self.input));
         worker.give_buffer(std::mem::take(&mut self.output));
     }
-}
-
-/// Why a waiting client woke.
-enum Wake {
-    Look,
-    Mail,
-    TimedOut,
-    Readable,
 }

@@ -14,12 +14,14 @@ use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::view::cursor_shard;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
-use rustredis_resp::{Batch, Proto, Reply};
+use rustredis_resp::{Batch, Reply};
 
 use crate::admit;
 use crate::blocking::BlockedClient;
+use crate::client::flags;
 use crate::commands::Context;
-use crate::connection::Connection;
+use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
+use crate::redact;
 use crate::server::{Server, gate, now_ms};
 use crate::session::{ReplyMode, Session};
 use crate::stats::bump;
@@ -120,10 +122,15 @@ impl Connection {
         let server = self.server.clone();
         let worker = self.worker.clone();
         worker.tick();
+        self.session.client.active_ms.store(worker.now_ms(), Relaxed);
         scratch.prepare(&server, input);
         let count = scratch.batch.len();
         let mut index = 0;
         while index < count {
+            if self.pending() > OUTPUT_FLUSH_BYTES && !self.relieve().unwrap_or(false) {
+                self.finish_batch(&worker, scratch, index);
+                return Flow::Close;
+            }
             if self.session.is_plain() && server.gate.load(Relaxed) == 0 {
                 let ran = self.run_plain(&server, &worker, scratch, index, input);
                 index += ran;
@@ -136,28 +143,30 @@ impl Connection {
             match flow {
                 Next::Go => {}
                 Next::Wait(blocked) => {
-                    self.finish_batch(&worker, index);
+                    self.finish_batch(&worker, scratch, index);
                     return Flow::Blocked(index, blocked);
                 }
             }
             if self.session.close_after_reply {
-                self.finish_batch(&worker, index);
+                self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
         }
-        self.finish_batch(&worker, count);
+        self.finish_batch(&worker, scratch, count);
         Flow::Done
     }
 
-    fn finish_batch(&mut self, worker: &Worker, commands: usize) {
+    fn finish_batch(&mut self, worker: &Worker, scratch: &Scratch, commands: usize) {
         worker.metrics.flush();
         bump(&worker.stats().commands, commands as u64);
-        bump(&self.session.client.commands, commands as u64);
-        self.session.client.active_ms.store(worker.now_ms(), Relaxed);
+        let client = &self.session.client;
+        bump(&client.commands, commands as u64);
+        let last = commands.checked_sub(1).and_then(|last| scratch.prepared[last].row.as_ref().ok());
+        client.last_command.store(last.copied().unwrap_or(u16::MAX), Relaxed);
     }
 
     /// Runs the longest row of plain commands from `first` on; how many that were. Stops where a command needs the long way
-    /// or shards of another thread.
+    /// or shards of another thread, and where the replies should leave first.
     fn run_plain(
         &mut self,
         server: &Server,
@@ -176,7 +185,8 @@ impl Connection {
         let mut shards = std::mem::take(&mut scratch.shards);
         let mut touched = first;
         let mut index = first;
-        while index < count {
+        let output_max = self.output.len() + OUTPUT_FLUSH_BYTES;
+        while index < count && self.output.len() < output_max {
             let Some(row) = plain(&scratch.prepared[index]) else { break };
             if count - first > 1 && index >= touched {
                 touched = (index + TOUCH_AHEAD).min(count);
@@ -193,7 +203,7 @@ impl Connection {
             }
             run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
             index += 1;
-            while index < count {
+            while index < count && self.output.len() < output_max {
                 let Some(next) = plain(&scratch.prepared[index]) else { break };
                 let args = scratch.args(index, input);
                 let store = server.engine.store();
@@ -242,36 +252,50 @@ impl Connection {
         }
         let is_silent = self.session.reply_mode != ReplyMode::On;
         let before = self.output.len();
-        let row = match scratch.prepared[index].row.clone() {
-            Ok(id) => server.registry.row(id),
-            Err(error) => {
-                self.refuse(server, worker, None, &error);
-                return self.after_reply(before, is_silent);
-            }
-        };
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
-        let mut shards = std::mem::take(&mut scratch.shards);
-        let args = scratch.args(index, input);
-        let next = self.admit_and_run(server, worker, row, args, &mut effects, &mut shards).await;
+        let next = match scratch.prepared[index].row.clone() {
+            Ok(id) => {
+                let row = server.registry.row(id);
+                self.session.client.last_command.store(id, Relaxed);
+                let mut shards = std::mem::take(&mut scratch.shards);
+                let args = scratch.args(index, input);
+                let next = self.admit_and_run(server, worker, row, args, &mut effects, &mut shards).await;
+                scratch.shards = shards;
+                // A confirmation of SUBSCRIBE is a push message, and CLIENT REPLY is about replies.
+                self.after_reply(before, is_silent && !is_answered_by_push(row), &next);
+                next
+            }
+            Err(error) => {
+                let row = match &error {
+                    CommandError::Arity(name) => server.registry.find_full(name),
+                    _ => None,
+                };
+                self.refuse(server, worker, row, &error);
+                self.after_reply(before, is_silent, &Next::Go);
+                Next::Go
+            }
+        };
+        if std::mem::take(&mut self.session.ends_watches) {
+            transaction::unwatch_all(self, server, worker, &mut effects).await;
+        }
         count_effects(worker, &mut effects);
         scratch.effects = effects;
-        scratch.shards = shards;
-        self.session.client.last_command.store(row.id, Relaxed);
-        match next {
-            Next::Go => self.after_reply(before, is_silent),
-            wait => wait,
-        }
+        next
     }
 
-    fn after_reply(&mut self, before: usize, was_silent: bool) -> Next {
-        if was_silent && self.session.reply_mode != ReplyMode::On {
+    /// Drops a reply that the client does not want, and adds the messages that its own command caused: they follow the reply.
+    fn after_reply(&mut self, before: usize, is_silent: bool, next: &Next) {
+        if is_silent && self.session.reply_mode != ReplyMode::On {
             self.output.truncate(before);
         }
-        if self.session.reply_mode == ReplyMode::Skip {
+        if self.session.reply_mode == ReplyMode::Skip && matches!(next, Next::Go) {
             self.session.reply_mode = ReplyMode::On;
         }
-        Next::Go
+        let client = &self.session.client;
+        if client.has_mail() {
+            client.take_mail(&mut self.output, usize::MAX);
+        }
     }
 
     async fn admit_and_run(
@@ -295,13 +319,29 @@ impl Connection {
                 return Next::Go;
             }
         }
-        if server.has_gate(gate::MONITORED) {
-            server.monitors.show(server, &self.session, args);
-        }
-        if row.full_name == "exec" {
+        let blocked = if row.full_name == "exec" {
             transaction::execute(self, server, worker, row, args, effects).await;
-            return Next::Go;
-        }
+            if server.has_gate(gate::MONITORED) {
+                server.monitors.show(server, &self.session, row, args);
+            }
+            None
+        } else {
+            self.run_held(server, worker, row, args, effects, shards).await
+        };
+        self.expire_stale_anywhere(server, worker, effects).await;
+        blocked.map_or(Next::Go, Next::Wait)
+    }
+
+    /// Runs a command under a view of its own.
+    async fn run_held(
+        &mut self,
+        server: &std::sync::Arc<Server>,
+        worker: &Worker,
+        row: &Row,
+        args: Args<'_>,
+        effects: &mut Effects,
+        shards: &mut Vec<u32>,
+    ) -> Option<Blocked> {
         let covered = self.plan(server, worker, row, args, shards);
         let mut held = server.engine.borrow(covered, row.access).await;
         let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
@@ -314,31 +354,28 @@ impl Connection {
         }
         let before = self.output.len();
         run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
-        let blocked = view.effects.block.take().map(|request| {
-            self.output.truncate(before);
-            let waiter = BlockedClient::new(
-                self.session.client.clone(),
-                OwnedArgs::new(args),
-                row.id,
-                self.session.proto,
-                self.session.db,
-                request.kind,
-                request.needs_more_keys,
-            );
-            for key in args.keys() {
-                view.wait_for(key, waiter.clone());
-            }
-            Blocked { waiter, until_ms: request.until_ms }
-        });
-        drop(held);
-        self.expire_stale_anywhere(server, worker, effects).await;
-        if std::mem::take(&mut self.session.ends_watches) {
-            transaction::unwatch_all(self, server, worker, effects).await;
+        if server.has_gate(gate::MONITORED) {
+            server.monitors.show(server, &self.session, row, args);
         }
-        match blocked {
-            Some(blocked) => Next::Wait(blocked),
-            None => Next::Go,
+        let request = view.effects.block.take()?;
+        self.output.truncate(before);
+        let client = self.session.client.clone();
+        let waiter = BlockedClient::new(
+            client.clone(),
+            OwnedArgs::new(args),
+            row.id,
+            self.session.proto,
+            self.session.db,
+            request.kind,
+            request.needs_more_keys,
+        );
+        for key in args.keys() {
+            view.wait_for(key, waiter.clone());
         }
+        // Known to CLIENT UNBLOCK and KILL before anyone can see that it waits.
+        *client.waiting.lock() = Some(waiter.clone());
+        client.set_flag(flags::BLOCKED, true);
+        Some(Blocked { waiter, until_ms: request.until_ms })
     }
 
     /// What the command must hold.
@@ -396,13 +433,25 @@ impl Connection {
 
     /// Answers an error for a command that does not run.
     fn refuse(&mut self, server: &Server, worker: &Worker, row: Option<&Row>, error: &CommandError) {
-        Reply::new(&mut self.output, self.session.proto).error(&error.to_string());
+        let session = &mut self.session;
+        let is_exec = row.is_some_and(|row| row.full_name == "exec");
+        let error = match &mut session.transaction {
+            Some(_) if is_exec => {
+                session.set_transaction(None);
+                session.ends_watches = true;
+                let text = format!("EXECABORT Transaction discarded because of: {error}");
+                &CommandError::owned(text)
+            }
+            Some(transaction) => {
+                transaction.is_broken = true;
+                error
+            }
+            None => error,
+        };
+        Reply::new(&mut self.output, session.proto).error(&error.to_string());
         count_error(server, worker, error);
         if let Some(row) = row {
             worker.metrics.reject(CommandId(row.id));
-        }
-        if let Some(transaction) = &mut self.session.transaction {
-            transaction.is_broken = true;
         }
     }
 
@@ -418,6 +467,11 @@ impl Connection {
             settle(server, worker, &mut view, None, None);
         }
     }
+}
+
+/// Whether the command is answered by push messages instead of a reply.
+fn is_answered_by_push(row: &Row) -> bool {
+    row.command.flags.has(Flags::PUBSUB.with(Flags::NOSCRIPT))
 }
 
 /// What follows a command.
@@ -484,7 +538,8 @@ fn note_slow(server: &Server, session: &Session, row: &Row, args: Args<'_>, nano
     }
     let name = session.client.identity.lock().name.clone();
     let addr = session.client.addr.clone();
-    server.slowlog.push((now_ms() / 1000) as i64, nanos, args.from(0), addr, name.as_bytes());
+    let shown = redact::shown(row, args);
+    server.slowlog.push((now_ms() / 1000) as i64, nanos, shown.into_iter(), addr, name.as_bytes());
 }
 
 /// Counts an error reply.
@@ -597,11 +652,4 @@ fn count_effects(worker: &Worker, effects: &mut Effects) {
     bump(&stats.misses, effects.misses.take());
     bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
     bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
-}
-
-/// The reply of a blocking command whose time is over.
-pub fn timeout_reply(proto: Proto) -> Vec<u8> {
-    let mut out = Vec::new();
-    Reply::new(&mut out, proto).null_array();
-    out
 }

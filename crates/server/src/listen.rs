@@ -276,10 +276,9 @@ fn welcome(server: &Server, workers: &[mpsc::UnboundedSender<Arrival>], stream: 
     {
         return refuse(PROTECTED);
     }
-    let id = server.clients.next_id();
-    if server.clients.len() >= server.settings.maxclients.load(Relaxed) {
+    let Some(id) = server.clients.admit(server.settings.maxclients.load(Relaxed)) else {
         return refuse(b"-ERR max number of clients reached\r\n");
-    }
+    };
     server.stats.connections.fetch_add(1, Relaxed);
     let worker = (id as usize) % workers.len();
     // A worker that has ended means that the server is ending.

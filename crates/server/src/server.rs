@@ -1,16 +1,17 @@
 //! What all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
-use rustredis_config::{Config, Directive};
+use rustredis_config::{ClientClass, Config, Directive};
 use rustredis_engine::Engine;
+use rustredis_keyspace::Key;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
 
-use crate::client::Clients;
+use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
 use crate::listen::Relisten;
 use crate::monitor::Monitors;
@@ -62,7 +63,7 @@ pub struct Server {
     pub clock: Clock,
     /// See [`gate`].
     pub gate: AtomicU32,
-    /// CLIENT PAUSE: until when (Unix ms), and whether reads are paused too.
+    /// CLIENT PAUSE.
     pub pause: Pause,
     /// Forty hexadecimal digits, new at each start.
     pub run_id: String,
@@ -83,12 +84,18 @@ pub struct Server {
 /// CLIENT PAUSE.
 #[derive(Debug, Default)]
 pub struct Pause {
-    /// Unix ms; 0 if nothing is paused.
-    pub until_ms: AtomicU64,
-    /// Whether only writes wait.
-    pub only_writes: AtomicBool,
-    /// Wakes who waits for the end of the pause.
+    state: Mutex<PauseState>,
+    /// Wakes who waits when the pause ends before its time.
     pub ended: tokio::sync::Notify,
+}
+
+/// A pause under way.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PauseState {
+    /// Unix ms; 0 if nothing is paused.
+    pub until_ms: u64,
+    /// Whether reads wait too.
+    pub pauses_reads: bool,
 }
 
 impl Server {
@@ -115,6 +122,69 @@ impl Server {
         self.metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
         self.set_gate(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
         crate::log::set_level(config.choice(Directive::Loglevel));
+    }
+
+    /// Begins a pause, or makes the one under way longer and stricter.
+    pub fn pause(&self, until_ms: u64, pauses_reads: bool) {
+        let mut state = self.pause.state.lock();
+        state.until_ms = state.until_ms.max(until_ms);
+        state.pauses_reads |= pauses_reads;
+        self.set_gate(gate::PAUSED, true);
+    }
+
+    /// Ends the pause.
+    pub fn unpause(&self) {
+        let mut state = self.pause.state.lock();
+        *state = PauseState::default();
+        self.set_gate(gate::PAUSED, false);
+        drop(state);
+        self.pause.ended.notify_waiters();
+    }
+
+    /// The pause under way; one whose time is over ends here.
+    pub fn pause_state(&self, now_ms: u64) -> Option<PauseState> {
+        if !self.has_gate(gate::PAUSED) {
+            return None;
+        }
+        let mut state = self.pause.state.lock();
+        if state.until_ms > now_ms {
+            return Some(*state);
+        }
+        *state = PauseState::default();
+        self.set_gate(gate::PAUSED, false);
+        None
+    }
+
+    /// Puts a message into a client's mailbox, and closes the client if it does not read.
+    pub fn send(&self, client: &Client, message: Arc<[u8]>, now_ms: u64) {
+        client.send(message);
+        if client.is_over_limit(now_ms, self.settings.output_limits(ClientClass::PubSub)) {
+            self.close_for_output(client);
+        }
+    }
+
+    /// Closes a client for which more waits to be sent than its limits allow.
+    #[cold]
+    pub fn close_for_output(&self, client: &Client) {
+        if !self.clients.kill(client) {
+            return;
+        }
+        self.stats.output_limit_disconnections.fetch_add(1, Relaxed);
+        tracing::warn!(
+            "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits ({} bytes).",
+            client.id,
+            client.addr,
+            client.pending_bytes()
+        );
+    }
+
+    /// The shards of these keys, ascending.
+    pub fn shards_of<'k>(&self, keys: impl Iterator<Item = Key<'k>>) -> Vec<u32> {
+        let store = self.engine.store();
+        let mut shards: Vec<u32> = keys.map(|key| store.shard_of(key.hash) as u32).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        shards
     }
 
     /// Seconds since the start.

@@ -37,6 +37,8 @@ pub struct Queued {
 pub struct Transaction {
     /// The commands, in order.
     pub queue: Vec<Queued>,
+    /// Bytes that they take.
+    pub bytes: usize,
     /// Whether a command was refused while queueing: EXEC then aborts.
     pub is_broken: bool,
 }
@@ -83,13 +85,13 @@ impl Session {
     /// A session that has just begun.
     pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
         Self {
+            watch_flag: client.watch_flag.clone(),
             client,
             db: 0,
             proto: Proto::Resp2,
             is_authenticated,
             transaction: None,
             watched: Vec::new(),
-            watch_flag: Arc::default(),
             channels: HashSet::new(),
             patterns: HashSet::new(),
             shard_channels: HashSet::new(),
@@ -102,13 +104,14 @@ impl Session {
         }
     }
 
-    /// Whether its commands need nothing but to be run: no transaction, no subscription, no suppressed reply.
+    /// Whether its commands need nothing but to be run: no transaction, no suppressed reply, and no subscription, for the
+    /// messages that a command causes follow its reply.
     #[inline]
     pub fn is_plain(&self) -> bool {
         self.is_authenticated
             && self.transaction.is_none()
             && self.reply_mode == ReplyMode::On
-            && (!self.is_subscriber() || self.proto == Proto::Resp3)
+            && !self.is_subscriber()
             && !self.close_after_reply
     }
 
@@ -138,6 +141,7 @@ impl Session {
     /// Opens or ends a transaction.
     pub fn set_transaction(&mut self, transaction: Option<Box<Transaction>>) {
         self.client.queued.store(if transaction.is_some() { 0 } else { -1 }, Relaxed);
+        self.client.queued_bytes.store(0, Relaxed);
         self.client.set_flag(flags::MULTI, transaction.is_some());
         self.transaction = transaction;
     }

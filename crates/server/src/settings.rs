@@ -7,7 +7,7 @@ use rustredis_keyspace::access::ACCESS_POLICY;
 use rustredis_keyspace::effects::EventClass;
 use rustredis_keyspace::limits::LIMITS;
 
-use crate::client::MailLimits;
+use crate::client::OutputLimits;
 
 /// Copies of directives.
 #[derive(Debug, Default)]
@@ -32,10 +32,17 @@ pub struct Settings {
     pub requires_password: AtomicBool,
     /// `hz`.
     pub hz: AtomicU32,
-    normal_hard_bytes: AtomicUsize,
-    pubsub_hard_bytes: AtomicUsize,
-    pubsub_soft_bytes: AtomicUsize,
-    pubsub_soft_ms: AtomicU64,
+    normal_output: ClassLimits,
+    replica_output: ClassLimits,
+    pubsub_output: ClassLimits,
+}
+
+/// The limits of a class of clients.
+#[derive(Debug, Default)]
+struct ClassLimits {
+    hard_bytes: AtomicUsize,
+    soft_bytes: AtomicUsize,
+    soft_ms: AtomicU64,
 }
 
 impl Settings {
@@ -51,12 +58,12 @@ impl Settings {
         self.protected_mode.store(config.bool(Directive::ProtectedMode), Relaxed);
         self.requires_password.store(!config.text(Directive::Requirepass).is_empty(), Relaxed);
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
-        let normal = config.buffer_limit(ClientClass::Normal);
-        self.normal_hard_bytes.store(normal.hard_bytes as usize, Relaxed);
-        let pubsub = config.buffer_limit(ClientClass::PubSub);
-        self.pubsub_hard_bytes.store(pubsub.hard_bytes as usize, Relaxed);
-        self.pubsub_soft_bytes.store(pubsub.soft_bytes as usize, Relaxed);
-        self.pubsub_soft_ms.store(pubsub.soft_seconds * 1000, Relaxed);
+        for class in [ClientClass::Normal, ClientClass::Replica, ClientClass::PubSub] {
+            let (limit, to) = (config.buffer_limit(class), self.class_limits(class));
+            to.hard_bytes.store(limit.hard_bytes as usize, Relaxed);
+            to.soft_bytes.store(limit.soft_bytes as usize, Relaxed);
+            to.soft_ms.store((limit.soft_seconds as u64).saturating_mul(1000), Relaxed);
+        }
         self.apply_encodings(config);
         ACCESS_POLICY.is_lfu.store(config.choice(Directive::MaxmemoryPolicy).ends_with("lfu"), Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);
@@ -87,18 +94,22 @@ impl Settings {
         }
     }
 
-    /// Limits of a subscriber's mailbox.
-    pub fn mail_limits(&self) -> MailLimits {
-        MailLimits {
-            hard_bytes: self.pubsub_hard_bytes.load(Relaxed),
-            soft_bytes: self.pubsub_soft_bytes.load(Relaxed),
-            soft_ms: self.pubsub_soft_ms.load(Relaxed),
+    fn class_limits(&self, class: ClientClass) -> &ClassLimits {
+        match class {
+            ClientClass::Normal => &self.normal_output,
+            ClientClass::Replica => &self.replica_output,
+            ClientClass::PubSub => &self.pubsub_output,
         }
     }
 
-    /// Bytes of pending replies that close a normal client; 0 is no limit.
-    pub fn normal_hard_bytes(&self) -> usize {
-        self.normal_hard_bytes.load(Relaxed)
+    /// Limits of what may wait to be sent to a client of this class.
+    pub fn output_limits(&self, class: ClientClass) -> OutputLimits {
+        let limits = self.class_limits(class);
+        OutputLimits {
+            hard_bytes: limits.hard_bytes.load(Relaxed),
+            soft_bytes: limits.soft_bytes.load(Relaxed),
+            soft_ms: limits.soft_ms.load(Relaxed),
+        }
     }
 }
 

@@ -14,21 +14,30 @@ use rustredis_resp::Reply;
 use crate::client::flags;
 use crate::connection::Connection;
 use crate::execute::{run_one, serve_waiters};
-use crate::server::Server;
+use crate::server::{Server, gate};
 use crate::session::{Queued, Session, Transaction};
 use crate::worker::Worker;
 
-/// Most bytes that a transaction may queue.
+/// Most bytes that a transaction may queue; one that queues more is broken.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
+
+/// Blocking commands that answer with an element.
+const MOVES: &[&str] = &["blmove", "brpoplpush"];
 
 /// Queues a command.
 pub fn queue(session: &mut Session, row: &Row, args: Args<'_>) {
     let client = session.client.clone();
     if let Some(transaction) = &mut session.transaction {
-        let queued: usize = transaction.queue.iter().map(|queued| queued.args.memory_bytes()).sum();
-        transaction.is_broken |= queued > QUEUE_BYTES_MAX;
-        transaction.queue.push(Queued { row: row.id, args: OwnedArgs::new(args) });
+        let args = OwnedArgs::new(args);
+        transaction.bytes += args.memory_bytes() + size_of::<Queued>();
+        if transaction.bytes > QUEUE_BYTES_MAX {
+            transaction.is_broken = true;
+            transaction.queue = Vec::new();
+            return;
+        }
+        transaction.queue.push(Queued { row: row.id, args });
         client.queued.store(transaction.queue.len() as i64, Relaxed);
+        client.queued_bytes.store(transaction.bytes, Relaxed);
     }
 }
 
@@ -158,7 +167,12 @@ async fn run_queue(
         run_one(server, worker, &mut view, session, &mut connection.output, row, queued.args.args());
         if view.effects.block.take().is_some() {
             connection.output.truncate(before);
-            Reply::new(&mut connection.output, session.proto).null_array();
+            let mut reply = Reply::new(&mut connection.output, session.proto);
+            // What takes one element would have answered with it alone, what takes one of many keys with an array.
+            if MOVES.contains(&row.full_name) { reply.null() } else { reply.null_array() }
+        }
+        if server.has_gate(gate::MONITORED) {
+            server.monitors.show(server, session, row, queued.args.args());
         }
     }
     session.is_executing = false;
@@ -203,15 +217,7 @@ pub(crate) async fn unwatch_all(
     if connection.session.watched.is_empty() {
         return;
     }
-    let store = server.engine.store();
-    let mut shards: Vec<u32> = connection
-        .session
-        .watched
-        .iter()
-        .map(|(_, bytes)| store.shard_of(Key::new(bytes).hash) as u32)
-        .collect();
-    shards.sort_unstable();
-    shards.dedup();
+    let shards = server.shards_of(connection.session.watched.iter().map(|(_, bytes)| Key::new(bytes)));
     let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
     let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
     unwatch(&mut view, &mut connection.session);

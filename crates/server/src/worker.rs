@@ -13,10 +13,11 @@ use rustredis_keyspace::{Access, Covered, Random};
 use rustredis_metrics::{Clock, WorkerMetrics};
 use tokio::sync::mpsc;
 
-use crate::connection::{Connection, Stream};
+use crate::connection::Connection;
 use crate::execute::{Scratch, settle};
 use crate::server::{Server, now_ms};
 use crate::stats::{WorkerStats, bump};
+use crate::stream::Stream;
 
 /// Size of the lent input buffers, in bytes.
 const INPUT_BYTES: usize = 32 * 1024;
@@ -167,7 +168,10 @@ pub fn run(
                     let connection = Connection::new(stream, id, server.clone(), worker.clone());
                     tokio::task::spawn_local(connection.serve());
                 }
-                Err(error) => tracing::warn!("Error adopting a client connection: {error}"),
+                Err(error) => {
+                    server.clients.leave();
+                    tracing::warn!("Error adopting a client connection: {error}");
+                }
             }
         }
     });
@@ -181,7 +185,8 @@ async fn cron(worker: Rc<Worker>) {
     loop {
         let hz = u64::from(server.settings.hz.load(std::sync::atomic::Ordering::Relaxed)).clamp(1, 500);
         tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
-        if !server.expires_actively.load(std::sync::atomic::Ordering::Relaxed) {
+        let is_paused = server.pause_state(now_ms()).is_some();
+        if is_paused || !server.expires_actively.load(std::sync::atomic::Ordering::Relaxed) {
             continue;
         }
         worker.tick();

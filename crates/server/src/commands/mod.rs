@@ -2,9 +2,12 @@
 //!
 //! A family is a file: its rows, its functions, and the list that joins them by full name.
 
+pub mod client;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod monitor;
+pub mod pubsub;
 pub mod transaction;
 
 use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};
@@ -40,7 +43,15 @@ pub struct Family {
 }
 
 /// All families of the server.
-pub const FAMILIES: &[Family] = &[config::FAMILY, connection::FAMILY, debug::FAMILY, transaction::FAMILY];
+pub const FAMILIES: &[Family] = &[
+    client::FAMILY,
+    config::FAMILY,
+    connection::FAMILY,
+    debug::FAMILY,
+    monitor::FAMILY,
+    pubsub::FAMILY,
+    transaction::FAMILY,
+];
 
 /// The reply of a container's HELP: a line of introduction, then these, then HELP itself.
 pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {

@@ -23,31 +23,33 @@ pub const FAMILY: Family = Family {
 
 type Outcome = Result<(), CommandError>;
 
-const ALWAYS: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::ALLOW_BUSY);
+const EXEC: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::SKIP_SLOWLOG);
+const ALWAYS: Flags =
+    Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::ALLOW_BUSY);
 
 const ROWS: &[Command] = &[
-    Command::server("multi", 1, ALWAYS.with(Flags::FAST)).acl(Categories::TRANSACTION).docs(
+    Command::server("multi", 1, ALWAYS).acl(Categories::TRANSACTION).docs(
         Group::Transactions,
         "1.2.0",
         "O(1)",
         "",
         "Begins a transaction: what follows is queued.",
     ),
-    Command::server("exec", 1, ALWAYS.with(Flags::SKIP_SLOWLOG)).acl(Categories::TRANSACTION).docs(
+    Command::server("exec", 1, EXEC).acl(Categories::TRANSACTION).docs(
         Group::Transactions,
         "1.2.0",
         "Depends on commands in the transaction",
         "",
         "Runs the queued commands as one step, unless a watched key has changed.",
     ),
-    Command::server("discard", 1, ALWAYS.with(Flags::FAST)).acl(Categories::TRANSACTION).docs(
+    Command::server("discard", 1, ALWAYS).acl(Categories::TRANSACTION).docs(
         Group::Transactions,
         "2.0.0",
         "O(N), when N is the number of queued commands",
         "",
         "Forgets the queued commands and the watches.",
     ),
-    Command::server("watch", -2, ALWAYS.with(Flags::FAST))
+    Command::server("watch", -2, ALWAYS)
         .keys(&[KeySpec::range(KeyFlags::RO, 1, -1, 1)])
         .acl(Categories::TRANSACTION)
         .docs(
@@ -57,7 +59,7 @@ const ROWS: &[Command] = &[
             "key [key ...]",
             "Makes the next EXEC depend on these keys being as they are.",
         ),
-    Command::server("unwatch", 1, ALWAYS.with(Flags::FAST)).acl(Categories::TRANSACTION).docs(
+    Command::server("unwatch", 1, ALWAYS).acl(Categories::TRANSACTION).docs(
         Group::Transactions,
         "2.2.0",
         "O(1)",

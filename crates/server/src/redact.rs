@@ -1,0 +1,63 @@
+//! What others may see of a command: passwords and user names are left out of MONITOR and SLOWLOG.
+
+use rustredis_commands::{Args, Row};
+
+/// Stands for what is not shown.
+const REDACTED: &[u8] = b"(redacted)";
+
+/// The arguments of a command, its name first, as others may see them.
+pub fn shown<'a>(row: &Row, args: Args<'a>) -> Vec<&'a [u8]> {
+    let mut shown: Vec<&[u8]> = args.from(0).collect();
+    let mut hide = |from: usize, to: usize| {
+        let to = to.min(shown.len());
+        shown.get_mut(from..to).into_iter().flatten().for_each(|argument| *argument = REDACTED);
+    };
+    match row.full_name {
+        "auth" => hide(1, args.len()),
+        "acl|setuser" | "acl|getuser" | "acl|deluser" => hide(2, args.len()),
+        "config|set" => {
+            for index in (2..args.len()).step_by(2) {
+                if rustredis_config::is_secret(args.get(index)) {
+                    hide(index + 1, index + 2);
+                }
+            }
+        }
+        "hello" | "migrate" => {
+            for index in 1..args.len() {
+                // Of MIGRATE's AUTH a password follows, of HELLO's and of AUTH2 a name and a password.
+                if args.is(index, "AUTH2") || args.is(index, "AUTH") && row.full_name == "hello" {
+                    hide(index + 1, index + 3);
+                } else if args.is(index, "AUTH") {
+                    hide(index + 1, index + 2);
+                }
+            }
+        }
+        _ => {}
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustredis_commands::{OwnedArgs, Registry};
+
+    fn check(line: &str, expected: &str) {
+        let families: Vec<_> = crate::commands::FAMILIES.iter().map(|family| family.rows).collect();
+        let registry = Registry::new(&families, &[]).unwrap();
+        let words: Vec<&str> = line.split(' ').collect();
+        let args = OwnedArgs::from_parts(&words);
+        let row = registry.resolve(args.args()).unwrap();
+        let shown: Vec<_> = shown(row, args.args()).into_iter().map(String::from_utf8_lossy).collect();
+        assert_eq!(shown.join(" "), expected);
+    }
+
+    #[test]
+    fn passwords_are_not_shown() {
+        check("ECHO secret", "ECHO secret");
+        check("AUTH secret", "AUTH (redacted)");
+        check("AUTH user secret", "AUTH (redacted) (redacted)");
+        check("HELLO 3 AUTH user secret SETNAME x", "HELLO 3 AUTH (redacted) (redacted) SETNAME x");
+        check("HELLO 3 AUTH user", "HELLO 3 AUTH (redacted)");
+    }
+}
