@@ -251,10 +251,9 @@ impl PubSub {
         for shard in &self.shards {
             let mut shard = shard.lock();
             let names = shard.topics(topic).keys();
-            let is_wanted = |name: &&Box<[u8]>| {
-                pattern.is_none_or(|pattern| glob::matches(pattern, name, Case::Sensitive))
-            };
-            active.extend(names.filter(is_wanted).cloned());
+            let is_wanted =
+                |name: &[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name, Case::Sensitive));
+            active.extend(names.filter(|name| is_wanted(name)).cloned());
             if topic == Topic::Pattern {
                 break;
             }

@@ -62,7 +62,7 @@ impl Settings {
             let (limit, to) = (config.buffer_limit(class), self.class_limits(class));
             to.hard_bytes.store(limit.hard_bytes as usize, Relaxed);
             to.soft_bytes.store(limit.soft_bytes as usize, Relaxed);
-            to.soft_ms.store((limit.soft_seconds as u64).saturating_mul(1000), Relaxed);
+            to.soft_ms.store(limit.soft_seconds.saturating_mul(1000), Relaxed);
         }
         self.apply_encodings(config);
         ACCESS_POLICY.is_lfu.store(config.choice(Directive::MaxmemoryPolicy).ends_with("lfu"), Relaxed);
