@@ -274,8 +274,13 @@ fn sorted<'v>(
     let Some(entry) = view.read(key) else { return Ok(Vec::new()) };
     let mut is_unsorted = options.is_unsorted;
     let mut is_alpha = options.is_alpha;
+    let is_reversed = is_unsorted && options.is_descending;
     let elements: Vec<Element<'v>> = match entry.kind() {
-        Kind::List => entry.collection::<List>().map_or(Vec::new(), |list| list.iter().collect()),
+        Kind::List => {
+            let from = if is_reversed { End::Back } else { End::Front };
+            let elements = |list: &'v List| list.iter_range(0..list.len(), from).collect();
+            entry.collection::<List>().map_or(Vec::new(), elements)
+        }
         Kind::Set => {
             // A set has no order of its own that a replay would find again.
             if is_unsorted && options.store.is_some() {
@@ -284,7 +289,6 @@ fn sorted<'v>(
             entry.collection::<Set>().map_or(Vec::new(), |set| set.iter().collect())
         }
         Kind::ZSet => {
-            let is_reversed = is_unsorted && options.is_descending;
             let order = if is_reversed { Order::Descending } else { Order::Ascending };
             let members =
                 |zset: &'v ZSet| zset.range(0..usize::MAX, order).map(|(member, _)| member).collect();

@@ -227,6 +227,16 @@ mod tests {
     }
 
     #[test]
+    fn a_copied_collection_is_another_one() {
+        let mut harness = Harness::new();
+        harness.run("SADD s a b");
+        harness.run("COPY s t");
+        harness.run("SREM t a");
+        check(&mut harness, "SCARD s", ":2");
+        check(&mut harness, "SCARD t", ":1");
+    }
+
+    #[test]
     fn a_key_moves_between_databases() {
         let mut harness = Harness::new();
         harness.run("SET a 1");

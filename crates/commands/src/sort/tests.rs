@@ -47,6 +47,7 @@ fn numbers_and_texts_are_sorted_either_way() {
     check(&mut harness, "SORT_RO l LIMIT -5 1", "*1 $2 -3");
     check(&mut harness, "SORT l LIMIT 9 1", "*0");
     check(&mut harness, "SORT l LIMIT 0 -1 ASC BY nosort", "*4 $1 2 $2 10 $3 1.5 $2 -3");
+    check(&mut harness, "SORT l BY nosort DESC LIMIT 0 2", "*2 $2 -3 $3 1.5");
     check(&mut harness, "SORT missing", "*0");
     harness.run("RPUSH l x");
     check(&mut harness, "SORT l", "-ERR One or more scores can't be converted into double");
@@ -58,6 +59,10 @@ fn other_keys_give_weights_and_answers() {
     harness.run("SADD s 1 2 3");
     harness.run("MSET w_1 30 w_2 20 w_3 10");
     check(&mut harness, "SORT s BY w_*", "*3 $1 3 $1 2 $1 1");
+    harness.run("HSET o_1 name one rank 2");
+    harness.run("HSET o_2 name two rank 1");
+    check(&mut harness, "SORT s BY o_*->rank DESC GET # GET o_*->name", "*6 $1 1 $3 one $1 2 $3 two $1 3 $-1");
+    check(&mut harness, "SORT s BY o_* GET o_*", "*3 $-1 $-1 $-1");
     check(&mut harness, "SORT_RO s BY w_* LIMIT 0 1 GET w_* GET constant", "*2 $2 10 $-1");
 }
 
