@@ -61,7 +61,11 @@ fn other_keys_give_weights_and_answers() {
     check(&mut harness, "SORT s BY w_*", "*3 $1 3 $1 2 $1 1");
     harness.run("HSET o_1 name one rank 2");
     harness.run("HSET o_2 name two rank 1");
-    check(&mut harness, "SORT s BY o_*->rank DESC GET # GET o_*->name", "*6 $1 1 $3 one $1 2 $3 two $1 3 $-1");
+    check(
+        &mut harness,
+        "SORT s BY o_*->rank DESC GET # GET o_*->name",
+        "*6 $1 1 $3 one $1 2 $3 two $1 3 $-1",
+    );
     check(&mut harness, "SORT s BY o_* GET o_*", "*3 $-1 $-1 $-1");
     check(&mut harness, "SORT_RO s BY w_* LIMIT 0 1 GET w_* GET constant", "*2 $2 10 $-1");
 }
