@@ -16,6 +16,7 @@ use crate::commands::ServerHandler;
 use crate::listen::Relisten;
 use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
+use crate::rdb::RdbState;
 use crate::settings::Settings;
 use crate::stats::Stats;
 
@@ -77,6 +78,8 @@ pub struct Server {
     pub relisten: tokio::sync::mpsc::UnboundedSender<Relisten>,
     /// Whether keys expire on their own (`DEBUG SET-ACTIVE-EXPIRE`).
     pub expires_actively: AtomicBool,
+    /// Saves and loads.
+    pub rdb: RdbState,
     /// Set when the server must stop; the main thread waits for it.
     pub shutdown: tokio::sync::Notify,
 }

@@ -15,6 +15,7 @@ use crate::clients_limit;
 use crate::commands;
 use crate::listen::{self, Acceptors, Addresses, Listener, Relisten};
 use crate::log;
+use crate::rdb::{self, RdbState};
 use crate::server::{Pause, Server, gate, now_ms};
 use crate::settings::Settings;
 use crate::stats::Stats;
@@ -67,6 +68,7 @@ fn start(mut config: Config) -> Result<(), String> {
         server.threads
     );
     write_pid_file(&server);
+    rdb::load_at_start(&server)?;
     let arrivals = start_workers(&server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -151,6 +153,7 @@ fn build(
         threads,
         port: AtomicUsize::new(port),
         expires_actively: AtomicBool::new(true),
+        rdb: RdbState::new(now_ms()),
         shutdown: tokio::sync::Notify::new(),
         relisten,
         config: Mutex::default(),

@@ -20,6 +20,7 @@ use std::{fmt, io};
 
 mod decode;
 mod encode;
+mod file;
 mod lzf;
 mod reader;
 mod writer;
@@ -27,6 +28,7 @@ mod ziplist;
 
 pub use decode::{read_value, restore};
 pub use encode::{Encoded, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN, dump};
+pub use file::{FileReader, FileWriter, LoadedKey, Part, Usage};
 pub use reader::{Length, Reader};
 pub use writer::{Compression, Writer};
 
@@ -249,13 +251,13 @@ pub fn seal_dump(payload: &mut Vec<u8>, version: u16) {
     payload.extend_from_slice(&sum.to_le_bytes());
 }
 
-/// Whether checksums are checked.
+/// Whether there are checksums (rdbchecksum).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checksum {
-    /// They are.
-    Checked,
-    /// They may be anything (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
-    Ignored,
+    /// They are written, and checked where they were written.
+    On,
+    /// Zero is written, and anything is taken.
+    Off,
 }
 
 /// Checks a DUMP payload's footer and returns its version and what stands before the footer. O(length).
@@ -268,7 +270,7 @@ pub fn open_dump(payload: &[u8], checksum: Checksum) -> Result<(u16, &[u8]), Rdb
     if version == 0 || version > VERSION_MAX {
         return Err(RdbError::UnsupportedVersion { version });
     }
-    if checksum == Checksum::Ignored {
+    if checksum == Checksum::Off {
         return Ok((version, content));
     }
     let mut stored = [0; 8];
@@ -291,7 +293,7 @@ mod tests {
         let mut payload = b"\x00\xc0\x0a".to_vec();
         seal_dump(&mut payload, 10);
         assert_eq!(payload, ten);
-        assert_eq!(open_dump(&payload, Checksum::Checked).unwrap(), (10, b"\x00\xc0\x0a".as_slice()));
+        assert_eq!(open_dump(&payload, Checksum::On).unwrap(), (10, b"\x00\xc0\x0a".as_slice()));
     }
 
     #[test]
@@ -301,13 +303,13 @@ mod tests {
         for place in 0..payload.len() {
             let mut damaged = payload.clone();
             damaged[place] ^= 1;
-            assert!(open_dump(&damaged, Checksum::Checked).is_err(), "{place}");
-            assert!(open_dump(&payload[..place], Checksum::Checked).is_err(), "{place}");
+            assert!(open_dump(&damaged, Checksum::On).is_err(), "{place}");
+            assert!(open_dump(&payload[..place], Checksum::On).is_err(), "{place}");
         }
         let mut future = b"\x00\x05hello".to_vec();
         seal_dump(&mut future, VERSION_MAX + 1);
         assert!(matches!(
-            open_dump(&future, Checksum::Checked),
+            open_dump(&future, Checksum::On),
             Err(RdbError::UnsupportedVersion { version: 13 })
         ));
     }

@@ -5,7 +5,9 @@ use std::io::{ErrorKind, Read};
 use rustredis_keyspace::crc64;
 use rustredis_resp::number::parse_f64;
 
-use super::{MAGIC, RdbError, VERSION_MAX, VERSION_WITH_CHECKSUM, length_form, lzf, score_form, string_form};
+use super::{
+    Checksum, MAGIC, RdbError, VERSION_MAX, VERSION_WITH_CHECKSUM, length_form, lzf, score_form, string_form,
+};
 
 /// What stands where a length is expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,13 +86,13 @@ impl<R: Read> Reader<R> {
     }
 
     /// What follows the opcode EOF: checks the sum of everything before, unless the writer left it out.
-    pub fn read_checksum(&mut self, version: u16) -> Result<(), RdbError> {
+    pub fn read_checksum(&mut self, version: u16, checksum: Checksum) -> Result<(), RdbError> {
         if version < VERSION_WITH_CHECKSUM {
             return Ok(());
         }
         let computed = self.sum;
         let stored = u64::from_le_bytes(self.read_array()?);
-        if stored != 0 && stored != computed {
+        if checksum == Checksum::On && stored != 0 && stored != computed {
             return Err(RdbError::WrongChecksum { stored, computed });
         }
         Ok(())
@@ -241,7 +243,7 @@ mod tests {
                 writer.write_double(score).unwrap();
                 writer.write_double_text(score).unwrap();
             }
-            writer.write_end(11).unwrap();
+            writer.write_end(11, Checksum::On).unwrap();
             let offset = writer.offset();
             let file = writer.into_sink();
 
@@ -256,7 +258,7 @@ mod tests {
                 assert_eq!(reader.read_double_text().unwrap().to_bits(), score.to_bits());
             }
             assert_eq!(reader.read_byte().unwrap(), opcode::EOF);
-            reader.read_checksum(11).unwrap();
+            reader.read_checksum(11, Checksum::On).unwrap();
             assert_eq!(reader.offset(), offset);
             assert!(reader.into_source().is_empty());
         }
@@ -279,12 +281,12 @@ mod tests {
     fn checksums_are_checked_where_there_are_any() {
         let mut writer = Writer::new(Vec::new(), Compression::Off);
         writer.write_header(10).unwrap();
-        writer.write_end(10).unwrap();
+        writer.write_end(10, Checksum::On).unwrap();
         let file = writer.into_sink();
         let check = |file: &[u8], version: u16| {
             let mut reader = reader(file);
             reader.read_array::<10>().unwrap();
-            reader.read_checksum(version)
+            reader.read_checksum(version, Checksum::On)
         };
         assert!(check(&file, 10).is_ok());
         let mut damaged = file.clone();

@@ -5,7 +5,9 @@ use std::io::Write;
 use rustredis_keyspace::crc64;
 use rustredis_resp::number::{INTEGER_BYTES_MAX, parse_i64};
 
-use super::{MAGIC, RdbError, VERSION_WITH_CHECKSUM, length_form, lzf, opcode, score_form, string_form};
+use super::{
+    Checksum, MAGIC, RdbError, VERSION_WITH_CHECKSUM, length_form, lzf, opcode, score_form, string_form,
+};
 
 /// Whether strings are compressed (rdbcompression).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +69,11 @@ impl<W: Write> Writer<W> {
     }
 
     /// The end of a file of that version: opcode and checksum. Flushes the sink.
-    pub fn write_end(&mut self, version: u16) -> Result<(), RdbError> {
+    pub fn write_end(&mut self, version: u16, checksum: Checksum) -> Result<(), RdbError> {
         self.write_byte(opcode::EOF)?;
         if version >= VERSION_WITH_CHECKSUM {
-            let sum = self.sum.to_le_bytes();
-            self.write_bytes(&sum)?;
+            let sum = if checksum == Checksum::On { self.sum } else { 0 };
+            self.write_bytes(&sum.to_le_bytes())?;
         }
         self.sink.flush().map_err(|error| RdbError::Io { offset: self.offset, error })
     }

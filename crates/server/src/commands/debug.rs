@@ -22,6 +22,7 @@ use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
 use crate::digest;
+use crate::rdb::{self, Conflict, Reload};
 use crate::server::Server;
 use crate::session::Session;
 
@@ -65,8 +66,15 @@ const HELP: &[&str] = &[
     "QUICKLIST-PACKED-THRESHOLD <size>",
     "    Set the size from which an element of a list gets a node of its own; 0 is",
     "    the default.",
+    "RELOAD [option ...]",
+    "    Save everything to the RDB file, forget it and load it again. Options:",
+    "    * NOSAVE: load the file that is there.",
+    "    * NOFLUSH: forget nothing; a key that is in the file too is an error.",
+    "    * MERGE: the file's keys replace those that are there.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire without being accessed.",
+    "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+    "    Whether checksums of RDB files and of RESTORE's payloads may be wrong.",
     "SLEEP <seconds>",
     "    Stop the server for some seconds, which may have a fraction.",
     "STRUCTSIZE",
@@ -86,6 +94,11 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             context.server.expires_actively.store(is_on(args.get(2)), Relaxed);
             reply.ok();
         }
+        (b"set-skip-checksum-validation", 3) => {
+            context.server.rdb.skips_checksums.store(is_on(args.get(2)), Relaxed);
+            reply.ok();
+        }
+        (b"reload", _) => reload(context.server, view, args, reply)?,
         (b"quicklist-packed-threshold", 3) => set_packed_threshold(args, reply)?,
         (b"populate", 3..=5) => populate(view, args, reply)?,
         (b"protocol", 3) => protocol(args, reply)?,
@@ -178,7 +191,7 @@ fn object(server: &Server, view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_
 
 /// The bytes of the value in an RDB file.
 fn serialized_bytes(server: &Server, entry: &Entry) -> Result<u64, CommandError> {
-    let mut writer = Writer::new(std::io::sink(), crate::rdb::compression(server));
+    let mut writer = Writer::new(std::io::sink(), rdb::compression(server));
     Encoded::of(entry)
         .and_then(|encoded| encoded.write(&mut writer))
         .map_err(|error| CommandError::owned(format!("ERR {error}")))?;
@@ -227,6 +240,28 @@ fn populate(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
         }
         view.set_string(key, &value, None);
     }
+    reply.ok();
+    Ok(())
+}
+
+fn reload(server: &Server, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let mut how = Reload { saves: true, flushes: true, conflict: Conflict::Refused };
+    for index in 2..args.len() {
+        match args.get(index).to_ascii_uppercase().as_slice() {
+            b"MERGE" => how.conflict = Conflict::Replaced,
+            b"NOFLUSH" => how.flushes = false,
+            b"NOSAVE" => how.saves = false,
+            _ => {
+                return Err(CommandError::text(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    rdb::reload(server, view, how).map_err(|error| {
+        tracing::warn!("DEBUG RELOAD failed: {error}");
+        CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
+    })?;
     reply.ok();
     Ok(())
 }

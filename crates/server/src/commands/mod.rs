@@ -6,8 +6,10 @@ pub mod client;
 pub mod config;
 pub mod connection;
 pub mod debug;
+pub mod dump;
 pub mod monitor;
 pub mod pubsub;
+pub mod save;
 pub mod transaction;
 
 use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};
@@ -48,8 +50,10 @@ pub const FAMILIES: &[Family] = &[
     config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,
+    dump::FAMILY,
     monitor::FAMILY,
     pubsub::FAMILY,
+    save::FAMILY,
     transaction::FAMILY,
 ];
 
