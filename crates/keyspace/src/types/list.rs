@@ -401,6 +401,28 @@ impl<'a> Iterator for Iter<'a> {
         }
     }
 
+    /// A loop over each node, without the state of the whole between two elements: LRANGE's way.
+    fn fold<B, F: FnMut(B, Element<'a>) -> B>(mut self, init: B, mut each: F) -> B {
+        let mut folded = init;
+        while self.remaining > 0 {
+            let mut left = self.remaining;
+            while left > 0
+                && let Some(element) = self.current.step(self.from)
+            {
+                folded = each(folded, element);
+                left -= 1;
+            }
+            self.remaining = left;
+            let node = match self.from {
+                End::Front => self.nodes.next(),
+                End::Back => self.nodes.next_back(),
+            };
+            let Some(node) = node else { break };
+            self.current = node.iter();
+        }
+        folded
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.remaining, Some(self.remaining))
     }
