@@ -172,15 +172,17 @@ fn command(template: &Template, random: &mut Random, same: &[u8]) -> Command {
 }
 
 /// Makes a command wrong, or odd. Times are left as they are: a damaged one might be near, or a timeout without end. So
-/// are the cursors of scans, for what is behind them is up to the server.
+/// are the cursors of scans, for what is behind them is up to the server, and commands that take more arguments in 7.2.
 fn damage(command: &mut Command, random: &mut Random) {
     let has_time = |argument: &Vec<u8>| {
         [&b"EX"[..], b"PX", b"EXAT", b"PXAT"].iter().any(|word| argument.eq_ignore_ascii_case(word))
     };
     let name = command.name();
     let may_block = ["BL", "BR", "BZ"].iter().any(|prefix| name.starts_with(prefix));
+    let may_be_longer = ["ZRANK", "ZREVRANK"].contains(&name.as_str());
     let is_reserved = command.arguments.get(1).is_some_and(|key| draw::is_reserved(key));
     if is_reserved
+        || may_be_longer
         || may_block
         || name.ends_with("SCAN")
         || name.contains("EXP")
