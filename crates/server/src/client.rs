@@ -221,6 +221,15 @@ impl Client {
         self.mail_bytes.load(Relaxed) + self.output_bytes.load(Relaxed)
     }
 
+    /// Bytes that the client takes with its buffers, without the arguments of the command that it runs.
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>()
+            + self.input_capacity.load(Relaxed)
+            + self.output_capacity.load(Relaxed)
+            + self.queued_bytes.load(Relaxed)
+            + self.mail_bytes.load(Relaxed)
+    }
+
     /// Whether more than these limits allow waits to be sent: too much, or much for too long.
     pub fn is_over_limit(&self, now_ms: u64, limits: OutputLimits) -> bool {
         let bytes = self.pending_bytes();

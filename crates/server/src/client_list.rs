@@ -82,12 +82,7 @@ pub fn describe(out: &mut String, server: &Server, client: &Client, now_ms: u64,
     let (output, output_capacity) = (load(&client.output_bytes), load(&client.output_capacity));
     let queued_bytes = load(&client.queued_bytes);
     let pending = client.pending_bytes();
-    let total = size_of::<Client>()
-        + input_capacity
-        + output_capacity
-        + queued_bytes
-        + argument_bytes
-        + pending.saturating_sub(output);
+    let total = client.memory_bytes() + argument_bytes;
     let row = client.last_command.load(Relaxed);
     let command = server.registry.rows().get(row as usize).map_or("NULL", |row| row.full_name);
     let identity = client.identity.lock().clone();

@@ -19,6 +19,7 @@ const CELLS: usize = 64;
 static COUNTS: [CachePadded<AtomicI64>; CELLS] = [const { CachePadded::new(AtomicI64::new(0)) }; CELLS];
 static NEXT_CELL: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicI64 = AtomicI64::new(0);
+static STARTUP: AtomicUsize = AtomicUsize::new(0);
 /// Threads beyond the cells share the last one, with atomic additions.
 const SHARED_CELL: usize = CELLS - 1;
 
@@ -88,9 +89,11 @@ unsafe impl GlobalAlloc for CountingAllocator {
     }
 }
 
-/// Bytes in use.
+/// Bytes in use. A load for each thread that has ever allocated, up to 64.
 pub fn used_bytes() -> usize {
-    let sum: i64 = COUNTS.iter().map(|count| count.load(Relaxed)).sum();
+    let own = NEXT_CELL.load(Relaxed).min(SHARED_CELL);
+    let cells = COUNTS[..own].iter().chain(&COUNTS[SHARED_CELL..]);
+    let sum: i64 = cells.map(|count| count.load(Relaxed)).sum();
     PEAK.fetch_max(sum, Relaxed);
     sum.max(0) as usize
 }
@@ -107,11 +110,68 @@ pub fn reset_peak() {
     used_bytes();
 }
 
+/// Remembers what is used now as what the server needs without data.
+pub fn note_startup() {
+    STARTUP.store(used_bytes(), Relaxed);
+}
+
+/// What was used when the server was ready and empty.
+pub fn startup_bytes() -> usize {
+    STARTUP.load(Relaxed)
+}
+
 /// Resident bytes of the process, from the kernel; 0 where it does not tell.
 pub fn resident_bytes() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages: usize = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-    pages * 4096
+    // SAFETY: `sysconf` reads a constant of the system.
+    let page_bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    pages * usize::try_from(page_bytes).unwrap_or(4096)
+}
+
+/// Bytes of memory that the machine has; 0 where it does not tell.
+pub fn system_bytes() -> usize {
+    // SAFETY: `sysconf` reads constants of the system.
+    let (pages, page_bytes) =
+        unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    usize::try_from(pages).unwrap_or(0) * usize::try_from(page_bytes).unwrap_or(0)
+}
+
+/// Bytes that the allocator has committed for its heaps.
+pub fn committed_bytes() -> usize {
+    let mut committed = 0;
+    let none = std::ptr::null_mut();
+    // SAFETY: each pointer is null or leads to a number that the call fills in.
+    unsafe {
+        libmimalloc_sys::mi_process_info(none, none, none, none, none, &mut committed, none, none);
+    }
+    committed
+}
+
+/// The allocator and its version.
+pub fn allocator_name() -> String {
+    // SAFETY: returns a constant.
+    let version = unsafe { libmimalloc_sys::mi_version() };
+    format!("mimalloc-{}.{}.{}", version / 10_000, version / 100 % 100, version % 100)
+}
+
+/// Gives memory that is free back to the system (MEMORY PURGE): that of the calling thread's heap.
+pub fn purge() {
+    // SAFETY: collecting touches only free memory.
+    unsafe { libmimalloc_sys::mi_collect(true) };
+}
+
+/// The allocator's own statistics, for people.
+pub fn allocator_report() -> String {
+    unsafe extern "C" fn append(text: *const libc::c_char, report: *mut libc::c_void) {
+        // SAFETY: mimalloc passes a C string, and the pointer that it was given below.
+        let (text, report) = unsafe { (std::ffi::CStr::from_ptr(text), &mut *report.cast::<String>()) };
+        report.push_str(&text.to_string_lossy());
+    }
+    let mut report = String::new();
+    // SAFETY: `report` outlives the call, and `append` is called from this thread only.
+    unsafe { libmimalloc_sys::mi_stats_print_out(Some(append), (&raw mut report).cast()) };
+    report
 }
 
 #[cfg(test)]

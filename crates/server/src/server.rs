@@ -68,6 +68,8 @@ pub struct Server {
     pub pause: Pause,
     /// Forty hexadecimal digits, new at each start.
     pub run_id: String,
+    /// The same for the history of the data set, which replicas know it by.
+    pub replication_id: String,
     /// Unix ms of the start.
     pub started_ms: u64,
     /// Worker threads.

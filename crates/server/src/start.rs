@@ -15,6 +15,7 @@ use crate::clients_limit;
 use crate::commands;
 use crate::listen::{self, Acceptors, Addresses, Listener, Relisten};
 use crate::log;
+use crate::memory;
 use crate::rdb::{self, RdbState};
 use crate::server::{Pause, Server, gate, now_ms};
 use crate::settings::Settings;
@@ -78,6 +79,7 @@ fn start(mut config: Config) -> Result<(), String> {
     local.block_on(&runtime, async {
         let acceptors = Acceptors::new(server.clone(), arrivals, listeners, addresses);
         tokio::task::spawn_local(grant(acceptors, wishes));
+        memory::note_startup();
         tracing::info!("Ready to accept connections");
         wait_for_end(&server).await;
     });
@@ -144,11 +146,12 @@ fn build(
         metrics,
         slowlog: SlowLog::new(-1, 0),
         latency: LatencyMonitor::new(0),
-        stats: Stats::new(threads),
+        stats: Stats::new(threads, databases),
         clock,
         gate: AtomicU32::new(0),
         pause: Pause::default(),
         run_id: random_hex(),
+        replication_id: random_hex(),
         started_ms: now_ms(),
         threads,
         port: AtomicUsize::new(port),

@@ -7,6 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
+use rustredis_keyspace::Store;
+
+use crate::rates::Rates;
 
 /// Counters that one worker writes.
 #[derive(Debug, Default)]
@@ -57,11 +60,30 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed for their input.
     pub query_limit_disconnections: AtomicU64,
-    /// Errors by code.
+    /// Errors by code; see [`Stats::count_error`].
     pub errors: Mutex<BTreeMap<String, u64>>,
+    /// Time spent on keys that expire on their own, nanoseconds.
+    pub expire_cycle_nanos: AtomicU64,
+    /// How fast the counters run.
+    pub rates: Rates,
+    /// For each database, the mean time that expiring keys have left, in ms, as samples tell.
+    avg_ttls_ms: Box<[AtomicU64]>,
+    exceeded: Mutex<Exceeded>,
+    /// What the store had freed elsewhere at the last reset.
+    lazyfreed_before: AtomicU64,
     /// What the counters were at the last `CONFIG RESETSTAT`, subtracted by readers.
     baseline: Mutex<Totals>,
 }
+
+/// For how long the memory has been above `maxmemory`, by the nanosecond clock.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exceeded {
+    since: Option<u64>,
+    nanos_before: u64,
+}
+
+/// Kinds of errors that are counted apart; scripts can make up any number.
+const ERROR_CODES_MAX: usize = 128;
 
 macro_rules! totals {
     ($($field:ident),*) => {
@@ -71,7 +93,8 @@ macro_rules! totals {
         pub struct Totals { $(pub $field: u64,)* }
 
         impl Stats {
-            fn sum(&self) -> Totals {
+            /// The workers' counters since the start.
+            pub fn sum(&self) -> Totals {
                 let mut totals = Totals::default();
                 for worker in &self.workers {
                     $(totals.$field = totals.$field.wrapping_add(worker.$field.load(Relaxed));)*
@@ -91,8 +114,8 @@ macro_rules! totals {
 totals!(commands, received, sent, hits, misses, expired_keys, expired_fields, dirty, reads, writes, errors);
 
 impl Stats {
-    /// Counters for this many workers.
-    pub fn new(workers: usize) -> Self {
+    /// Counters for so many workers and databases.
+    pub fn new(workers: usize, databases: usize) -> Self {
         Self {
             workers: (0..workers).map(|_| CachePadded::default()).collect(),
             connections: AtomicU64::new(0),
@@ -102,6 +125,11 @@ impl Stats {
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
             errors: Mutex::default(),
+            expire_cycle_nanos: AtomicU64::new(0),
+            rates: Rates::default(),
+            avg_ttls_ms: (0..databases).map(|_| AtomicU64::new(0)).collect(),
+            exceeded: Mutex::default(),
+            lazyfreed_before: AtomicU64::new(0),
             baseline: Mutex::default(),
         }
     }
@@ -112,20 +140,65 @@ impl Stats {
         &self.workers[index]
     }
 
-    /// Counts an error reply by its code.
+    /// Counts an error reply by its code, the first 128 codes that come.
     #[cold]
     pub fn count_error(&self, code: &str) {
-        *self.errors.lock().entry(code.to_owned()).or_default() += 1;
+        let mut errors = self.errors.lock();
+        if let Some(count) = errors.get_mut(code) {
+            *count += 1;
+        } else if errors.len() < ERROR_CODES_MAX {
+            errors.insert(code.to_owned(), 1);
+        }
+    }
+
+    /// The mean time that the expiring keys of a database have left, in ms.
+    pub fn avg_ttl_ms(&self, db: usize) -> u64 {
+        self.avg_ttls_ms[db].load(Relaxed)
+    }
+
+    /// Adds a sample to that mean: the first counts in full, each further one for a fiftieth, as in Redis.
+    pub fn observe_ttl_ms(&self, db: usize, ttl_ms: u64) {
+        let mean = &self.avg_ttls_ms[db];
+        let before = mean.load(Relaxed);
+        let now = if before == 0 { ttl_ms } else { before - before / 50 + ttl_ms / 50 };
+        mean.store(now, Relaxed);
+    }
+
+    /// Says whether the memory is above `maxmemory` now.
+    pub fn observe_exceeded(&self, is_exceeded: bool, now_nanos: u64) {
+        let mut exceeded = self.exceeded.lock();
+        match exceeded.since {
+            None if is_exceeded => exceeded.since = Some(now_nanos),
+            Some(since) if !is_exceeded => {
+                exceeded.nanos_before += now_nanos.saturating_sub(since);
+                exceeded.since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// For how many ms the memory was above `maxmemory` altogether, and for how many it has been now.
+    pub fn eviction_exceeded_ms(&self, now_nanos: u64) -> (u64, u64) {
+        let exceeded = *self.exceeded.lock();
+        let current = exceeded.since.map_or(0, |since| now_nanos.saturating_sub(since));
+        ((exceeded.nanos_before + current) / 1_000_000, current / 1_000_000)
+    }
+
+    /// Objects freed elsewhere since the last reset.
+    pub fn lazyfreed(&self, store: &Store) -> u64 {
+        store.lazyfreed.load(Relaxed).wrapping_sub(self.lazyfreed_before.load(Relaxed))
     }
 
     /// `CONFIG RESETSTAT`: everything starts at 0 again. `dirty` is no statistic and stays.
-    pub fn reset(&self) {
+    pub fn reset(&self, store: &Store) {
         let mut sum = self.sum();
         let mut baseline = self.baseline.lock();
         sum.dirty = baseline.dirty;
         *baseline = sum;
         drop(baseline);
         self.errors.lock().clear();
+        self.exceeded.lock().nanos_before = 0;
+        self.lazyfreed_before.store(store.lazyfreed.load(Relaxed), Relaxed);
         for counter in [
             &self.connections,
             &self.rejected_connections,
@@ -133,6 +206,7 @@ impl Stats {
             &self.evicted_clients,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
+            &self.expire_cycle_nanos,
         ] {
             counter.store(0, Relaxed);
         }

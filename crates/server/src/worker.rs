@@ -7,16 +7,16 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rustredis_keyspace::{Access, Covered, Random};
+use rustredis_keyspace::Random;
 use rustredis_metrics::{Clock, WorkerMetrics};
 use tokio::sync::mpsc;
 
 use crate::connection::Connection;
-use crate::execute::{Scratch, settle};
+use crate::cron;
+use crate::execute::Scratch;
 use crate::server::{Server, now_ms};
-use crate::stats::{WorkerStats, bump};
+use crate::stats::WorkerStats;
 use crate::stream::Stream;
 
 /// Size of the lent input buffers, in bytes.
@@ -25,8 +25,6 @@ const INPUT_BYTES: usize = 32 * 1024;
 const POOLED_BYTES_MAX: usize = 256 * 1024;
 /// Buffers and scratches that are kept for the next who needs one.
 const POOLED_MAX: usize = 16;
-/// Keys that one round of active expiry deletes in a shard before it lets others in.
-const EXPIRE_BATCH: usize = 64;
 
 /// A connection on its way to its worker.
 pub struct Arrival {
@@ -161,7 +159,7 @@ pub fn run(
     local.block_on(&runtime, async move {
         server.engine.enter_worker(index);
         let worker = Rc::new(Worker::new(index, server.clone()));
-        tokio::task::spawn_local(cron(worker.clone()));
+        cron::start(&worker);
         while let Some(Arrival { stream, id }) = arrivals.recv().await {
             match Stream::adopt(stream) {
                 Ok(stream) => {
@@ -176,44 +174,4 @@ pub fn run(
         }
     });
     Ok(())
-}
-
-/// What a worker does by the clock: keys expire on their own.
-async fn cron(worker: Rc<Worker>) {
-    let server = worker.server.clone();
-    let mut effects = rustredis_keyspace::Effects::default();
-    loop {
-        let hz = u64::from(server.settings.hz.load(std::sync::atomic::Ordering::Relaxed)).clamp(1, 500);
-        tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
-        let is_paused = server.pause_state(now_ms()).is_some();
-        if is_paused || !server.expires_actively.load(std::sync::atomic::Ordering::Relaxed) {
-            continue;
-        }
-        worker.tick();
-        expire_due(&worker, &mut effects).await;
-        let stats = worker.stats();
-        bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
-        bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
-    }
-}
-
-/// Deletes what is due in this worker's part of the shards, a few keys at a time.
-async fn expire_due(worker: &Worker, effects: &mut rustredis_keyspace::Effects) {
-    let server = &worker.server;
-    let store = server.engine.store().clone();
-    for shard in (0..store.shards()).filter(|shard| shard * server.threads / store.shards() == worker.index) {
-        while store.next_expiry_ms(shard) <= worker.now_ms() {
-            effects.notify_mask = server.settings.notify_mask.load(std::sync::atomic::Ordering::Relaxed);
-            let mut held = server.engine.borrow(Covered::One(shard), Access::Write).await;
-            let mut view = held.view(0, worker.now_ms(), &worker.random, effects);
-            let (_, is_more_due) = view.expire_shard(shard, EXPIRE_BATCH);
-            settle(server, worker, &mut view, None, None);
-            drop(held);
-            if !is_more_due {
-                break;
-            }
-            tokio::task::yield_now().await;
-            worker.tick();
-        }
-    }
 }

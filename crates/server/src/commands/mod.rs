@@ -7,9 +7,15 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
+pub mod function;
+pub mod info;
+pub mod latency;
+pub mod memory;
 pub mod monitor;
 pub mod pubsub;
 pub mod save;
+pub mod server;
+pub mod slowlog;
 pub mod transaction;
 
 use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};
@@ -51,9 +57,15 @@ pub const FAMILIES: &[Family] = &[
     connection::FAMILY,
     debug::FAMILY,
     dump::FAMILY,
+    function::FAMILY,
+    info::FAMILY,
+    latency::FAMILY,
+    memory::FAMILY,
     monitor::FAMILY,
     pubsub::FAMILY,
     save::FAMILY,
+    server::FAMILY,
+    slowlog::FAMILY,
     transaction::FAMILY,
 ];
 
@@ -64,6 +76,14 @@ pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
     lines.iter().for_each(|line| reply.simple(line));
     reply.simple("HELP");
     reply.simple("    Prints this help.");
+}
+
+/// The error of a subcommand that got a number of arguments which its row allows and it does not.
+pub fn wrong_subcommand(args: Args<'_>, container: &str) -> CommandError {
+    let subcommand = args.lossy(1);
+    CommandError::owned(format!(
+        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container} HELP."
+    ))
 }
 
 /// The functions of the server's rows, by row id.

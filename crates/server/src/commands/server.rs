@@ -1,0 +1,247 @@
+//! Commands about the server itself: TIME, ROLE, SHUTDOWN, LOLWUT, CMDSTAT, and what a server without replicas knows about
+//! replication (WAIT, REPLICAOF NO ONE).
+//!
+//! CMDSTAT is ours alone: the statistics of INFO commandstats and latencystats as a map, with what the counting itself cost
+//! beside them, for `--metrics` is a choice that this server is there to compare.
+
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Row};
+use rustredis_config::REDIS_VERSION;
+use rustredis_keyspace::View;
+use rustredis_resp::Reply;
+
+use super::{Context, Family, latency};
+use crate::server::{Server, now_us};
+
+/// The family.
+pub const FAMILY: Family = Family {
+    rows: ROWS,
+    handlers: &[
+        ("time", time),
+        ("role", role),
+        ("shutdown", shutdown),
+        ("lolwut", lolwut),
+        ("wait", wait),
+        ("replicaof", replicaof),
+        ("slaveof", replicaof),
+        ("cmdstat", cmdstat),
+    ],
+};
+
+type Outcome = Result<(), CommandError>;
+
+const REPLICATION: Flags =
+    Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::STALE).with(Flags::NO_ASYNC_LOADING);
+
+const ROWS: &[Command] = &[
+    Command::server("time", 1, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
+        .docs(Group::Server, "2.6.0", "O(1)", "", "Tells the time: Unix seconds, and microseconds beside them.")
+        .tips(&["nondeterministic_output"]),
+    Command::server("role", 1, Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST))
+        .acl(Categories::ADMIN.with(Categories::DANGEROUS))
+        .docs(Group::Server, "2.8.12", "O(1)", "", "Tells which part the server has in a replication."),
+    Command::server(
+        "shutdown",
+        -1,
+        Flags::ADMIN
+            .with(Flags::NOSCRIPT)
+            .with(Flags::LOADING)
+            .with(Flags::STALE)
+            .with(Flags::NO_MULTI)
+            .with(Flags::ALLOW_BUSY),
+    )
+    .docs(
+        Group::Server,
+        "1.0.0",
+        "O(N) when saving, where N is the total number of keys in all databases when saving data, otherwise O(1)",
+        "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
+        "Ends the server.",
+    ),
+    Command::server("lolwut", -1, Flags::READONLY.with(Flags::FAST)).docs(
+        Group::Server,
+        "5.0.0",
+        "O(N) where N is the number of characters drawn",
+        "[VERSION version]",
+        "Draws something.",
+    ),
+    Command::server("wait", 3, Flags::NOSCRIPT)
+        .acl(Categories::CONNECTION)
+        .docs(
+            Group::Generic,
+            "3.0.0",
+            "O(1)",
+            "numreplicas timeout",
+            "Tells how many replicas have the client's writes.",
+        )
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
+    Command::server("replicaof", 3, REPLICATION).docs(
+        Group::Server,
+        "5.0.0",
+        "O(1)",
+        "<host port | NO ONE>",
+        "Makes the server a replica of another, or of none.",
+    ),
+    Command::server("slaveof", 3, REPLICATION)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(1)",
+            "<host port | NO ONE>",
+            "Makes the server a replica of another, or of none.",
+        )
+        .deprecated("5.0.0", "`REPLICAOF`"),
+    Command::server("cmdstat", -1, Flags::LOADING.with(Flags::STALE)).acl(Categories::DANGEROUS).docs(
+        Group::Server,
+        "7.2.4",
+        "O(N) where N is the number of commands shown",
+        "[command [command ...]]",
+        "RustRedis only: shows calls, time and errors of commands, and what counting them cost.",
+    ),
+];
+
+fn time(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let now = now_us();
+    reply.array(2);
+    reply.bulk_int((now / 1_000_000) as i64);
+    reply.bulk_int((now % 1_000_000) as i64);
+    Ok(())
+}
+
+fn role(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.array(3);
+    reply.text("master");
+    reply.int(0);
+    reply.array(0);
+    Ok(())
+}
+
+/// There is no reply: the connection closes, as all do.
+fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+    let mut options = 0;
+    let (mut saves, mut saves_not, mut aborts) = (false, false, false);
+    for index in 1..args.len() {
+        options += 1;
+        match () {
+            () if args.is(index, "SAVE") => saves = true,
+            () if args.is(index, "NOSAVE") => saves_not = true,
+            () if args.is(index, "ABORT") => aborts = true,
+            () if args.is(index, "NOW") || args.is(index, "FORCE") => {}
+            () => return Err(CommandError::Syntax),
+        }
+    }
+    if saves && saves_not || aborts && options > 1 {
+        return Err(CommandError::Syntax);
+    }
+    if aborts {
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    context.session.close_after_reply = true;
+    context.server.shutdown.notify_one();
+    Ok(())
+}
+
+/// Columns and rows of the drawing.
+const DRAWING: (usize, usize) = (66, 16);
+/// From dark to bright.
+const SHADES: &[u8] = b" .:-=+*#%@";
+
+/// The interference of waves around three random points.
+fn lolwut(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if args.len() >= 3 && args.is(1, "VERSION") {
+        args.int(2)?;
+    }
+    let (columns, rows) = DRAWING;
+    let random = &context.worker.random;
+    let centres: [(f64, f64); 3] =
+        std::array::from_fn(|_| (random.below(columns) as f64 / 2.0, random.below(rows) as f64));
+    let mut text = String::with_capacity((columns + 1) * rows + 64);
+    for row in 0..rows {
+        for column in 0..columns {
+            // A character is twice as high as it is wide.
+            let (x, y) = (column as f64 / 2.0, row as f64);
+            let height: f64 = centres.iter().map(|(cx, cy)| (x - cx).hypot(y - cy).sin()).sum();
+            let shade = (height + 3.0) / 6.0 * (SHADES.len() - 1) as f64;
+            text.push(char::from(SHADES[(shade.round() as usize).min(SHADES.len() - 1)]));
+        }
+        text.push('\n');
+    }
+    text.push_str(&format!(
+        "\nThree stones have fallen into a pond; no two falls are alike.\nRedis ver. {REDIS_VERSION}\n"
+    ));
+    reply.verbatim("txt", &text);
+    Ok(())
+}
+
+/// Without replicas the answer is always the same, and no time makes it another.
+fn wait(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    args.int(1)?;
+    let timeout =
+        args.int(2).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
+    if timeout < 0 {
+        return Err(CommandError::NegativeTimeout);
+    }
+    reply.int(0);
+    Ok(())
+}
+
+fn replicaof(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if !args.is(1, "NO") || !args.is(2, "ONE") {
+        return Err(CommandError::text("ERR replication is not supported yet"));
+    }
+    reply.ok();
+    Ok(())
+}
+
+/// A map: `strategy` (how commands are counted and what that cost) and `commands` (by name, those that were called or
+/// refused, or of those named).
+fn cmdstat(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let server = context.server;
+    let cost = server.metrics.cost();
+    reply.map(2);
+    reply.text("strategy");
+    reply.map(cost.fields().len() + 1);
+    reply.text("name");
+    reply.text(cost.strategy.name());
+    for (name, value) in cost.fields() {
+        reply.text(name);
+        reply.int(i64::try_from(value).unwrap_or(i64::MAX));
+    }
+    reply.text("commands");
+    let rows: Vec<&Row> = if args.len() == 1 {
+        server.registry.rows().iter().collect()
+    } else {
+        (1..args.len()).flat_map(|index| latency::named_rows(server, &args.lossy(index))).collect()
+    };
+    write_commands(server, &rows, reply);
+    Ok(())
+}
+
+/// The percentiles that CMDSTAT shows.
+const PERCENTILES: [(&str, f64); 4] =
+    [("p50_usec", 50.0), ("p95_usec", 95.0), ("p99_usec", 99.0), ("p99.9_usec", 99.9)];
+
+fn write_commands(server: &Server, rows: &[&Row], reply: &mut Reply<'_>) {
+    let stats = server.metrics.snapshot();
+    let seen: Vec<&Row> = rows.iter().copied().filter(|row| stats[row.id as usize].is_seen()).collect();
+    reply.map(seen.len());
+    for row in seen {
+        let stats = &stats[row.id as usize];
+        reply.text(row.full_name);
+        reply.map(6 + PERCENTILES.len());
+        for (name, value) in [("calls", stats.calls), ("usec", stats.usec())] {
+            reply.text(name);
+            reply.int(value as i64);
+        }
+        reply.text("usec_per_call");
+        reply.double((stats.usec_per_call() * 1000.0).round() / 1000.0);
+        for (name, value) in [("rejected_calls", stats.rejected), ("failed_calls", stats.failed)] {
+            reply.text(name);
+            reply.int(value as i64);
+        }
+        for (name, percentile) in PERCENTILES {
+            reply.text(name);
+            reply.double(stats.histogram.percentile(percentile) as f64 / 1000.0);
+        }
+        reply.text("max_usec");
+        reply.double(stats.histogram.max() as f64 / 1000.0);
+    }
+}

@@ -1,0 +1,102 @@
+//! What happens by the clock: keys expire on their own, rates are sampled, idle clients are closed.
+//!
+//! Every worker looks after its own part of the shards. What concerns the server as a whole is done by the first worker,
+//! ten times a second.
+
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use rustredis_keyspace::{Access, Covered, Effects};
+
+use crate::client::flags;
+use crate::execute::settle;
+use crate::memory;
+use crate::server::{Server, now_ms};
+use crate::stats::bump;
+use crate::worker::Worker;
+
+/// Keys that one round of active expiry deletes in a shard before it lets others in.
+const EXPIRE_BATCH: usize = 64;
+/// How often the server as a whole is looked after.
+const SERVER_PERIOD: Duration = Duration::from_millis(100);
+
+/// Starts the worker's tasks, within its runtime.
+pub fn start(worker: &Rc<Worker>) {
+    tokio::task::spawn_local(expire(worker.clone()));
+    if worker.index == 0 {
+        tokio::task::spawn_local(look_after_server(worker.clone()));
+    }
+}
+
+async fn look_after_server(worker: Rc<Worker>) {
+    let server = worker.server.clone();
+    loop {
+        tokio::time::sleep(SERVER_PERIOD).await;
+        worker.tick();
+        server.stats.rates.sample(&server.stats.sum(), worker.last_clock());
+        // The peak is what somebody has seen.
+        memory::used_bytes();
+        close_idle_clients(&server, worker.now_ms());
+    }
+}
+
+/// Closes clients that have been silent for `timeout`. A connection's own timer knows only the timeout of when it began to
+/// wait.
+fn close_idle_clients(server: &Server, now_ms: u64) {
+    let timeout_ms = server.settings.timeout_seconds.load(Relaxed).saturating_mul(1000);
+    if timeout_ms == 0 {
+        return;
+    }
+    for client in server.clients.all() {
+        let may_be_silent =
+            client.flags.load(Relaxed) & (flags::BLOCKED | flags::PUBSUB | flags::MONITOR) != 0;
+        if !may_be_silent && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms {
+            client.kill();
+        }
+    }
+}
+
+/// Deletes keys whose time has come.
+async fn expire(worker: Rc<Worker>) {
+    let server = worker.server.clone();
+    let mut effects = Effects::default();
+    loop {
+        let hz = u64::from(server.settings.hz.load(Relaxed)).clamp(1, 500);
+        tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
+        let is_paused = server.pause_state(now_ms()).is_some();
+        if is_paused || !server.expires_actively.load(Relaxed) {
+            continue;
+        }
+        worker.tick();
+        expire_due(&worker, &mut effects).await;
+        let stats = worker.stats();
+        bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
+        bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
+    }
+}
+
+/// Deletes what is due in this worker's part of the shards, a few keys at a time.
+async fn expire_due(worker: &Worker, effects: &mut Effects) {
+    let server = &worker.server;
+    let store = server.engine.store().clone();
+    for shard in (0..store.shards()).filter(|shard| shard * server.threads / store.shards() == worker.index) {
+        while store.next_expiry_ms(shard) <= worker.now_ms() {
+            effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+            let mut held = server.engine.borrow(Covered::One(shard), Access::Write).await;
+            let started = worker.read_clock();
+            let mut view = held.view(0, worker.now_ms(), &worker.random, effects);
+            let (_, is_more_due) = view.expire_shard(shard, EXPIRE_BATCH);
+            settle(server, worker, &mut view, None, None);
+            drop(held);
+            let nanos = worker.read_clock().saturating_sub(started);
+            server.stats.expire_cycle_nanos.fetch_add(nanos, Relaxed);
+            server.latency.observe("expire-cycle", nanos, (worker.now_ms() / 1000) as i64);
+            if !is_more_due {
+                break;
+            }
+            tokio::task::yield_now().await;
+            worker.tick();
+        }
+    }
+}
