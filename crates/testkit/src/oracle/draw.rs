@@ -120,7 +120,10 @@ pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
         // More than a day and less than ten years.
         "ttl" => one_of(random, &["100000", "2000000", "300000000"]),
         "ttlms" => one_of(random, &["100000000", "2000000000", "300000000000"]),
-        // The years 2100 and later; and long ago.
+        // The years 2100 and later.
+        "future" => one_of(random, &["4102444800", "5000000000", "33177117420"]),
+        "futurems" => one_of(random, &["4102444800000", "5000000000123", "33177117420000"]),
+        // And long ago.
         "at" => one_of(random, &["4102444800", "5000000000", "33177117420", "1", "1000000000"]),
         "atms" => one_of(random, &["4102444800000", "5000000000123", "33177117420000", "1", "1000000000000"]),
         "pattern" => one_of(random, &PATTERNS),

@@ -51,7 +51,9 @@ const DIFFERENCES: [Difference; 5] = [
     Difference {
         reason: "7.2 looks at all arguments before it looks for the key",
         applies: |command| ["BITCOUNT", "BITPOS"].contains(&command.name().as_str()),
-        rule: Rule::Instead(|old, new| matches!(old, Reply::Integer(0 | -1)) && new.is_error()),
+        rule: Rule::Instead(|old, new| {
+            (old.is_error() || matches!(old, Reply::Integer(0 | -1))) && new.is_error()
+        }),
     },
     Difference {
         reason: "7.2 refuses the one RANK that has no opposite",

@@ -1,8 +1,8 @@
-//! Strings: values, numbers, ranges.
+//! Strings: values, numbers, ranges. No SET with a time that is past: when such a key goes is up to active expiry.
 
 pub(super) const TEMPLATES: &[&str] = &[
     "SET {str} {value}",
-    "SET {str} {value} (NX|XX)? GET? (EX {ttl}|PX {ttlms}|EXAT {at}|PXAT {atms}|KEEPTTL)?",
+    "SET {str} {value} (NX|XX)? GET? (EX {ttl}|PX {ttlms}|EXAT {future}|PXAT {futurems}|KEEPTTL)?",
     "SET {str} {int}",
     "GET {str}",
     "GETSET {str} {value}",
