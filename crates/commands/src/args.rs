@@ -64,6 +64,11 @@ impl<'a> Args<'a> {
         self.spans.get(index..).unwrap_or(&[]).iter().map(move |span| span.of(text))
     }
 
+    /// The arguments from `count` on as a command of their own, of which no plan has named keys.
+    pub fn skip(&self, count: usize) -> Self {
+        Self { spans: self.spans.get(count..).unwrap_or(&[]), keys: &[], ..*self }
+    }
+
     /// All arguments, copied.
     pub fn to_vec(&self) -> Vec<Vec<u8>> {
         self.from(0).map(<[u8]>::to_vec).collect()

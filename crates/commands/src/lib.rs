@@ -22,12 +22,13 @@ pub mod scan;
 pub mod set;
 pub mod sort;
 pub mod string;
+pub mod syntax;
 #[cfg(test)]
 mod testing;
 pub mod zset;
 
 pub use args::{Args, KeyRef, OwnedArgs};
-pub use command::{Categories, Command, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Run};
+pub use command::{Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Run};
 pub use error::CommandError;
 pub use registry::{Registry, Row};
 

@@ -42,13 +42,9 @@ const ROWS: &[Command] = &[
         "[message]",
         "Answers PONG, or the message: whether the server is there.",
     ),
-    Command::server("echo", 2, Flags::FAST).acl(Categories::CONNECTION).docs(
-        Group::Connection,
-        "1.0.0",
-        "O(1)",
-        "message",
-        "Answers the message.",
-    ),
+    Command::server("echo", 2, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
+        .acl(Categories::CONNECTION)
+        .docs(Group::Connection, "1.0.0", "O(1)", "message", "Answers the message."),
     Command::server("select", 2, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "index", "Changes the database of the connection."),

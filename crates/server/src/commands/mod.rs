@@ -3,6 +3,7 @@
 //! A family is a file: its rows, its functions, and the list that joins them by full name.
 
 pub mod client;
+pub mod command;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -53,6 +54,7 @@ pub struct Family {
 /// All families of the server.
 pub const FAMILIES: &[Family] = &[
     client::FAMILY,
+    command::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,
