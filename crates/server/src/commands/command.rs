@@ -228,7 +228,7 @@ fn describe(row: &Row, reply: &mut Reply<'_>) {
     reply.array(10);
     reply.text(row.full_name);
     reply.int(i64::from(command.arity));
-    simple_set(reply, command.flags.names().map(str::to_owned));
+    simple_set(reply, shown_flags(command).names().map(str::to_owned));
     reply.int(first);
     reply.int(last);
     reply.int(step);
@@ -237,6 +237,11 @@ fn describe(row: &Row, reply: &mut Reply<'_>) {
     command.tips.iter().for_each(|tip| reply.text(tip));
     reply.set(command.keys.len());
     command.keys.iter().for_each(|spec| describe_keys(spec, reply));
+}
+
+/// The flags that clients see; Redis keeps this one to itself.
+fn shown_flags(command: &Command) -> Flags {
+    command.flags.without(Flags::MAY_REPLICATE)
 }
 
 /// A set of simple strings.
