@@ -11,7 +11,6 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::deadline::TimeForm;
 use crate::error::CommandError;
-use crate::generic::read_untouched;
 use crate::rewrite;
 
 const UPDATE: &[KeySpec] = &[KeySpec::one(KeyFlags::RW.with(KeyFlags::UPDATE), 1)];
@@ -222,7 +221,7 @@ fn answer_expiry(
     reply: &mut Reply<'_>,
     show: impl FnOnce(u64) -> u64,
 ) -> Outcome {
-    let answer = match read_untouched(view, args.key(1)).map(|entry| entry.expire_at_ms()) {
+    let answer = match view.read_untouched(args.key(1)).map(|entry| entry.expire_at_ms()) {
         None => -2,
         Some(None) => -1,
         Some(Some(at_ms)) => i64::try_from(show(at_ms)).unwrap_or(i64::MAX),

@@ -7,7 +7,7 @@
 pub mod object;
 pub mod relocate;
 
-use rustredis_keyspace::{Covered, Entry, EventClass, Key, View};
+use rustredis_keyspace::{Covered, Entry, EventClass, View};
 use rustredis_resp::Reply;
 use rustredis_resp::glob::{self, Case};
 use rustredis_resp::reply::Aggregate;
@@ -140,14 +140,6 @@ pub const ROWS: &[Command] = &[
         ),
 ];
 
-/// The key's entry, read without touching its access clock.
-pub(crate) fn read_untouched<'v>(view: &'v mut View<'_>, key: Key<'_>) -> Option<&'v Entry> {
-    let no_touch = std::mem::replace(&mut view.no_touch, true);
-    view.read(key);
-    view.no_touch = no_touch;
-    view.peek(key)
-}
-
 fn del(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut deleted = 0;
     for key in args.keys() {
@@ -161,12 +153,12 @@ fn del(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 }
 
 fn exists(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(args.keys().filter(|key| read_untouched(view, *key).is_some()).count());
+    reply.count(args.keys().filter(|key| view.read_untouched(*key).is_some()).count());
     Ok(())
 }
 
 fn type_of(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.simple(read_untouched(view, args.key(1)).map_or("none", |entry| entry.kind().name()));
+    reply.simple(view.read_untouched(args.key(1)).map_or("none", |entry| entry.kind().name()));
     Ok(())
 }
 

@@ -226,14 +226,21 @@ impl<'a> View<'a> {
     /// The key's entry, as a command reads it: counts a hit or a miss and touches the access clock.
     #[inline]
     pub fn read(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.read_untouched(key)?;
+        if !self.no_touch {
+            entry.set_clock(access::touched(entry.clock(), self.now_ms, || self.random.next()));
+        }
+        Some(entry)
+    }
+
+    /// The key's entry, as a command reads it that only asks about the key: counts a hit or a miss.
+    #[inline]
+    pub fn read_untouched(&self, key: Key<'_>) -> Option<&Entry> {
         let entry = self.lookup(key);
         if let Some(entry) = entry
             && !entry.is_expired(self.now_ms)
         {
             self.effects.hits.set(self.effects.hits.get() + 1);
-            if !self.no_touch {
-                entry.set_clock(access::touched(entry.clock(), self.now_ms, || self.random.next()));
-            }
             return Some(entry);
         }
         if entry.is_some() {

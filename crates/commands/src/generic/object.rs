@@ -6,7 +6,6 @@ use rustredis_keyspace::{Entry, Kind, View};
 use rustredis_resp::{Reply, number};
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::read_untouched;
 use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
@@ -90,14 +89,14 @@ fn string_encoding(entry: &Entry) -> &'static str {
 }
 
 fn encoding_command(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let encoding = read_untouched(view, args.key(2)).map(encoding);
+    let encoding = view.read_untouched(args.key(2)).map(encoding);
     reply.bulk_or_null(encoding.map(str::as_bytes));
     Ok(())
 }
 
 fn freq(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let now_ms = view.now_ms();
-    let Some(entry) = read_untouched(view, args.key(2)) else {
+    let Some(entry) = view.read_untouched(args.key(2)) else {
         reply.null();
         return Ok(());
     };
@@ -112,7 +111,7 @@ fn freq(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
 
 fn idletime(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let now_ms = view.now_ms();
-    let Some(entry) = read_untouched(view, args.key(2)) else {
+    let Some(entry) = view.read_untouched(args.key(2)) else {
         reply.null();
         return Ok(());
     };
@@ -128,7 +127,7 @@ fn idletime(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
 /// A value has one owner here, always. Redis shares small integers and answers a count without meaning for them, which is
 /// answered too because tools tell shared values by it.
 fn refcount(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let Some(entry) = read_untouched(view, args.key(2)) else {
+    let Some(entry) = view.read_untouched(args.key(2)) else {
         reply.null();
         return Ok(());
     };
