@@ -1,10 +1,13 @@
 //! Shared nothing: a shard belongs to one worker thread, and nobody else enters it unless it is lent to him.
 //!
-//! On the owner's thread a command runs without any lock or message. Otherwise the thread that serves the client *borrows*:
-//! it asks each owner, in ascending order, for the shards that it needs; an owner grants a request whole, in the order of
-//! arrival, once none of the shards is lent or promised, and its own clients' commands for a lent shard wait in the same
-//! queue. Owners are asked in ascending order and each grants all or nothing, so there is no circle of waiting.
-//! Shards are handed back when the borrower drops its hold.
+//! On the owner's thread a command runs without any lock or message. What needs shards of one other thread is sent to it
+//! as a message, a whole run of a client's commands in one, and is run there. What needs shards of several threads
+//! *borrows*: it asks each owner, in ascending order, for the shards that it needs.
+//!
+//! An owner serves what it was sent in the order of arrival. A request is granted (or run) whole, once none of its shards is
+//! lent or promised to one before it; its own clients' commands for such a shard join the same queue. Owners are asked in
+//! ascending order and each grants all or nothing, so there is no circle of waiting. Shards come back when the borrower
+//! drops its hold.
 //!
 //! Ownership is a contiguous range of shards per worker, so ascending shards are ascending owners.
 
@@ -12,18 +15,35 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustredis_keyspace::Covered;
+use rustredis_keyspace::{Access, Covered};
+use rustredis_metrics::{Contention, Held as Measured, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::Engine;
+use crate::{Engine, Guard, Held};
 
-/// A set of shards of one owner, relative to its first.
+/// Shards of one owner, ascending.
 type Shards = Vec<u32>;
 
+/// Something that an owner runs with the shards held.
+pub(crate) type Job = Box<dyn FnOnce(&mut Held<'_>) + Send>;
+
+/// What is wanted of an owner.
+pub(crate) enum Request {
+    /// The shards themselves, until they are returned.
+    Lend(oneshot::Sender<()>),
+    /// That it runs this.
+    Run(Job),
+}
+
+/// A request in an owner's queue.
+struct Waiting {
+    shards: Shards,
+    request: Request,
+    sent: Stamp,
+}
+
 enum Message {
-    /// Somebody asks for shards; the answer says that they are his.
-    Borrow(Shards, oneshot::Sender<()>),
-    /// Shards come back.
+    Ask(Waiting),
     Return(Shards),
 }
 
@@ -40,8 +60,8 @@ struct Ownership {
     /// Per shard: whether it is lent.
     lent: Vec<bool>,
     lent_count: usize,
-    /// Requests that wait, the longest first.
-    waiting: VecDeque<(Shards, oneshot::Sender<()>)>,
+    /// Requests that must wait, the longest first.
+    waiting: VecDeque<Waiting>,
 }
 
 thread_local! {
@@ -49,12 +69,33 @@ thread_local! {
 }
 
 /// A hold of shards of one's own: commands run to their end without an await, so nothing needs to be marked.
-pub(crate) struct Own;
+pub(crate) struct Own<'e> {
+    contention: &'e Contention,
+    measured: Option<Measured>,
+}
+
+impl Drop for Own<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(measured) = self.measured.take() {
+            self.contention.release(measured);
+        }
+    }
+}
 
 /// A hold of shards of which some were borrowed; dropping it hands them back.
 pub(crate) struct Loan<'e> {
     doors: &'e Doors,
     parts: Vec<(usize, Shards)>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        for (owner, shards) in self.parts.drain(..) {
+            // An owner that is gone needs nothing back.
+            let _ = self.doors.owners[owner].send(Message::Return(shards));
+        }
+    }
 }
 
 impl Doors {
@@ -81,29 +122,59 @@ impl Doors {
             Ownership { index, lent: vec![false; self.shards], lent_count: 0, waiting: VecDeque::new() };
         OWNERSHIP.set(Some(ownership));
         tokio::task::spawn_local(async move {
-            // The engine lives as long as its owners.
-            let _engine = engine;
-            while let Some(message) = inbox.recv().await {
-                with_ownership(|ownership| ownership.receive(message));
+            let mut messages = Vec::new();
+            while inbox.recv_many(&mut messages, MESSAGES_AT_ONCE).await > 0 {
+                let depth = messages.len() + inbox.len();
+                for message in messages.drain(..) {
+                    with_ownership(|ownership| ownership.receive(message, depth, &engine.contention));
+                    serve(&engine);
+                }
             }
         });
     }
 
+    /// The other thread that owns all of these shards.
+    pub(crate) fn owner_elsewhere(&self, covered: Covered<'_>) -> Option<usize> {
+        let owner = match covered {
+            Covered::One(shard) => self.owner_of(shard),
+            Covered::Many(shards) => {
+                let (first, last) = (*shards.first()? as usize, *shards.last()? as usize);
+                Some(self.owner_of(first)).filter(|owner| *owner == self.owner_of(last))?
+            }
+            Covered::None | Covered::All => return None,
+        };
+        let is_here = OWNERSHIP.with_borrow(|own| own.as_ref().is_some_and(|own| own.index == owner));
+        (!is_here).then_some(owner)
+    }
+
+    pub(crate) fn send(&self, owner: usize, shards: Shards, request: Request, contention: &Contention) {
+        let sent = contention.stamp();
+        // An owner that is gone drops the request, and with it the channel on which somebody waits.
+        let _ = self.owners[owner].send(Message::Ask(Waiting { shards, request, sent }));
+    }
+
     /// A hold of shards of the calling thread, if all are its own and none is lent or promised.
     #[inline]
-    pub(crate) fn own(&self, covered: Covered<'_>) -> Option<Own> {
+    pub(crate) fn own<'e>(&self, covered: Covered<'_>, contention: &'e Contention) -> Option<Own<'e>> {
         OWNERSHIP.with_borrow(|ownership| {
             let ownership = ownership.as_ref()?;
             let is_free = ownership.lent_count == 0 && ownership.waiting.is_empty();
-            let is_mine = |shard: usize| self.owner_of(shard) == ownership.index;
-            let has = |shard: usize| is_mine(shard) && (is_free || ownership.is_available(shard));
+            let has = |shard: usize| {
+                self.owner_of(shard) == ownership.index && (is_free || ownership.is_available(shard))
+            };
             let all = match covered {
                 Covered::None => true,
                 Covered::One(shard) => has(shard),
                 Covered::Many(shards) => shards.iter().all(|shard| has(*shard as usize)),
                 Covered::All => self.owners.len() == 1 && is_free,
             };
-            all.then_some(Own)
+            let measured = match covered {
+                Covered::One(shard) if all && contention.is_enabled() => {
+                    Some(contention.acquire_owned(shard))
+                }
+                _ => None,
+            };
+            all.then_some(Own { contention, measured })
         })
     }
 
@@ -122,17 +193,14 @@ impl Doors {
     }
 
     /// Borrows the covered shards, the calling thread's own among them, in ascending order of owners.
-    pub(crate) async fn borrow<'e>(&'e self, covered: Covered<'e>) -> Loan<'e> {
+    pub(crate) async fn borrow<'e>(&'e self, covered: Covered<'e>, contention: &Contention) -> Loan<'e> {
         let mut loan = Loan { doors: self, parts: Vec::new() };
         for (owner, shards) in self.by_owner(covered) {
             let (grant, granted) = oneshot::channel();
-            if self.owners[owner].send(Message::Borrow(shards.clone(), grant)).is_err() {
-                // The owner is gone: the server is shutting down, and nobody else will enter its shards.
-                continue;
-            }
-            loan.parts.push((owner, shards));
-            if granted.await.is_err() {
-                loan.parts.pop();
+            self.send(owner, shards.clone(), Request::Lend(grant), contention);
+            // An owner that is gone grants nothing: the server is ending, and nobody else enters its shards.
+            if granted.await.is_ok() {
+                loan.parts.push((owner, shards));
             }
         }
         loan
@@ -157,26 +225,44 @@ impl Doors {
     }
 }
 
-fn with_ownership(act: impl FnOnce(&mut Ownership)) {
-    OWNERSHIP.with_borrow_mut(|ownership| {
-        if let Some(ownership) = ownership {
-            act(ownership);
-        }
-    });
+/// Messages that an owner takes out of its inbox at once.
+const MESSAGES_AT_ONCE: usize = 64;
+
+fn with_ownership<R>(act: impl FnOnce(&mut Ownership) -> R) -> Option<R> {
+    OWNERSHIP.with_borrow_mut(|ownership| ownership.as_mut().map(act))
+}
+
+/// Grants and runs what can be, in the order of arrival. A job runs outside the borrow of the ownership, for it may ask for
+/// further holds of this thread's own shards.
+fn serve(engine: &Engine) {
+    while let Some(Waiting { shards, request: Request::Run(job), sent }) =
+        with_ownership(Ownership::next_job).flatten()
+    {
+        let contention = &engine.contention;
+        let measured = contention.is_enabled().then(|| contention.dequeued(shards[0] as usize, sent));
+        let guard = Guard::Own(Own { contention, measured });
+        let covered = match shards.as_slice() {
+            [one] => Covered::One(*one as usize),
+            many => Covered::Many(many),
+        };
+        job(&mut Held { store: &engine.store, covered, access: Access::Write, _guard: guard });
+    }
 }
 
 impl Ownership {
     fn is_available(&self, shard: usize) -> bool {
         !self.lent[shard]
-            && !self.waiting.iter().any(|(shards, _)| shards.binary_search(&(shard as u32)).is_ok())
+            && !self.waiting.iter().any(|waiting| waiting.shards.binary_search(&(shard as u32)).is_ok())
     }
 
-    fn receive(&mut self, message: Message) {
+    fn receive(&mut self, message: Message, depth: usize, contention: &Contention) {
         match message {
-            Message::Borrow(shards, grant) => self.waiting.push_back((shards, grant)),
+            Message::Ask(waiting) => {
+                contention.queue_depth(waiting.shards[0] as usize, depth + self.waiting.len());
+                self.waiting.push_back(waiting);
+            }
             Message::Return(shards) => self.take_back(&shards),
         }
-        self.grant_what_is_free();
     }
 
     fn take_back(&mut self, shards: &[u32]) {
@@ -187,34 +273,29 @@ impl Ownership {
         self.lent_count -= shards.len();
     }
 
-    /// Grants requests in the order of arrival; one that must wait keeps its shards from those behind it.
-    fn grant_what_is_free(&mut self) {
+    /// Lends what can be lent, and takes the first job that can run out of the queue. A request that must wait keeps its
+    /// shards from those behind it.
+    fn next_job(&mut self) -> Option<Waiting> {
         let mut promised: Vec<u32> = Vec::new();
-        let mut still_waiting = VecDeque::new();
-        for (shards, grant) in std::mem::take(&mut self.waiting) {
-            let is_free = |shard: &u32| !self.lent[*shard as usize] && !promised.contains(shard);
-            if !shards.iter().all(is_free) {
-                promised.extend(&shards);
-                still_waiting.push_back((shards, grant));
+        let mut index = 0;
+        while index < self.waiting.len() {
+            let shards = &self.waiting[index].shards;
+            if shards.iter().any(|shard| self.lent[*shard as usize] || promised.contains(shard)) {
+                promised.extend(shards);
+                index += 1;
                 continue;
             }
-            for shard in &shards {
-                self.lent[*shard as usize] = true;
-            }
-            self.lent_count += shards.len();
-            if grant.send(()).is_err() {
-                self.take_back(&shards);
+            let waiting = self.waiting.remove(index)?;
+            match waiting.request {
+                Request::Run(_) => return Some(waiting),
+                Request::Lend(grant) => {
+                    if grant.send(()).is_ok() {
+                        waiting.shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
+                        self.lent_count += waiting.shards.len();
+                    }
+                }
             }
         }
-        self.waiting = still_waiting;
-    }
-}
-
-impl Drop for Loan<'_> {
-    fn drop(&mut self) {
-        for (owner, shards) in self.parts.drain(..) {
-            // An owner that is gone needs nothing back.
-            let _ = self.doors.owners[owner].send(Message::Return(shards));
-        }
+        None
     }
 }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use lock_api::RawRwLock as _;
 use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
+use rustredis_metrics::{Access as HeldAs, Contention, Held};
 use smallvec::SmallVec;
 
 /// Passes the hash that an entry computes of its key through, so that the map's idea of where an entry lies is ours.
@@ -66,13 +67,35 @@ pub(crate) struct Guard<'e> {
     doors: &'e Doors,
     covered: Covered<'e>,
     access: Access,
+    contention: &'e Contention,
+    /// What is measured; empty while measuring is off.
+    measured: SmallVec<[Held; 1]>,
 }
 
 impl Doors {
     #[inline]
-    fn acquire(&self, shard: usize, access: Access) {
-        // SAFETY: the raw lock is released by `Guard::drop` and nowhere else.
+    fn acquire(
+        &self,
+        shard: usize,
+        access: Access,
+        contention: &Contention,
+        measured: &mut SmallVec<[Held; 1]>,
+    ) {
+        // SAFETY: the raw lock is released by `release` and nowhere else.
         let lock = unsafe { self.map.shards()[shard].raw() };
+        if contention.is_enabled() {
+            measured.push(match access {
+                Access::Read => {
+                    let try_lock = || lock.try_lock_shared().then_some(());
+                    contention.acquire(shard, HeldAs::Shared, try_lock, || lock.lock_shared()).1
+                }
+                Access::Write => {
+                    let try_lock = || lock.try_lock_exclusive().then_some(());
+                    contention.acquire(shard, HeldAs::Exclusive, try_lock, || lock.lock_exclusive()).1
+                }
+            });
+            return;
+        }
         match access {
             Access::Read => lock.lock_shared(),
             Access::Write => lock.lock_exclusive(),
@@ -82,7 +105,7 @@ impl Doors {
     #[inline]
     fn release(&self, shard: usize, access: Access) {
         let lock = &self.map.shards()[shard];
-        // SAFETY: called once for each `acquire`, with the same access.
+        // SAFETY: called once for each lock that was taken, with the same access.
         unsafe {
             match access {
                 Access::Read => lock.force_unlock_read(),
@@ -113,32 +136,37 @@ impl Doors {
     }
 
     #[inline]
-    pub(crate) fn lock<'e>(&'e self, covered: Covered<'e>, access: Access) -> Guard<'e> {
+    pub(crate) fn lock<'e>(
+        &'e self,
+        covered: Covered<'e>,
+        access: Access,
+        contention: &'e Contention,
+    ) -> Guard<'e> {
+        let mut measured = SmallVec::new();
+        let mut acquire = |shard: usize| self.acquire(shard, access, contention, &mut measured);
         match covered {
             Covered::None => {}
-            Covered::One(shard) => self.acquire(shard, access),
+            Covered::One(shard) => acquire(shard),
             Covered::Many(shards) => {
                 debug_assert!(shards.is_sorted_by(|a, b| a < b), "locks are taken in ascending order");
-                shards.iter().for_each(|shard| self.acquire(*shard as usize, access));
+                shards.iter().for_each(|shard| acquire(*shard as usize));
             }
-            Covered::All => (0..self.map.shards().len()).for_each(|shard| self.acquire(shard, access)),
+            Covered::All => (0..self.map.shards().len()).for_each(acquire),
         }
-        Guard { doors: self, covered, access }
+        Guard { doors: self, covered, access, contention, measured }
     }
 }
 
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
+        self.measured.drain(..).for_each(|held| self.contention.release(held));
+        let release = |shard: usize| self.doors.release(shard, self.access);
         match self.covered {
             Covered::None => {}
-            Covered::One(shard) => self.doors.release(shard, self.access),
-            Covered::Many(shards) => {
-                shards.iter().for_each(|shard| self.doors.release(*shard as usize, self.access));
-            }
-            Covered::All => {
-                (0..self.doors.map.shards().len()).for_each(|shard| self.doors.release(shard, self.access));
-            }
+            Covered::One(shard) => release(shard),
+            Covered::Many(shards) => shards.iter().for_each(|shard| release(*shard as usize)),
+            Covered::All => (0..self.doors.map.shards().len()).for_each(release),
         }
     }
 }

@@ -14,6 +14,7 @@ mod mutex;
 use std::sync::Arc;
 
 use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
+use rustredis_metrics::{Clock, Contention};
 
 /// The engines that can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,11 +59,12 @@ pub struct Engine {
     kind: Kind,
     store: Arc<Store>,
     doors: Doors,
+    contention: Contention,
 }
 
 impl Engine {
     /// An engine with an empty store; `threads` is the number of worker threads (the owners of the actor engine).
-    pub fn new(kind: Kind, shards: usize, databases: usize, threads: usize) -> Self {
+    pub fn new(kind: Kind, shards: usize, databases: usize, threads: usize, clock: Clock) -> Self {
         let own = || (0..databases).map(|_| Bank::new(shards)).collect();
         let (banks, doors) = match kind {
             Kind::Mutex => (own(), Doors::Mutex(mutex::Doors::default())),
@@ -72,7 +74,14 @@ impl Engine {
             }
             Kind::Actor => (own(), Doors::Actor(actor::Doors::new(shards, threads))),
         };
-        Self { kind, store: Arc::new(Store::new(shards, banks)), doors }
+        let measured = if kind == Kind::Mutex { 1 } else { shards };
+        let contention = Contention::new(measured, clock);
+        Self { kind, store: Arc::new(Store::new(shards, banks)), doors, contention }
+    }
+
+    /// Where threads wait for each other; the mutex engine's lock is its shard 0.
+    pub fn contention(&self) -> &Contention {
+        &self.contention
     }
 
     /// Which engine it is.
@@ -103,9 +112,13 @@ impl Engine {
     #[inline]
     pub fn hold<'e>(&'e self, covered: Covered<'e>, access: Access) -> Option<Held<'e>> {
         let (guard, covered, access) = match &self.doors {
-            Doors::Mutex(doors) => (Guard::Mutex(doors.lock()), Covered::All, Access::Write),
-            Doors::DashMap(doors) => (Guard::DashMap(doors.lock(covered, access)), covered, access),
-            Doors::Actor(doors) => (Guard::Own(doors.own(covered)?), covered, Access::Write),
+            Doors::Mutex(doors) => (Guard::Mutex(doors.lock(&self.contention)), Covered::All, Access::Write),
+            Doors::DashMap(doors) => {
+                (Guard::DashMap(doors.lock(covered, access, &self.contention)), covered, access)
+            }
+            Doors::Actor(doors) => {
+                (Guard::Own(doors.own(covered, &self.contention)?), covered, Access::Write)
+            }
         };
         Some(Held { store: &self.store, covered, access, _guard: guard })
     }
@@ -120,7 +133,7 @@ impl Engine {
         };
         match &self.doors {
             Doors::Mutex(doors) => {
-                let _guard = doors.lock();
+                let _guard = doors.lock(&self.contention);
                 hashes.for_each(prefetch);
             }
             Doors::DashMap(doors) => doors.touch(hashes, |hash| store.shard_of(hash), prefetch),
@@ -136,8 +149,34 @@ impl Engine {
         let Doors::Actor(doors) = &self.doors else {
             unreachable!("only the actor engine has shards elsewhere")
         };
-        let loan = doors.borrow(covered).await;
+        let loan = doors.borrow(covered, &self.contention).await;
         Held { store: &self.store, covered, access: Access::Write, _guard: Guard::Loan(loan) }
+    }
+
+    /// The other worker thread that owns all the covered shards, if one does: it can run what needs them.
+    pub fn owner_elsewhere(&self, covered: Covered<'_>) -> Option<usize> {
+        match &self.doors {
+            Doors::Actor(doors) => doors.owner_elsewhere(covered),
+            _ => None,
+        }
+    }
+
+    /// Has the owner of the covered shards run `job` with them held, after all that it was sent before. Nothing comes back if the
+    /// owner has ended, which it does with the server.
+    pub async fn run_on_owner<R: Send + 'static>(
+        &self,
+        owner: usize,
+        shards: Vec<u32>,
+        job: impl FnOnce(&mut Held<'_>) -> R + Send + 'static,
+    ) -> Option<R> {
+        let Doors::Actor(doors) = &self.doors else { return None };
+        let (sender, result) = tokio::sync::oneshot::channel();
+        let job = Box::new(move |held: &mut Held<'_>| {
+            // A client that has gone needs no result.
+            let _ = sender.send(job(held));
+        });
+        doors.send(owner, shards, actor::Request::Run(job), &self.contention);
+        result.await.ok()
     }
 }
 
@@ -146,7 +185,7 @@ impl Engine {
 enum Guard<'e> {
     Mutex(mutex::Guard<'e>),
     DashMap(dashmap::Guard<'e>),
-    Own(actor::Own),
+    Own(actor::Own<'e>),
     Loan(actor::Loan<'e>),
 }
 

@@ -7,18 +7,20 @@
 //!
 //! Effects happen in one place: [`settle`], with the view still held.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Row, Run};
+use rustredis_engine::{Held, Kind};
 use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::view::cursor_shard;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
-use rustredis_resp::{Batch, Reply};
+use rustredis_resp::{Batch, Proto, Reply};
 
 use crate::admit;
 use crate::blocking::BlockedClient;
-use crate::client::flags;
+use crate::client::{Client, flags};
 use crate::commands::Context;
 use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
 use crate::redact;
@@ -26,7 +28,7 @@ use crate::server::{Server, gate, now_ms};
 use crate::session::{ReplyMode, Session};
 use crate::stats::bump;
 use crate::transaction;
-use crate::worker::Worker;
+use crate::worker::{self, Worker};
 
 /// A command of the batch, ready to run.
 #[derive(Debug)]
@@ -64,7 +66,7 @@ pub enum Flow {
 #[derive(Debug)]
 pub struct Blocked {
     /// What was registered.
-    pub waiter: std::sync::Arc<BlockedClient>,
+    pub waiter: Arc<BlockedClient>,
     /// When it ends by itself, in Unix ms; 0 never.
     pub until_ms: u64,
 }
@@ -137,6 +139,10 @@ impl Connection {
                 if ran > 0 {
                     continue;
                 }
+            }
+            if let Some(ran) = self.run_elsewhere(&server, scratch, index, input).await {
+                index += ran;
+                continue;
             }
             let flow = self.execute_one(&server, &worker, scratch, index, input).await;
             index += 1;
@@ -230,6 +236,50 @@ impl Connection {
         index - first
     }
 
+    /// Has the thread that owns the keys of the next plain commands run them, as many as it owns; how many that were, or nothing
+    /// if the next command is not one of these.
+    async fn run_elsewhere(
+        &mut self,
+        server: &Arc<Server>,
+        scratch: &Scratch,
+        first: usize,
+        input: &[u8],
+    ) -> Option<usize> {
+        if server.engine.kind() != Kind::Actor || !self.session.is_plain() || server.gate.load(Relaxed) != 0 {
+            return None;
+        }
+        let (mut shards, mut covered_shards) = (Vec::new(), Vec::new());
+        let mut owner = None;
+        let mut errand = Errand::new(&self.session);
+        for index in first..scratch.batch.len() {
+            let Some(row) = scratch.prepared[index].row.as_ref().ok().map(|id| server.registry.row(*id))
+            else {
+                break;
+            };
+            let args = scratch.args(index, input);
+            let covered = cover(server, args.key_refs(), &mut covered_shards);
+            let Some(here) = server.engine.owner_elsewhere(covered).filter(|_| row.is_plain) else { break };
+            if *owner.get_or_insert(here) != here {
+                break;
+            }
+            match covered {
+                Covered::One(shard) => shards.push(shard as u32),
+                Covered::Many(many) => shards.extend(many),
+                Covered::None | Covered::All => {}
+            }
+            errand.commands.push((row.id, OwnedArgs::new(args)));
+        }
+        let owner = owner?;
+        shards.sort_unstable();
+        shards.dedup();
+        let server_there = server.clone();
+        let run =
+            server.engine.run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
+        let (replies, ran) = run.flatten()?;
+        self.output.extend_from_slice(&replies);
+        (ran > 0).then_some(ran)
+    }
+
     /// Brings the memory of these commands' keys near.
     fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
         let first = scratch.prepared[range.start].first_key as usize;
@@ -241,7 +291,7 @@ impl Connection {
     /// One command by the long way: every check, every kind of command.
     async fn execute_one(
         &mut self,
-        server: &std::sync::Arc<Server>,
+        server: &Arc<Server>,
         worker: &Worker,
         scratch: &mut Scratch,
         index: usize,
@@ -300,7 +350,7 @@ impl Connection {
 
     async fn admit_and_run(
         &mut self,
-        server: &std::sync::Arc<Server>,
+        server: &Arc<Server>,
         worker: &Worker,
         row: &Row,
         args: Args<'_>,
@@ -472,6 +522,66 @@ impl Connection {
 /// Whether the command is answered by push messages instead of a reply.
 fn is_answered_by_push(row: &Row) -> bool {
     row.command.flags.has(Flags::PUBSUB.with(Flags::NOSCRIPT))
+}
+
+/// Commands of one client on their way to the thread that owns their keys.
+struct Errand {
+    client: Arc<Client>,
+    db: usize,
+    proto: Proto,
+    no_touch: bool,
+    commands: Vec<(u16, OwnedArgs)>,
+}
+
+impl Errand {
+    fn new(session: &Session) -> Self {
+        let Session { client, db, proto, no_touch, .. } = session;
+        Self { client: client.clone(), db: *db, proto: *proto, no_touch: *no_touch, commands: Vec::new() }
+    }
+
+    /// Runs the commands on the owner's thread; the replies, and how many ran: it stops before one that needs more than is held.
+    fn run(self, server: &Server, held: &mut Held<'_>) -> Option<(Vec<u8>, usize)> {
+        let worker = worker::current()?;
+        let mut session = Session::new(self.client, true);
+        session.proto = self.proto;
+        let mut scratch = worker.take_scratch();
+        let mut replies = Vec::new();
+        let mut ran = 0;
+        worker.tick();
+        {
+            let effects = &mut scratch.effects;
+            effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+            let mut view = held.view(self.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.no_touch;
+            for (row, args) in &self.commands {
+                let args = args.args();
+                if needs_everything(&view, args) {
+                    break;
+                }
+                view.set_now_ms(worker.now_ms());
+                run_one(
+                    server,
+                    &worker,
+                    &mut view,
+                    &mut session,
+                    &mut replies,
+                    server.registry.row(*row),
+                    args,
+                );
+                ran += 1;
+            }
+            let stale = std::mem::take(&mut *view.effects.stale.borrow_mut());
+            for (db, bytes) in stale {
+                view.select(db as usize);
+                view.expire_if_due(Key::new(&bytes));
+                settle(server, &worker, &mut view, None, None);
+            }
+        }
+        count_effects(&worker, &mut scratch.effects);
+        worker.give_scratch(scratch);
+        worker.metrics.flush();
+        Some((replies, ran))
+    }
 }
 
 /// What follows a command.

@@ -123,7 +123,7 @@ fn build(
     let kind = rustredis_engine::Kind::by_name(config.engine().name()).ok_or("unknown engine")?;
     let databases = config.int(Directive::Databases) as usize;
     let shards = (config.int(Directive::Shards) as usize).max(2);
-    let engine = Arc::new(Engine::new(kind, shards, databases, threads));
+    let engine = Arc::new(Engine::new(kind, shards, databases, threads, clock));
     let strategy: Strategy = config.metrics().name().parse().map_err(|_| "unknown metrics strategy")?;
     let metrics = Metrics::new(strategy, registry.rows().len(), threads, clock);
     let wanted = config.int(Directive::Maxclients) as u64;

@@ -148,6 +148,15 @@ impl Worker {
     }
 }
 
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// The worker of this thread; `None` on a thread that is none.
+pub fn current() -> Option<Rc<Worker>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
 /// Runs a worker until the server shuts down. Called on a thread of its own.
 pub fn run(
     index: usize,
@@ -159,6 +168,7 @@ pub fn run(
     local.block_on(&runtime, async move {
         server.engine.enter_worker(index);
         let worker = Rc::new(Worker::new(index, server.clone()));
+        CURRENT.set(Some(worker.clone()));
         cron::start(&worker);
         while let Some(Arrival { stream, id }) = arrivals.recv().await {
             match Stream::adopt(stream) {

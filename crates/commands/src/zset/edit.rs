@@ -304,7 +304,7 @@ mod tests {
         check(h, "ZADD z INCR inf a", "$3 inf");
         check(h, "ZINCRBY z -inf a", "-ERR resulting score is not a number (NaN)");
         check(h, "ZSCORE z a", "$3 inf");
-        check(h, "ZINCRBY z 0.1 e", "$3 0.1");
+        check(h, "ZINCRBY z 0.1 e", "$19 0.10000000000000001");
         check(h, "ZADD z nan e", "-ERR value is not a valid float");
         check(h, "ZADD z 1 e 2", "-ERR syntax error");
         check(h, "ZADD z NX XX 1 e", "-ERR XX and NX options at the same time are not compatible");
