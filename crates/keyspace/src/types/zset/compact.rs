@@ -223,7 +223,7 @@ mod tests {
         check(1.0, Element::Int(1));
         check(-0.0, Element::Int(0));
         check(9007199254740993.0, Element::Int(9007199254740992));
-        check(0.1, Element::Str(b"0.1"));
+        check(0.1, Element::Str(b"0.10000000000000001"));
         check(-1.5, Element::Str(b"-1.5"));
         check(3e20, Element::Str(b"3e+20"));
         check(f64::INFINITY, Element::Str(b"inf"));
