@@ -55,6 +55,9 @@ const SKIPPED_TEST: &str = "SRANDMEMBER with a dict containing long chain";
 const TEST_TIMEOUT_S: u64 = 180;
 /// A unit that runs longer is ended.
 const UNIT_TIMEOUT: Duration = Duration::from_secs(900);
+/// Blocks of 64 ports for runs at the same time; 10,000 above each must be ports too.
+const SUITE_PORT_FIRST: u32 = 11_000;
+const SUITE_PORT_BLOCKS: u32 = 128;
 
 const HELP: &str = "\
 Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--show] [--argument A]... [unit ...]
@@ -111,6 +114,9 @@ fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Arguments) -> Resu
     let timeout = TEST_TIMEOUT_S.to_string();
     let mut arguments = vec!["--host", "127.0.0.1", "--port", &port, "--single", unit, "--durable"];
     arguments.extend(["--timeout", &timeout, "--skiptest", SKIPPED_TEST, "--dont-clean"]);
+    // The suite's own ports, below this one, are probed for in a way that misses other runs of it.
+    let base_port = (SUITE_PORT_FIRST + std::process::id() % SUITE_PORT_BLOCKS * 64).to_string();
+    arguments.extend(["--baseport", &base_port]);
     let mut command = shell::program("./runtest", &arguments);
     command.current_dir(&copy.path).env("TERM", "dumb").stdin(Stdio::null()).stdout(Stdio::piped());
     let mut child = command.spawn().map_err(|error| format!("cannot run the suite: {error}"))?;
