@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use rustredis_resp::glob::{self, Case};
 
-use crate::directive::{Change, Directive, Effect, Row, find};
+use crate::directive::{Change, Directive, Effect, Group, Row, find};
 use crate::error::{SetError, ValueError};
 use crate::events::EventClasses;
 use crate::own::{Engine, Metrics};
@@ -283,12 +283,16 @@ impl Config {
     /// The caller applies what `Changes` names, and if that fails calls `undo` and replies `SetError::not_applied`.
     pub fn set(&mut self, pairs: &[(&[u8], &[u8])], origin: Origin) -> Result<Changes, SetError> {
         let mut chosen: Vec<(&'static Row, &'static str)> = Vec::with_capacity(pairs.len());
-        for (name, _) in pairs {
+        for (name, value) in pairs {
             let Some((row, known)) = find(name).filter(|(row, _)| row.access.change != Change::FileOnly)
             else {
                 return Err(SetError::Unknown(name.to_vec()));
             };
+            // Our own fixed directives may be set to what they are: whoever gives back all that CONFIG GET has shown knows
+            // only which of Redis's directives are fixed.
+            let is_same = || self.parse_set(row, value).is_ok_and(|value| value == *self.value(row.id));
             let reason = match row.access.change {
+                Change::Immutable if row.group == Group::Engine && is_same() => None,
                 Change::Immutable => Some("can't set immutable config"),
                 Change::Protected if !self.is_allowed(Directive::EnableProtectedConfigs, origin) => {
                     Some("can't set protected config")
@@ -458,6 +462,7 @@ mod tests {
         );
         check_set("save|10 20  30 40", &failed("save", "Invalid save parameters"));
         check_set("engine|actor", &failed("engine", "can't set immutable config"));
+        check_set("engine|dashmap", "");
         check_set("oom-score-adj-values|", &failed("oom-score-adj-values", "wrong number of arguments"));
     }
 

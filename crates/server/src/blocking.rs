@@ -115,6 +115,11 @@ impl BlockedClient {
         matches!(self.state.load(Ordering::Acquire), SERVED | CANCELLED)
     }
 
+    /// Whether the wait was ended by somebody who ran the command.
+    pub fn was_served(&self) -> bool {
+        self.state.load(Ordering::Acquire) == SERVED
+    }
+
     fn step(&self, from: u8, to: u8) -> bool {
         self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }

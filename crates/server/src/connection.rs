@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use rustredis_config::ClientClass;
 use rustredis_keyspace::{Access, Covered, Effects, Waiter};
+use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{ParseLimits, Parser, Reply};
 use tokio::time::Instant;
 
@@ -400,6 +401,11 @@ impl Connection {
         *self.session.client.waiting.lock() = None;
         self.session.client.set_flag(flags::BLOCKED, false);
         self.leave_queues(&waiter).await;
+        if !waiter.was_served() {
+            // Who serves a command counts it; one that is not served has taken no time.
+            self.worker.metrics.record(CommandId(waiter.row), 0, Outcome::Ok);
+            self.worker.metrics.flush();
+        }
         let goes_on = result?;
         if let Some(reply) = waiter.take_reply()
             && self.session.reply_mode == ReplyMode::On

@@ -633,23 +633,28 @@ pub fn run_one(
     }
     let now = worker.read_clock();
     let nanos = now.saturating_sub(started);
+    if view.effects.block.is_some() && !session.is_executing {
+        // A command that waits is counted once it has been served.
+        return;
+    }
     worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if server.slowlog.is_slow(nanos) {
-        note_slow(server, session, row, args, nanos);
+    if nanos >= server.settings.slow_nanos.load(Relaxed) {
+        note_slow(server, &session.client, row, args, nanos);
     }
 }
 
+/// Tells the latency monitor and the slow log of a command that one of them may want.
 #[cold]
-fn note_slow(server: &Server, session: &Session, row: &Row, args: Args<'_>, nanos: u64) {
+fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+    let now_s = (now_ms() / 1000) as i64;
     let is_fast = row.command.flags.has(Flags::FAST);
-    server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, (now_ms() / 1000) as i64);
-    if row.command.flags.has(Flags::SKIP_SLOWLOG) {
+    server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
+    if row.command.flags.has(Flags::SKIP_SLOWLOG) || !server.slowlog.is_slow(nanos) {
         return;
     }
-    let name = session.client.identity.lock().name.clone();
-    let addr = session.client.addr.clone();
+    let name = client.identity.lock().name.clone();
     let shown = redact::shown(row, args);
-    server.slowlog.push((now_ms() / 1000) as i64, nanos, shown.into_iter(), addr, name.as_bytes());
+    server.slowlog.push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
 }
 
 /// Counts an error reply.
@@ -712,6 +717,7 @@ pub fn serve_waiters(server: &Server, worker: &Worker, view: &mut View<'_>) {
 fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &BlockedClient) -> bool {
     let row = server.registry.row(blocked.row);
     let Run::Keys(handler) = row.command.run else { return false };
+    let started = worker.read_clock();
     let mut output = Vec::new();
     let mut reply = Reply::new(&mut output, blocked.proto);
     let mark = reply.mark();
@@ -732,8 +738,11 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
     view.effects.dirty = 0;
     view.effects.journal = Journal::Verbatim;
     publish_events(server, view);
-    let now = worker.read_clock();
-    worker.metrics.record(CommandId(row.id), now.saturating_sub(worker.last_clock()), outcome);
+    let nanos = worker.read_clock().saturating_sub(started);
+    worker.metrics.record(CommandId(row.id), nanos, outcome);
+    if nanos >= server.settings.slow_nanos.load(Relaxed) {
+        note_slow(server, &blocked.client, row, blocked.args.args(), nanos);
+    }
     blocked.serve(output);
     true
 }

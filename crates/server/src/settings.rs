@@ -30,6 +30,8 @@ pub struct Settings {
     pub protected_mode: AtomicBool,
     /// Whether `requirepass` is set.
     pub requires_password: AtomicBool,
+    /// From how many nanoseconds on a command concerns the slow log or the latency monitor.
+    pub slow_nanos: AtomicU64,
     /// `hz`.
     pub hz: AtomicU32,
     normal_output: ClassLimits,
@@ -57,6 +59,11 @@ impl Settings {
         self.notify_mask.store(notify_mask(config.event_classes()), Relaxed);
         self.protected_mode.store(config.bool(Directive::ProtectedMode), Relaxed);
         self.requires_password.store(!config.text(Directive::Requirepass).is_empty(), Relaxed);
+        let slowlog_usec = u64::try_from(config.int(Directive::SlowlogLogSlowerThan)).ok();
+        let monitor_ms = Some(config.int(Directive::LatencyMonitorThreshold) as u64).filter(|ms| *ms > 0);
+        let slowlog_nanos = slowlog_usec.map_or(u64::MAX, |usec| usec.saturating_mul(1000));
+        let monitor_nanos = monitor_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
+        self.slow_nanos.store(slowlog_nanos.min(monitor_nanos), Relaxed);
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
         for class in [ClientClass::Normal, ClientClass::Replica, ClientClass::PubSub] {
             let (limit, to) = (config.buffer_limit(class), self.class_limits(class));

@@ -18,6 +18,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::client::flags;
+use crate::rdb;
 use crate::server::{Server, now_us};
 
 pub use memory::human;
@@ -221,15 +222,15 @@ fn persistence(server: &Server, fields: &mut Fields) {
     fields.all(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"], 0);
     fields.add("current_fork_perc", "0.00");
     fields.all(&["current_save_keys_processed", "current_save_keys_total"], 0);
-    fields.add("rdb_changes_since_last_save", server.stats.totals().dirty);
+    fields.add("rdb_changes_since_last_save", rdb::changes(server));
     fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("rdb_last_save_time", server.started_ms / 1000);
-    fields.add("rdb_last_bgsave_status", "ok");
+    fields.add("rdb_last_save_time", server.rdb.last_save_seconds());
+    fields.add("rdb_last_bgsave_status", if server.rdb.has_failed.load(Relaxed) { "err" } else { "ok" });
     fields.all(&["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"], -1);
-    fields.all(
-        &["rdb_saves", "rdb_last_cow_size", "rdb_last_load_keys_expired", "rdb_last_load_keys_loaded"],
-        0,
-    );
+    fields.add("rdb_saves", server.rdb.saves.load(Relaxed));
+    fields.add("rdb_last_cow_size", 0);
+    fields.add("rdb_last_load_keys_expired", server.rdb.keys_expired.load(Relaxed));
+    fields.add("rdb_last_load_keys_loaded", server.rdb.keys_loaded.load(Relaxed));
     fields.all(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"], 0);
     fields.all(&["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"], -1);
     fields.add("aof_last_bgrewrite_status", "ok");
