@@ -41,7 +41,7 @@ impl<'a> Scan<'a> {
     /// An invalid cursor, `NotInteger` for the count, `Syntax`.
     pub fn parse(args: Args<'a>, index: usize, grammar: Grammar) -> Result<Self, CommandError> {
         let mut scan = Self {
-            cursor: parse_cursor(args.get(index)).ok_or(CommandError::text("ERR invalid cursor"))?,
+            cursor: cursor(args, index)?,
             count: COUNT_DEFAULT,
             kind: None,
             is_without_values: false,
@@ -91,6 +91,14 @@ impl<'a> Scan<'a> {
         reply.array(count);
         reply.raw(&elements);
     }
+}
+
+/// The cursor at `index`.
+///
+/// # Errors
+/// An invalid cursor.
+pub fn cursor(args: Args<'_>, index: usize) -> Result<u64, CommandError> {
+    parse_cursor(args.get(index)).ok_or(CommandError::text("ERR invalid cursor"))
 }
 
 /// A cursor as C's `strtoul` reads it, without space in front.

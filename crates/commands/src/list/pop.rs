@@ -76,7 +76,7 @@ pub(super) fn removed(view: &mut View<'_>, key: Key<'_>, end: End, count: usize,
 }
 
 pub(super) fn lmpop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let Some((end, count)) = parse_lmpop(args, 1)? else { return Err(CommandError::Syntax) };
+    let (end, count) = parse_lmpop(args, 1)?;
     if !pop_from_first(view, args, reply, end, Some(count))? {
         reply.null_array();
     }
@@ -84,8 +84,8 @@ pub(super) fn lmpop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
 }
 
 pub(super) fn blmpop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (end, count) = parse_lmpop(args, 2)?;
     let until_ms = args.until_ms(1, view.now_ms())?;
-    let Some((end, count)) = parse_lmpop(args, 2)? else { return Err(CommandError::Syntax) };
     if !pop_from_first(view, args, reply, end, Some(count))? {
         wait(view, until_ms);
     }
@@ -113,25 +113,26 @@ fn wait(view: &mut View<'_>, until_ms: u64) {
 }
 
 /// What stands behind the keys that argument `numkeys` counts: the end, and how many elements.
-fn parse_lmpop(args: Args<'_>, numkeys: usize) -> Result<Option<(End, usize)>, CommandError> {
-    let keys = args.int(numkeys).ok().and_then(|keys| usize::try_from(keys).ok()).filter(|keys| *keys > 0);
-    let keys = keys.ok_or(CommandError::NumKeys)?;
+fn parse_lmpop(args: Args<'_>, numkeys: usize) -> Result<(End, usize), CommandError> {
+    let positive = |index, error| {
+        let value = args.int(index).ok().and_then(|value| usize::try_from(value).ok());
+        value.filter(|value| *value > 0).ok_or(error)
+    };
+    let keys = positive(numkeys, CommandError::NumKeys)?;
     let direction = keys.saturating_add(numkeys + 1);
     if direction >= args.len() {
-        return Ok(None);
+        return Err(CommandError::Syntax);
     }
     let end = end(args, direction)?;
-    let count = match args.len() - direction {
-        1 => 1,
-        3 if args.is(direction + 1, "count") => {
-            let count = args.int(direction + 2).ok().and_then(|count| usize::try_from(count).ok());
-            count
-                .filter(|count| *count > 0)
-                .ok_or(CommandError::text("ERR count should be greater than 0"))?
-        }
-        _ => return Ok(None),
-    };
-    Ok(Some((end, count)))
+    let option = direction + 1;
+    if option == args.len() {
+        return Ok((end, 1));
+    }
+    if !args.is(option, "count") || option + 1 == args.len() {
+        return Err(CommandError::Syntax);
+    }
+    let count = positive(option + 1, CommandError::text("ERR count should be greater than 0"))?;
+    if option + 2 < args.len() { Err(CommandError::Syntax) } else { Ok((end, count)) }
 }
 
 /// Takes from the first of the keys that has a list: one element, or up to `count` in an array; whether there was one.
@@ -244,12 +245,11 @@ mod tests {
     #[test]
     fn the_words_of_lmpop_are_checked() {
         let mut harness = harness();
-        let check = |words: &str, expected: &str| {
-            for command in ["LMPOP", "BLMPOP 1"] {
+        let mut check = |words: &str, expected: &str| {
+            for command in ["LMPOP", "BLMPOP 1", "BLMPOP abc"] {
                 check(&mut harness, &format!("{command} {words}"), expected);
             }
         };
-        let mut check = check;
         let (numkeys, syntax) = ("-ERR numkeys should be greater than 0", "-ERR syntax error");
         let count = "-ERR count should be greater than 0";
         check("0 list left", numkeys);
@@ -263,6 +263,7 @@ mod tests {
         check("1 list left count -1", count);
         check("1 list left count abc", count);
         check("1 list left count 1 count 2", syntax);
+        check("1 list left count 0 count 2", count);
         check("1 list left other 1", syntax);
     }
 
@@ -292,6 +293,6 @@ mod tests {
         assert_eq!(harness.effects.block, Some(BlockRequest { until_ms: 0, ..expected }));
         check(&mut harness, "BRPOP missing -1", "-ERR timeout is negative");
         check(&mut harness, "BRPOP missing abc", "-ERR timeout is not a float or out of range");
-        check(&mut harness, "BLMPOP abc 0 missing left", "-ERR timeout is not a float or out of range");
+        check(&mut harness, "BLMPOP abc 1 missing left", "-ERR timeout is not a float or out of range");
     }
 }

@@ -1,13 +1,12 @@
 //! Commands on the members of one set, and from one set to another.
 
-use rustredis_keyspace::types::listpack::Element;
 use rustredis_keyspace::types::set::Set;
 use rustredis_keyspace::{EventClass, Key, Kind, Value, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
 use crate::error::CommandError;
-use crate::scan::{Grammar, Scan};
+use crate::scan::{self, Grammar, Scan};
 use crate::{Outcome, element};
 
 pub(super) fn sadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -119,17 +118,21 @@ pub(super) fn scard(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
 }
 
 pub(super) fn sscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    // A missing key hides wrong options, though no wrong cursor.
+    scan::cursor(args, 2)?;
+    let Some(set) = view.collection::<Set>(args.key(1))? else {
+        Scan::answer(reply, |_| (0, 0));
+        return Ok(());
+    };
     let scan = Scan::parse(args, 2, Grammar::Members)?;
-    let set = view.collection::<Set>(args.key(1))?;
     Scan::answer(reply, |members| {
         let mut count = 0;
-        let visit = |member: Element<'_>| {
+        let cursor = set.scan(scan.cursor, scan.count, |member| {
             if scan.matches(member.as_bytes(&mut [0; 20])) {
                 element::bulk(members, member);
                 count += 1;
             }
-        };
-        let cursor = set.map_or(0, |set| set.scan(scan.cursor, scan.count, visit));
+        });
         (cursor, count)
     });
     Ok(())
@@ -233,6 +236,7 @@ mod tests {
         check(&mut harness, "SSCAN set 0", "*2 $1 0 *3 $1 1 $1 2 $1 3");
         check(&mut harness, "SSCAN set 0 COUNT 1 MATCH [12]", "*2 $1 0 *2 $1 1 $1 2");
         check(&mut harness, "SSCAN missing 7", "*2 $1 0 *0");
+        check(&mut harness, "SSCAN missing 0 OTHER", "*2 $1 0 *0");
         check(&mut harness, "SSCAN missing x", "-ERR invalid cursor");
         check(&mut harness, "SSCAN set 0 OTHER", "-ERR syntax error");
         check(&mut harness, "SSCAN string 0", WRONG_TYPE);
