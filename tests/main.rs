@@ -5,6 +5,7 @@
 
 mod concurrency;
 mod connections;
+mod dump;
 mod metrics;
 mod oracle;
 mod protocol;

@@ -3,6 +3,7 @@
 pub mod access;
 pub mod crc16;
 pub mod crc64;
+pub mod digest;
 pub mod effects;
 pub mod entry;
 pub mod hashing;

@@ -8,7 +8,6 @@ pub mod clients_limit;
 pub mod commands;
 pub mod connection;
 pub mod cron;
-pub mod digest;
 pub mod eviction;
 pub mod execute;
 pub mod listen;

@@ -12,6 +12,7 @@ use rustredis_commands::generic::object;
 use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach};
 use rustredis_config::{Directive, parse_memory};
 use rustredis_keyspace::access::{ACCESS_POLICY, idle_seconds};
+use rustredis_keyspace::digest;
 use rustredis_keyspace::limits::LIMITS;
 use rustredis_keyspace::types::list::{List, NodeRef};
 use rustredis_keyspace::types::listpack::Listpack;
@@ -21,7 +22,6 @@ use rustredis_persistence::rdb::{Encoded, Writer};
 use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
-use crate::digest;
 use crate::rdb::{self, Conflict, Reload};
 use crate::server::Server;
 use crate::session::Session;

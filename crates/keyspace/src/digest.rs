@@ -4,9 +4,9 @@
 //! its digest alone. What has an order (the elements of a list, a member and its score) is chained, digest upon digest;
 //! what has none (keys, members, fields) is a sum by exclusive or.
 
-use rustredis_keyspace::sha1::{sha1, to_hex};
-use rustredis_keyspace::types::{hash::Hash, list::List, set::Set, zset::ZSet};
-use rustredis_keyspace::{Entry, Kind, View};
+use crate::sha1::{sha1, to_hex};
+use crate::types::{hash::Hash, list::List, set::Set, zset::ZSet};
+use crate::{Entry, Kind, View};
 
 /// A digest that grows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -147,8 +147,8 @@ mod tests {
 
     #[test]
     fn digests_are_those_of_redis() {
-        use rustredis_keyspace::Value;
-        use rustredis_keyspace::types::list::End;
+        use crate::Value;
+        use crate::types::list::End;
         // DEBUG DIGEST-VALUE by redis-server 7.0.15.
         check(Entry::string(b"s", b"12", None), "655ac46b180ad2f61a3cee25f0b1780fa2ec879a");
         let mut list = List::new();
