@@ -311,20 +311,25 @@ fn hscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
     Ok(())
 }
 
+/// What the commands of Redis 7.4 say of a number of fields that is none.
+const NO_FIELD_COUNT: &str = "ERR Parameter `numFields` should be greater than 0";
+
 /// Where the fields of an argument list `FIELDS count field ...` stand, which begins at `index` and is the last.
 ///
 /// # Errors
-/// Those of Redis 7.4, in its order.
-fn field_list(args: Args<'_>, index: usize) -> Result<std::ops::Range<usize>, CommandError> {
+/// Those of Redis 7.4, in its order; `no_count` if the count is no positive number.
+fn field_list(
+    args: Args<'_>,
+    index: usize,
+    no_count: &'static str,
+) -> Result<std::ops::Range<usize>, CommandError> {
     if !args.is(index, "FIELDS") {
         return Err(CommandError::text(
             "ERR Mandatory argument FIELDS is missing or not at the right position",
         ));
     }
     let count = args.int(index + 1).ok().and_then(|count| usize::try_from(count).ok());
-    let count = count
-        .filter(|count| *count > 0)
-        .ok_or(CommandError::text("ERR Parameter `numFields` should be greater than 0"))?;
+    let count = count.filter(|count| *count > 0).ok_or(CommandError::text(no_count))?;
     let first = index + 2;
     if args.len().checked_sub(first) != Some(count) {
         return Err(CommandError::text("ERR The `numfields` parameter must match the number of arguments"));

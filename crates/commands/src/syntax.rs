@@ -117,7 +117,6 @@ fn customary_name(first: &str) -> Option<&'static str> {
         "m" => "unit",
         "seconds" => "expiration",
         "left" | "min" => "where",
-        "sum" => "aggregate",
         _ => return None,
     })
 }
@@ -261,7 +260,8 @@ impl Parser<'_> {
         } else {
             Argument::group(values)
         };
-        Argument { token: Some(token), ..argument }
+        let name = if argument.kind == Kind::OneOf { token_name(token) } else { argument.name };
+        Argument { name, token: Some(token), ..argument }
     }
 
     /// Whether the bracket that opens here ends in dots.

@@ -8,7 +8,7 @@ use rustredis_keyspace::types::hash::{FieldExpiry, Hash};
 use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 
-use super::{field_list, live_mut, report_removed};
+use super::{NO_FIELD_COUNT, field_list, live_mut, report_removed};
 use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Group};
@@ -190,7 +190,7 @@ fn expire(
     let hash = live_mut(view, key)?;
     let at_ms = field_deadline_ms(form, args, 2, now_ms, command)?;
     let condition = Condition::by_option(args.get(3));
-    let fields = field_list(args, if condition.is_some() { 4 } else { 3 })?;
+    let fields = field_list(args, if condition.is_some() { 4 } else { 3 }, NO_FIELD_COUNT)?;
     reply.array(fields.len());
     let Some(hash) = hash else {
         fields.for_each(|_| reply.int(answer::NO_FIELD));
@@ -253,7 +253,7 @@ pub(super) fn hpexpireat_words(key: Key<'_>, at_ms: u64, fields: &[&[u8]]) -> Ve
 fn hpersist(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = args.key(1);
     let hash = live_mut(view, key)?;
-    let fields = field_list(args, 2)?;
+    let fields = field_list(args, 2, NO_FIELD_COUNT)?;
     reply.array(fields.len());
     let Some(hash) = hash else {
         fields.for_each(|_| reply.int(answer::NO_FIELD));
@@ -303,7 +303,7 @@ fn answer_expiries(
     shown: impl Fn(u64) -> u64,
 ) -> Outcome {
     let hash = view.collection::<Hash>(args.key(1))?;
-    let fields = field_list(args, 2)?;
+    let fields = field_list(args, 2, NO_FIELD_COUNT)?;
     reply.array(fields.len());
     for field in fields.map(|index| args.get(index)) {
         let expiry = hash.map_or(FieldExpiry::NoField, |hash| hash.field_expiry(field));

@@ -50,7 +50,7 @@ pub const ROWS: &[Command] = &[
 fn hgetdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = args.key(1);
     let hash = live_mut(view, key)?;
-    let fields = field_list(args, 2)?;
+    let fields = field_list(args, 2, "ERR Number of fields must be a positive integer")?;
     reply.array(fields.len());
     let Some(hash) = hash else {
         fields.for_each(|_| reply.null());

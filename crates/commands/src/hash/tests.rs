@@ -270,6 +270,8 @@ fn field_lists_are_checked() {
         ("HEXPIRE h 9223372036854775807 FIELDS 1 a", "-ERR invalid expire time in 'hexpire' command"),
         ("HPEXPIREAT h 70368744177664 FIELDS 1 a", "-ERR invalid expire time in 'hpexpireat' command"),
         ("HTTL h FIELDS 2 a", NO_MATCH),
+        ("HTTL h FIELDS 0 a", NO_COUNT),
+        ("HGETDEL h FIELDS 0 a", "-ERR Number of fields must be a positive integer"),
         ("HPERSIST missing FIELDS 2 a b", "*2 :-2 :-2"),
         ("HTTL missing FIELDS 1 a", "*1 :-2"),
         ("HPEXPIREAT missing 70368744177663 FIELDS 1 a", "*1 :-2"),

@@ -35,13 +35,16 @@ const HANDSHAKE: Flags = Flags::NOSCRIPT
     .with(Flags::ALLOW_BUSY);
 
 const ROWS: &[Command] = &[
-    Command::server("ping", -1, Flags::FAST).acl(Categories::CONNECTION).docs(
-        Group::Connection,
-        "1.0.0",
-        "O(1)",
-        "[message]",
-        "Answers PONG, or the message: whether the server is there.",
-    ),
+    Command::server("ping", -1, Flags::FAST)
+        .acl(Categories::CONNECTION)
+        .docs(
+            Group::Connection,
+            "1.0.0",
+            "O(1)",
+            "[message]",
+            "Answers PONG, or the message: whether the server is there.",
+        )
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     Command::server("echo", 2, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "message", "Answers the message."),
