@@ -31,17 +31,34 @@ pub enum Aggregate {
     Set,
 }
 
+/// Most bytes of one reply whose length only the client's number bounds (random draws with repetition).
+pub const REPLY_BYTES_MAX: usize = 1 << 30;
+
 /// Writes replies at the end of a buffer.
 #[derive(Debug)]
 pub struct Reply<'a> {
     out: &'a mut Vec<u8>,
     proto: Proto,
+    /// Length of the buffer from which on it is full.
+    end: usize,
 }
 
 impl<'a> Reply<'a> {
     /// A writer in `proto` that appends to `out`.
     pub fn new(out: &'a mut Vec<u8>, proto: Proto) -> Self {
-        Self { out, proto }
+        Self::limited(out, proto, REPLY_BYTES_MAX)
+    }
+
+    /// A writer that is full after `bytes_max`, which is at most [`REPLY_BYTES_MAX`]. It goes on writing all the same: who
+    /// writes more than there is data asks [`Reply::is_full`] and stops.
+    pub fn limited(out: &'a mut Vec<u8>, proto: Proto, bytes_max: usize) -> Self {
+        let end = out.len().saturating_add(bytes_max.min(REPLY_BYTES_MAX));
+        Self { out, proto, end }
+    }
+
+    /// Whether the reply has become too long.
+    pub fn is_full(&self) -> bool {
+        self.out.len() > self.end
     }
 
     /// The protocol it writes.

@@ -332,7 +332,7 @@ impl Connection {
         let limits = self.server.settings.output_limits(class);
         if limits.hard_bytes > 0 || limits.soft_bytes > 0 {
             client.output_bytes.store(self.pending(), Relaxed);
-            if client.is_over_limit(now_ms(), limits) {
+            if client.is_over_limit(now_ms(), limits) || self.session.is_flooded {
                 self.server.close_for_output(client);
                 return Ok(false);
             }

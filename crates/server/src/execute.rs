@@ -609,7 +609,8 @@ pub fn run_one(
     args: Args<'_>,
 ) {
     let started = worker.last_clock();
-    let mut reply = Reply::new(output, session.proto);
+    let reply_bytes_max = server.settings.reply_bytes_max.load(Relaxed);
+    let mut reply = Reply::limited(output, session.proto, reply_bytes_max);
     let mark = reply.mark();
     let result = match row.command.run {
         Run::Keys(handler) => handler(view, args, &mut reply),
@@ -622,6 +623,7 @@ pub fn run_one(
     let outcome = match result {
         Ok(()) => Outcome::Ok,
         Err(error) => {
+            session.is_flooded |= reply.is_full();
             reply.cut(mark);
             reply.error(&error.to_string());
             count_error(server, worker, &error);

@@ -43,6 +43,17 @@ pub struct Transaction {
     pub is_broken: bool,
 }
 
+/// A key that the client watches.
+#[derive(Debug)]
+pub struct Watched {
+    /// Its database.
+    pub db: usize,
+    /// The key.
+    pub key: Box<[u8]>,
+    /// Whether it was there when the watch began.
+    pub was_there: bool,
+}
+
 /// What a connection remembers between commands.
 #[derive(Debug)]
 pub struct Session {
@@ -56,8 +67,8 @@ pub struct Session {
     pub is_authenticated: bool,
     /// The open transaction.
     pub transaction: Option<Box<Transaction>>,
-    /// The keys watched, each with its database.
-    pub watched: Vec<(usize, Box<[u8]>)>,
+    /// The keys watched.
+    pub watched: Vec<Watched>,
     /// Set by whoever changes one of them.
     pub watch_flag: Arc<WatchFlag>,
     /// Channels subscribed to.
@@ -74,6 +85,8 @@ pub struct Session {
     pub no_touch: bool,
     /// Closes once what is written has left.
     pub close_after_reply: bool,
+    /// Whether a command has stopped because its reply alone is over the output limit.
+    pub is_flooded: bool,
     /// Whether EXEC is running its queue.
     pub is_executing: bool,
     /// Asked for by DISCARD, UNWATCH and RESET: the connection ends the watches after the command, as their keys' shards are not
@@ -99,6 +112,7 @@ impl Session {
             is_monitor: false,
             no_touch: false,
             close_after_reply: false,
+            is_flooded: false,
             is_executing: false,
             ends_watches: false,
         }

@@ -34,6 +34,8 @@ pub struct Settings {
     pub slow_nanos: AtomicU64,
     /// `hz`.
     pub hz: AtomicU32,
+    /// Bytes of a single reply that close the client anyway, as `client-output-buffer-limit normal` says.
+    pub reply_bytes_max: AtomicUsize,
     normal_output: ClassLimits,
     replica_output: ClassLimits,
     pubsub_output: ClassLimits,
@@ -71,6 +73,8 @@ impl Settings {
             to.soft_bytes.store(limit.soft_bytes as usize, Relaxed);
             to.soft_ms.store(limit.soft_seconds.saturating_mul(1000), Relaxed);
         }
+        let normal = self.normal_output.hard_bytes.load(Relaxed);
+        self.reply_bytes_max.store(if normal > 0 { normal } else { usize::MAX }, Relaxed);
         self.apply_encodings(config);
         ACCESS_POLICY.is_lfu.store(config.choice(Directive::MaxmemoryPolicy).ends_with("lfu"), Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);

@@ -15,7 +15,7 @@ use crate::client::flags;
 use crate::connection::Connection;
 use crate::execute::{run_one, serve_waiters};
 use crate::server::{Server, gate};
-use crate::session::{Queued, Session, Transaction};
+use crate::session::{Queued, Session, Transaction, Watched};
 use crate::worker::Worker;
 
 /// Most bytes that a transaction may queue; one that queues more is broken.
@@ -75,7 +75,7 @@ fn plan<'s>(
     }
     let queued =
         rows().flat_map(|(_, queued)| queued.args.args().key_refs().iter().map(|key: &KeyRef| key.hash));
-    let watched = session.watched.iter().map(|(_, bytes)| Key::new(bytes).hash);
+    let watched = session.watched.iter().map(|watched| Key::new(&watched.key).hash);
     shards.extend(queued.chain(watched).map(|hash| store.shard_of(hash) as u32));
     shards.sort_unstable();
     shards.dedup();
@@ -180,16 +180,16 @@ async fn run_queue(
     serve_waiters(server, worker, &mut view);
 }
 
-/// Whether a watched key that was there has expired since: that counts as a change.
+/// Whether a watched key that was there has expired since: that counts as a change. One that was not there and has expired
+/// all the same came with SWAPDB, and is as little there as before.
 fn watched_expired(view: &mut View<'_>, session: &Session) -> bool {
     let selected = view.db();
-    let mut expired = false;
-    for (db, bytes) in &session.watched {
-        view.select(*db);
-        expired |= view.expire_if_due(Key::new(bytes));
-    }
+    let is_expired = session.watched.iter().any(|watched| {
+        view.select(watched.db);
+        watched.was_there && !view.exists(Key::new(&watched.key))
+    });
     view.select(selected);
-    expired && session.watch_flag.is_dirty.load(Relaxed)
+    is_expired
 }
 
 /// Ends the watches of a session whose keys the view covers.
@@ -198,9 +198,9 @@ pub fn unwatch(view: &mut View<'_>, session: &mut Session) {
         return;
     }
     let selected = view.db();
-    for (db, bytes) in session.watched.drain(..) {
+    for Watched { db, key, .. } in session.watched.drain(..) {
         view.select(db);
-        view.unwatch(Key::new(&bytes), &session.watch_flag);
+        view.unwatch(Key::new(&key), &session.watch_flag);
     }
     view.select(selected);
     session.watch_flag.is_dirty.store(false, Relaxed);
@@ -217,7 +217,7 @@ pub(crate) async fn unwatch_all(
     if connection.session.watched.is_empty() {
         return;
     }
-    let shards = server.shards_of(connection.session.watched.iter().map(|(_, bytes)| Key::new(bytes)));
+    let shards = server.shards_of(connection.session.watched.iter().map(|watched| Key::new(&watched.key)));
     let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
     let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
     unwatch(&mut view, &mut connection.session);

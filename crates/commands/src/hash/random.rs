@@ -89,6 +89,9 @@ fn hrandfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Out
             for _ in 0..distance {
                 let Some(pair) = pool.draw(&mut next) else { break };
                 answer(reply, pair, has_values);
+                if reply.is_full() {
+                    return Err(CommandError::OutOfRange);
+                }
             }
         }
         _ => reply.array(0),

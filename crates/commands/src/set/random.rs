@@ -13,8 +13,6 @@ use crate::{Outcome, element, rewrite};
 
 /// How many members a journalled SREM names at most.
 const SREM_MEMBERS_MAX: usize = 1024;
-/// How long the answer to a negative count may be: it is bounded by nothing else.
-const DRAWS_BYTES_MAX: usize = 1 << 30;
 
 pub(super) fn spop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match args.len() {
@@ -130,13 +128,12 @@ fn draw_independently(
     random: &mut impl FnMut() -> u64,
     reply: &mut Reply<'_>,
 ) -> Outcome {
-    let start = reply.len();
     reply.array(count);
     for _ in 0..count {
         if let Some(member) = set.random(random) {
             element::bulk(reply, member);
         }
-        if reply.len() - start > DRAWS_BYTES_MAX {
+        if reply.is_full() {
             return Err(CommandError::OutOfRange);
         }
     }

@@ -190,6 +190,9 @@ fn zrandmember(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Ou
         if let Some((member, score)) = zset.random(&mut random) {
             reply_entry(reply, member, score, shown);
         }
+        if reply.is_full() {
+            return Err(CommandError::OutOfRange);
+        }
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
+use crate::session::Watched;
 use crate::transaction;
 
 /// The family.
@@ -98,13 +99,15 @@ fn watch(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
     for key in args.keys() {
-        if session.watched.iter().any(|(db, bytes)| *db == view.db() && **bytes == *key.bytes) {
+        let is_watched = |watched: &Watched| watched.db == view.db() && *watched.key == *key.bytes;
+        if session.watched.iter().any(is_watched) {
             continue;
         }
         // A key whose time has come is watched as one that is not there.
         view.expire_if_due(key);
         view.watch(key, &session.watch_flag);
-        session.watched.push((view.db(), key.bytes.into()));
+        let was_there = view.exists(key);
+        session.watched.push(Watched { db: view.db(), key: key.bytes.into(), was_there });
     }
     session.client.watched.store(session.watched.len(), Relaxed);
     reply.ok();
