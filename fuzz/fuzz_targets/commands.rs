@@ -3,8 +3,8 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use rustredis_commands::{Args, FAMILIES, Flags, Registry, Run};
-use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store};
+use rustredis_commands::{Args, FAMILIES, Registry, Run};
+use rustredis_keyspace::{Bank, Covered, Effects, Random, Store};
 use rustredis_resp::{Batch, ParseLimits, Parser, Proto, Reply};
 
 /// Where one reply ends; nothing if it is not well-formed.
@@ -34,29 +34,28 @@ fn skip_replies(out: &[u8], mut wanted: usize) -> Option<usize> {
     Some(position)
 }
 
-fuzz_target!(|input: (Vec<u8>, bool)| {
-    let (bytes, is_resp3) = input;
+fuzz_target!(|input: &[u8]| {
+    // The first byte chooses the protocol; the rest is the stream, inline or RESP.
+    let Some((first, bytes)) = input.split_first() else { return };
+    let is_resp3 = first & 1 == 1;
     let Ok(registry) = Registry::new(FAMILIES, &[]) else { return };
     let store = Store::new(4, (0..3).map(|_| Bank::new(4)).collect());
     let (random, mut effects) = (Random::new(7), Effects { notify_mask: u32::MAX, ..Effects::default() });
     let mut batch = Batch::default();
     let limits = ParseLimits { bulk_bytes_max: 1 << 16, is_unauthenticated: false };
-    Parser::default().parse(&bytes, 0, &mut batch, 200, &limits);
+    Parser::default().parse(bytes, 0, &mut batch, 200, &limits);
     let proto = if is_resp3 { Proto::Resp3 } else { Proto::Resp2 };
     for index in 0..batch.len() {
-        let (text, spans) = batch.command(index, &bytes);
+        let (text, spans) = batch.command(index, bytes);
         let args = Args::new(text, spans, &[]);
         let Ok(row) = registry.resolve(args) else { continue };
         let mut keys = Vec::new();
         let Run::Keys(handler) = row.command.run else { continue };
-        if row.hash_keys(args, &mut keys).is_err() {
-            continue;
-        }
-        let access = if row.command.flags.has(Flags::READONLY) { Access::Read } else { Access::Write };
+        row.hash_keys(args, &mut keys);
         effects.clear();
         // SAFETY: the store is this function's alone.
         let mut view =
-            unsafe { rustredis_keyspace::View::new(&store, Covered::All, access, 0, 1_000_000 + index as u64, &random, &mut effects) };
+            unsafe { rustredis_keyspace::View::new(&store, Covered::All, row.access, 0, 1_000_000 + index as u64, &random, &mut effects) };
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, proto);
         match handler(&mut view, args.with_keys(&keys), &mut reply) {
