@@ -4,8 +4,11 @@
 //! its crates. Most of them also hold for a real Redis: `RUSTREDIS_BIN=/usr/bin/redis-server` checks the tests themselves.
 
 mod concurrency;
+mod config;
 mod connections;
 mod dump;
+mod info;
+mod memory;
 mod metrics;
 mod oracle;
 mod protocol;

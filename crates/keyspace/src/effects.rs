@@ -88,7 +88,7 @@ pub struct Effects {
     pub ready: Vec<DbKey>,
     /// What goes to the journal.
     pub journal: Journal,
-    /// Deletions of expired keys that precede the command in the journal.
+    /// Deletions of expired and evicted keys that precede the command in the journal.
     pub expired: Vec<DbKey>,
     /// Fields of hashes that expired, whose deletion precedes the command in the journal (as `HDEL`).
     pub expired_fields_of: Vec<(DbKey, Vec<Vec<u8>>)>,

@@ -9,6 +9,7 @@ pub mod entry;
 pub mod hashing;
 pub mod limits;
 pub mod random;
+pub mod sampling;
 pub mod sha1;
 pub mod store;
 pub mod types;
@@ -17,6 +18,7 @@ pub mod view;
 
 pub use effects::{BlockRequest, Effects, EventClass};
 pub use entry::Entry;
+pub use sampling::Among;
 pub use store::{Bank, Key, Store, Table, Waiter, WatchFlag};
 pub use value::{Collection, IsRaw, Kind, Value};
 pub use view::{Access, Covered, Random, View, WrongType};

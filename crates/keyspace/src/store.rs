@@ -161,6 +161,8 @@ unsafe impl Send for Store {}
 
 /// Values that take more allocations than this to free are freed on a thread of their own.
 pub const LAZYFREE_EFFORT_MIN: usize = 64;
+/// Strings of more bytes than this are freed there too: the allocator gives their memory back to the system.
+pub const BURIED_BYTES_MIN: usize = 1 << 20;
 
 impl Store {
     /// A store of `shards` (a power of two) with a bank of tables for each database. Starts the thread that frees

@@ -16,7 +16,9 @@ use crate::access;
 use crate::effects::{BlockRequest, Effects, Event, EventClass, Journal};
 use crate::entry::Entry;
 use crate::hashing;
-use crate::store::{DbKey, Key, LAZYFREE_EFFORT_MIN, ShardState, Store, Table, Waiter, WatchFlag};
+use crate::store::{
+    BURIED_BYTES_MIN, DbKey, Key, LAZYFREE_EFFORT_MIN, ShardState, Store, Table, Waiter, WatchFlag,
+};
 use crate::value::{Collection, Kind, Value};
 
 /// Which shards a view covers.
@@ -170,7 +172,7 @@ impl<'a> View<'a> {
     }
 
     #[inline]
-    fn table(&self, shard: usize) -> &Table {
+    pub(crate) fn table(&self, shard: usize) -> &Table {
         assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
         // SAFETY: the shard is covered, and `new`'s caller promised that no one else writes it; `&self` keeps this view from it.
         unsafe { &*self.store.table(shard, self.db) }
@@ -193,7 +195,7 @@ impl<'a> View<'a> {
         unsafe { &mut *self.store.state(shard) }
     }
 
-    fn state(&self, shard: usize) -> &ShardState {
+    pub(crate) fn state(&self, shard: usize) -> &ShardState {
         assert!(self.covered.has(shard), "a state is read under a view");
         // SAFETY: as in `table`.
         unsafe { &*self.store.state(shard) }
@@ -208,7 +210,7 @@ impl<'a> View<'a> {
 
     /// The key's entry, expired or not; no statistics, no touch.
     #[inline]
-    fn lookup(&self, key: Key<'_>) -> Option<&Entry> {
+    pub fn lookup(&self, key: Key<'_>) -> Option<&Entry> {
         let table = self.table(self.store.shard_of(key.hash));
         table.find(key.hash, |(entry, ())| entry.key() == key.bytes).map(|(entry, ())| entry)
     }
@@ -381,7 +383,7 @@ impl<'a> View<'a> {
     }
 
     /// Takes the key out, expired or not.
-    fn take(&mut self, key: Key<'_>) -> Option<Entry> {
+    pub(crate) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         let shard = self.store.shard_of(key.hash);
         let table = self.table_mut(shard);
         let found = table.find_entry(key.hash, |(entry, ())| entry.key() == key.bytes).ok()?;
@@ -425,9 +427,9 @@ impl<'a> View<'a> {
         is_empty
     }
 
-    fn free(&self, entry: Entry) {
+    pub(crate) fn free(&self, entry: Entry) {
         if entry.kind() != Kind::String && entry.effort() > LAZYFREE_EFFORT_MIN
-            || entry.bytes().len() > 1 << 20
+            || entry.bytes().len() > BURIED_BYTES_MIN
         {
             self.store.bury(Box::new(entry));
         }
@@ -649,7 +651,7 @@ impl<'a> View<'a> {
     }
 
     #[inline]
-    fn touch_watchers(&mut self, key: Key<'_>) {
+    pub(crate) fn touch_watchers(&mut self, key: Key<'_>) {
         if self.store.watched.load(Relaxed) != 0 {
             self.touch_watchers_of(key);
         }

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use rustredis_keyspace::{Access, Covered, Effects};
+use rustredis_keyspace::{Access, Among, Covered, Effects};
 
 use crate::client::flags;
+use crate::eviction;
 use crate::execute::settle;
 use crate::memory;
 use crate::server::{Server, now_ms};
@@ -20,17 +21,23 @@ use crate::worker::Worker;
 const EXPIRE_BATCH: usize = 64;
 /// How often the server as a whole is looked after.
 const SERVER_PERIOD: Duration = Duration::from_millis(100);
+/// Of these looks, how many it takes until expiring keys are sampled.
+const TTL_PERIOD: u64 = 5;
+/// Keys of a database that are sampled then.
+const TTL_SAMPLES: usize = 20;
 
 /// Starts the worker's tasks, within its runtime.
 pub fn start(worker: &Rc<Worker>) {
     tokio::task::spawn_local(expire(worker.clone()));
     if worker.index == 0 {
         tokio::task::spawn_local(look_after_server(worker.clone()));
+        tokio::task::spawn_local(eviction::go_on(worker.clone()));
     }
 }
 
 async fn look_after_server(worker: Rc<Worker>) {
     let server = worker.server.clone();
+    let mut look: u64 = 0;
     loop {
         tokio::time::sleep(SERVER_PERIOD).await;
         worker.tick();
@@ -38,6 +45,57 @@ async fn look_after_server(worker: Rc<Worker>) {
         // The peak is what somebody has seen.
         memory::used_bytes();
         close_idle_clients(&server, worker.now_ms());
+        close_large_clients(&server);
+        look += 1;
+        if look.is_multiple_of(TTL_PERIOD) {
+            sample_ttls(&worker).await;
+        }
+    }
+}
+
+/// Closes the clients with the largest buffers while all of them together take more than `maxmemory-clients`.
+fn close_large_clients(server: &Server) {
+    let limit = server.settings.maxmemory_clients.load(Relaxed) as usize;
+    if limit == 0 {
+        return;
+    }
+    let all = server.clients.all();
+    let mut total: usize = all.iter().map(|client| client.memory_bytes()).sum();
+    if total <= limit {
+        return;
+    }
+    let mut large: Vec<_> = all.iter().filter(|client| !client.has_flag(flags::NO_EVICT)).collect();
+    large.sort_by_key(|client| std::cmp::Reverse(client.memory_bytes()));
+    for client in large {
+        if total <= limit {
+            break;
+        }
+        total = total.saturating_sub(client.memory_bytes());
+        tracing::info!("Evicting client id={} addr={}", client.id, client.addr);
+        server.stats.evicted_clients.fetch_add(1, Relaxed);
+        client.kill();
+    }
+}
+
+/// Looks at some keys that expire, for the mean in `INFO keyspace`.
+async fn sample_ttls(worker: &Worker) {
+    let server = &worker.server;
+    let store = server.engine.store();
+    for db in (0..store.databases()).filter(|db| store.expiring_keys(*db) > 0) {
+        let Some(shard) = store.random_shard(db, Among::Expiring, &worker.random) else { continue };
+        let mut effects = Effects::default();
+        let (mut sum, mut count) = (0u64, 0);
+        let now_ms = worker.now_ms();
+        let mut held = server.engine.borrow(Covered::One(shard), Access::Read).await;
+        let view = held.view(db, now_ms, &worker.random, &mut effects);
+        view.sample(shard, Among::Expiring, TTL_SAMPLES, |entry| {
+            sum += entry.expire_at_ms().map_or(0, |at_ms| at_ms.saturating_sub(now_ms));
+            count += 1;
+        });
+        drop(held);
+        if let Some(mean_ms) = sum.checked_div(count) {
+            server.stats.observe_ttl_ms(db, mean_ms);
+        }
     }
 }
 

@@ -13,6 +13,7 @@ use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
 
 use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
+use crate::eviction::Eviction;
 use crate::listen::Relisten;
 use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
@@ -60,6 +61,8 @@ pub struct Server {
     pub latency: LatencyMonitor,
     /// Counters of the server.
     pub stats: Stats,
+    /// What the workers share about eviction.
+    pub eviction: Eviction,
     /// The nanosecond clock.
     pub clock: Clock,
     /// See [`gate`].

@@ -1,6 +1,8 @@
 //! The part of the configuration that is read on hot paths: relaxed atomics, written when a directive changes.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
 
 use rustredis_config::{ClientClass, Config, Directive, EventClasses};
 use rustredis_keyspace::access::ACCESS_POLICY;
@@ -8,12 +10,21 @@ use rustredis_keyspace::effects::EventClass;
 use rustredis_keyspace::limits::LIMITS;
 
 use crate::client::OutputLimits;
+use crate::eviction::Policy;
 
 /// Copies of directives.
 #[derive(Debug, Default)]
 pub struct Settings {
     /// `maxmemory` in bytes; 0 is no limit.
     pub maxmemory: AtomicU64,
+    /// `maxmemory-policy`, see [`Policy`].
+    policy: AtomicU8,
+    /// `maxmemory-samples`.
+    pub maxmemory_samples: AtomicUsize,
+    /// `maxmemory-eviction-tenacity`, 0 to 100.
+    pub eviction_tenacity: AtomicU32,
+    /// `maxmemory-clients` in bytes; 0 is no limit.
+    pub maxmemory_clients: AtomicU64,
     /// `maxclients`.
     pub maxclients: AtomicUsize,
     /// `proto-max-bulk-len` in bytes.
@@ -53,6 +64,11 @@ impl Settings {
     /// Copies everything from the configuration.
     pub fn apply(&self, config: &Config) {
         self.maxmemory.store(config.bytes(Directive::Maxmemory), Relaxed);
+        let policy = Policy::by_name(config.choice(Directive::MaxmemoryPolicy));
+        self.policy.store(policy as u8, Relaxed);
+        self.maxmemory_samples.store(config.int(Directive::MaxmemorySamples) as usize, Relaxed);
+        self.eviction_tenacity.store(config.int(Directive::MaxmemoryEvictionTenacity) as u32, Relaxed);
+        self.maxmemory_clients.store(config.bytes(Directive::MaxmemoryClients), Relaxed);
         self.maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
         self.proto_max_bulk_len.store(config.bytes(Directive::ProtoMaxBulkLen) as i64, Relaxed);
         self.client_query_buffer_limit.store(config.bytes(Directive::ClientQueryBufferLimit), Relaxed);
@@ -76,9 +92,14 @@ impl Settings {
         let normal = self.normal_output.hard_bytes.load(Relaxed);
         self.reply_bytes_max.store(if normal > 0 { normal } else { usize::MAX }, Relaxed);
         self.apply_encodings(config);
-        ACCESS_POLICY.is_lfu.store(config.choice(Directive::MaxmemoryPolicy).ends_with("lfu"), Relaxed);
+        ACCESS_POLICY.is_lfu.store(policy.is_lfu(), Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);
         ACCESS_POLICY.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Relaxed);
+    }
+
+    /// `maxmemory-policy`.
+    pub fn policy(&self) -> Policy {
+        Policy::ALL[usize::from(self.policy.load(Relaxed))]
     }
 
     fn apply_encodings(&self, config: &Config) {

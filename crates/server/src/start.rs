@@ -147,6 +147,7 @@ fn build(
         slowlog: SlowLog::new(-1, 0),
         latency: LatencyMonitor::new(0),
         stats: Stats::new(threads, databases),
+        eviction: Default::default(),
         clock,
         gate: AtomicU32::new(0),
         pause: Pause::default(),

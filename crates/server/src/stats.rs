@@ -3,7 +3,7 @@
 //! What is counted for each command has a cell per worker, written by that worker alone; the rest is rare and shared.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
@@ -68,6 +68,7 @@ pub struct Stats {
     pub rates: Rates,
     /// For each database, the mean time that expiring keys have left, in ms, as samples tell.
     avg_ttls_ms: Box<[AtomicU64]>,
+    is_exceeded: AtomicBool,
     exceeded: Mutex<Exceeded>,
     /// What the store had freed elsewhere at the last reset.
     lazyfreed_before: AtomicU64,
@@ -128,6 +129,7 @@ impl Stats {
             expire_cycle_nanos: AtomicU64::new(0),
             rates: Rates::default(),
             avg_ttls_ms: (0..databases).map(|_| AtomicU64::new(0)).collect(),
+            is_exceeded: AtomicBool::new(false),
             exceeded: Mutex::default(),
             lazyfreed_before: AtomicU64::new(0),
             baseline: Mutex::default(),
@@ -166,6 +168,11 @@ impl Stats {
 
     /// Says whether the memory is above `maxmemory` now.
     pub fn observe_exceeded(&self, is_exceeded: bool, now_nanos: u64) {
+        // Commands ask each time; the lock is for changes.
+        if self.is_exceeded.load(Relaxed) == is_exceeded {
+            return;
+        }
+        self.is_exceeded.store(is_exceeded, Relaxed);
         let mut exceeded = self.exceeded.lock();
         match exceeded.since {
             None if is_exceeded => exceeded.since = Some(now_nanos),

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::connection::Connection;
 use crate::cron;
+use crate::eviction::Pool;
 use crate::execute::Scratch;
 use crate::server::{Server, now_ms};
 use crate::stats::WorkerStats;
@@ -54,6 +55,8 @@ pub struct Worker {
     pub metrics: WorkerMetrics,
     /// While a transaction runs its queue, waiters are served at its end.
     pub defers_waiters: Cell<bool>,
+    /// What it remembers of keys that may be evicted.
+    pub eviction: RefCell<Pool>,
     clock: Clock,
     last_clock: Cell<u64>,
     /// Unix ms at `last_wall_clock`, by the nanosecond clock.
@@ -73,6 +76,7 @@ impl Worker {
             random: Random::new(seed),
             metrics: server.metrics.worker(),
             defers_waiters: Cell::new(false),
+            eviction: RefCell::default(),
             last_clock: Cell::new(clock.now()),
             wall_ms: Cell::new(now_ms()),
             wall_clock: Cell::new(clock.now()),
