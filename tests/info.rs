@@ -130,6 +130,23 @@ every_engine! {
         assert!(!client.line("LATENCY DOCTOR").text().is_empty());
     }
 
+    fn contention(server: &Server) with ["--contention", "yes"] {
+        let mut client = server.client();
+        client.check("SET a 1", "+OK");
+        let text = client.line("INFO contention").text();
+        let number = |field: &str| {
+            let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+            value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("no {field} in {text}"))
+        };
+        assert_eq!(number("enabled"), 1);
+        assert!(number("lock_acquisitions") > 0 && number("lock_hold_ns_max") > 0, "{text}");
+        client.check("CONFIG SET contention no", "+OK");
+        client.check("CONFIG RESETSTAT", "+OK");
+        client.check("SET a 1", "+OK");
+        let text = client.line("INFO contention").text();
+        assert!(text.contains("enabled:0\r\n") && text.contains("lock_acquisitions:0\r\n"), "{text}");
+    }
+
     fn small_commands(server: &Server) {
         let mut client = server.client();
         client.check("ROLE", "[\"master\", 0, []]");
@@ -170,6 +187,20 @@ fn no_field_of_redis_is_missing() {
         .filter(|name| !REDIS_ONLY.contains(&name.as_str()) && !GONE.contains(&name.as_str()))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// SHUTDOWN SAVE leaves a file from which the next start takes the keys.
+#[test]
+fn shutdown_saves() {
+    let mut server = Server::rustredis("dashmap");
+    let mut client = server.client();
+    client.check("SET a 1", "+OK");
+    client.send(&["SHUTDOWN", "SAVE"]);
+    assert!(client.read_to_close().is_empty());
+    let exited = server.wait_for_exit(Duration::from_secs(10));
+    assert_eq!(exited.code, Some(0), "{}", exited.log);
+    let file = std::fs::read(server.directory().join("dump.rdb")).expect("the file is there");
+    assert!(file.starts_with(b"REDIS") && file.windows(3).any(|part| part == b"\x01a\xc0"), "{file:?}");
 }
 
 /// SHUTDOWN ends the process with code 0 and without a reply.

@@ -42,6 +42,17 @@ const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit"
 /// How often a paused client looks whether it was killed, in milliseconds.
 const PAUSE_STEP_MS: u64 = 100;
 
+/// Whether plain commands may go the short way: nobody watches them or holds them back, and so much memory is free that
+/// a batch of this size cannot use it up.
+#[inline]
+pub fn is_free(server: &Server, input_bytes: usize, commands: usize) -> bool {
+    match server.gate.load(Relaxed) {
+        0 => true,
+        gate::MEMORY_LIMITED => eviction::has_room(server, input_bytes, commands),
+        _ => false,
+    }
+}
+
 /// Checks a command; waits while the server is paused.
 ///
 /// # Errors

@@ -198,6 +198,17 @@ fn is_over(server: &Server) -> bool {
     used.saturating_sub(buried.load(Relaxed)) as u64 > limit
 }
 
+/// What a command may allocate besides its arguments, in bytes: table slots, a compact value that becomes a table.
+const COMMAND_BYTES: usize = 16 << 10;
+
+/// Whether commands with so many bytes of arguments cannot reach the limit. What a command allocates beyond its arguments
+/// (BITOP, SETRANGE) is not foreseen; the next batch makes room for it.
+#[inline]
+pub fn has_room(server: &Server, input_bytes: usize, commands: usize) -> bool {
+    let wanted = 2 * input_bytes + commands * COMMAND_BYTES;
+    (memory::used_bytes() + wanted) as u64 <= server.settings.maxmemory.load(Relaxed)
+}
+
 /// Evicts until the limit is kept, or for as long as a command may; false if the limit is passed and nothing can be done
 /// about it, so that what needs memory is to be refused.
 pub async fn make_room(server: &Server, worker: &Worker) -> bool {

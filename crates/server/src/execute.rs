@@ -133,7 +133,7 @@ impl Connection {
                 self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
-            if self.session.is_plain() && server.gate.load(Relaxed) == 0 {
+            if self.session.is_plain() && admit::is_free(&server, input.len(), count) {
                 let ran = self.run_plain(&server, &worker, scratch, index, input);
                 index += ran;
                 if ran > 0 {
@@ -245,7 +245,10 @@ impl Connection {
         first: usize,
         input: &[u8],
     ) -> Option<usize> {
-        if server.engine.kind() != Kind::Actor || !self.session.is_plain() || server.gate.load(Relaxed) != 0 {
+        if server.engine.kind() != Kind::Actor
+            || !self.session.is_plain()
+            || !admit::is_free(server, input.len(), scratch.batch.len())
+        {
             return None;
         }
         let (mut shards, mut covered_shards) = (Vec::new(), Vec::new());

@@ -129,6 +129,7 @@ impl Server {
         self.latency.set_threshold_ms(config.int(Directive::LatencyMonitorThreshold) as u64);
         self.metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
         self.set_gate(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
+        self.engine.contention().set_enabled(config.bool(Directive::Contention));
         crate::log::set_level(config.choice(Directive::Loglevel));
     }
 

@@ -174,6 +174,7 @@ fn enter_directory(config: &mut Config) -> std::io::Result<()> {
 fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     context.server.stats.reset(context.server.engine.store());
     context.worker.metrics.reset();
+    context.server.engine.contention().reset();
     memory::reset_peak();
     reply.ok();
     Ok(())

@@ -96,6 +96,7 @@ const SECTIONS: &[Section] = &[
     section("cluster", "Cluster", Shown::Default, |_, fields| fields.add("cluster_enabled", 0)),
     section("keyspace", "Keyspace", Shown::Default, keyspace),
     section("metrics", "Metrics", Shown::All, stats::metrics),
+    section("contention", "Contention", Shown::All, stats::contention),
 ];
 
 fn info(

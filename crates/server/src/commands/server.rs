@@ -4,12 +4,13 @@
 //! CMDSTAT is ours alone: the statistics of INFO commandstats and latencystats as a map, with what the counting itself cost
 //! beside them, for `--metrics` is a choice that this server is there to compare.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Row};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Reach, Row};
 use rustredis_config::REDIS_VERSION;
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family, latency};
+use crate::rdb;
 use crate::server::{Server, now_us};
 
 /// The family.
@@ -49,6 +50,7 @@ const ROWS: &[Command] = &[
             .with(Flags::NO_MULTI)
             .with(Flags::ALLOW_BUSY),
     )
+    .reach(Reach::AllIf(asks_to_save))
     .docs(
         Group::Server,
         "1.0.0",
@@ -114,17 +116,23 @@ fn role(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
+/// Whether SHUTDOWN is told to save, for which it must see everything.
+fn asks_to_save(args: Args<'_>) -> bool {
+    (1..args.len()).any(|index| args.is(index, "SAVE"))
+}
+
 /// There is no reply: the connection closes, as all do.
-fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+fn shutdown(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
     let mut options = 0;
-    let (mut saves, mut saves_not, mut aborts) = (false, false, false);
+    let (mut saves, mut saves_not, mut aborts, mut forces) = (false, false, false, false);
     for index in 1..args.len() {
         options += 1;
         match () {
             () if args.is(index, "SAVE") => saves = true,
             () if args.is(index, "NOSAVE") => saves_not = true,
             () if args.is(index, "ABORT") => aborts = true,
-            () if args.is(index, "NOW") || args.is(index, "FORCE") => {}
+            () if args.is(index, "FORCE") => forces = true,
+            () if args.is(index, "NOW") => {}
             () => return Err(CommandError::Syntax),
         }
     }
@@ -133,6 +141,9 @@ fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, _: &mut
     }
     if aborts {
         return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    if saves && rdb::save(context.server, view).is_err() && !forces {
+        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
     context.session.close_after_reply = true;
     context.server.shutdown.notify_one();

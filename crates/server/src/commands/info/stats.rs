@@ -102,3 +102,10 @@ pub(super) fn error_stats(server: &Server, fields: &mut Fields) {
 pub(super) fn metrics(server: &Server, fields: &mut Fields) {
     server.metrics.cost().write_lines(&mut fields.0);
 }
+
+pub(super) fn contention(server: &Server, fields: &mut Fields) {
+    let mut text = String::new();
+    server.engine.contention().report().write_info(server.engine.kind().name(), &mut text);
+    // The report comes with the section's title, which is there already.
+    fields.0.push_str(text.split_once("\r\n").map_or("", |(_, lines)| lines));
+}
