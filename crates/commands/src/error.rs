@@ -48,8 +48,6 @@ pub enum CommandError {
     NumKeys,
     /// The database index is out of range.
     DbIndex,
-    /// The database index is no number.
-    InvalidDbIndex,
     /// A wrong number of arguments for the named command (`set`, `client|list`).
     Arity(String),
     /// An unknown subcommand of the named container command.
@@ -109,7 +107,6 @@ impl fmt::Display for CommandError {
             Self::TimeoutOutOfRange => "ERR timeout is out of range",
             Self::NumKeys => "ERR numkeys should be greater than 0",
             Self::DbIndex => "ERR DB index is out of range",
-            Self::InvalidDbIndex => "ERR invalid DB index",
             Self::InvalidExpire(command) => {
                 return write!(f, "ERR invalid expire time in '{command}' command");
             }

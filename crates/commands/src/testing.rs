@@ -36,7 +36,7 @@ impl Harness {
         hashing::set_seed(1);
         Self {
             store: Store::new(SHARDS, (0..DATABASES).map(|_| Bank::new(SHARDS)).collect()),
-            registry: Registry::new(crate::FAMILIES, &[]).unwrap(),
+            registry: Registry::new(crate::FAMILIES, &[]).expect("no row is renamed"),
             random: Random::new(1),
             effects: Effects { notify_mask: u32::MAX, ..Effects::default() },
             now_ms: 1_700_000_000_000,

@@ -100,7 +100,7 @@ fn echo(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply
 }
 
 fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let db = args.int(1).map_err(|_| CommandError::InvalidDbIndex)?;
+    let db = args.int(1)?;
     let db =
         usize::try_from(db).ok().filter(|db| *db < view.store().databases()).ok_or(CommandError::DbIndex)?;
     context.session.select(db);
