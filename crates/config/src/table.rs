@@ -20,7 +20,7 @@ const SECRET: Access = Access { is_secret: true, ..SET };
 
 const HERE: Effect = Effect::Effective;
 // What is still to be built. When it is there, its constant becomes `HERE`, or its rows do.
-const PERSISTENCE: Effect = Effect::NoEffectHere("nothing is written to disk yet");
+const PERSISTENCE: Effect = Effect::NoEffectHere("nothing is written to disk but by SAVE yet");
 const REPLICATION: Effect = Effect::NoEffectHere("replication is not supported yet");
 const CLUSTER: Effect = Effect::NoEffectHere("cluster mode is not supported yet");
 const TLS: Effect = Effect::NoEffectHere("TLS is not supported yet");
@@ -266,11 +266,11 @@ Snapshots {
     Save "save" Kind::Save, "3600 1 300 100 60 10000", SET, PERSISTENCE,
         "Save after so many seconds if so many keys changed; an empty value never saves.";
     Dbfilename "dbfilename" file_name("dbfilename can't be a path, just a filename", None), "dump.rdb",
-        PROTECTED, PERSISTENCE,
+        PROTECTED, HERE,
         "Name of the snapshot file in the working directory.";
-    Rdbcompression "rdbcompression" BOOL, "yes", SET, PERSISTENCE,
+    Rdbcompression "rdbcompression" BOOL, "yes", SET, HERE,
         "Compress strings in snapshots.";
-    Rdbchecksum "rdbchecksum" BOOL, "yes", FIXED, PERSISTENCE,
+    Rdbchecksum "rdbchecksum" BOOL, "yes", FIXED, HERE,
         "Write a checksum at the end of snapshots and verify it on loading.";
     StopWritesOnBgsaveError "stop-writes-on-bgsave-error" BOOL, "yes", SET, PERSISTENCE,
         "Refuse writes after a failed background save, so that somebody notices.";

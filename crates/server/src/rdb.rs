@@ -27,6 +27,8 @@ use crate::server::{Server, now_ms};
 const BUFFER_BYTES: usize = 256 << 10;
 /// Idle times beyond the clock's 24 bits of seconds are as good as its longest.
 const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
+/// Of so many empty keys in a file the log tells the names.
+const EMPTY_KEYS_NAMED: u64 = 10;
 
 /// What is known of saves and loads.
 #[derive(Debug)]
@@ -252,7 +254,7 @@ fn load_parts(
     conflict: Conflict,
 ) -> Result<(), LoadError> {
     view.select(0);
-    let (mut loaded, mut expired, mut empty, mut functions) = (0, 0, 0, 0);
+    let (mut loaded, mut expired, mut empty, mut functions) = (0u64, 0u64, 0u64, 0u64);
     while let Some(part) = reader.next() {
         match part? {
             Part::Select(number) => {
@@ -262,7 +264,12 @@ fn load_parts(
             Part::Aux { name, value } => tell_aux(&name, &value),
             Part::Resize { .. } => {}
             Part::Function(_) => functions += 1,
-            Part::Key(LoadedKey { value: None, .. }) => empty += 1,
+            Part::Key(LoadedKey { key, value: None, .. }) => {
+                if empty < EMPTY_KEYS_NAMED {
+                    tracing::warn!("skipping empty key: {}", String::from_utf8_lossy(&key));
+                }
+                empty += 1;
+            }
             Part::Key(LoadedKey { expire_at_ms: Some(at_ms), .. }) if at_ms <= view.now_ms() => expired += 1,
             Part::Key(LoadedKey { key, value: Some(value), expire_at_ms, usage }) => {
                 let key = Key::new(&key);
@@ -275,10 +282,10 @@ fn load_parts(
         }
     }
     if empty > 0 {
-        tracing::warn!("Done loading RDB, {empty} keys without elements were skipped.");
+        tracing::warn!("Keys without elements are no keys, empty keys skipped: {empty}.");
     }
     if functions > 0 {
-        tracing::warn!("Done loading RDB, {functions} function libraries were skipped: not supported.");
+        tracing::warn!("Functions are not supported, function libraries skipped: {functions}.");
     }
     server.rdb.keys_loaded.store(loaded, Relaxed);
     server.rdb.keys_expired.store(expired, Relaxed);

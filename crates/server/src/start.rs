@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
@@ -67,6 +67,11 @@ fn start(mut config: Config) -> Result<(), String> {
         server.engine.kind().name(),
         server.metrics.strategy().name(),
         server.threads
+    );
+    tracing::info!(
+        "Running mode=standalone, port={}, PID: {}",
+        server.port.load(Relaxed),
+        std::process::id()
     );
     write_pid_file(&server);
     rdb::load_at_start(&server)?;

@@ -58,7 +58,7 @@ pub fn read_value<R: Read>(reader: &mut Reader<R>, value_type: u8) -> Result<Opt
         value_type::HASH => read_hash(reader)?,
         value_type::HASH_ZIPMAP => {
             let pairs = ziplist::zipmap_to_listpack(&reader.read_string()?).ok_or(malformed("a zipmap"))?;
-            some_hash(Hash::from_listpack(pairs), offset)?
+            hash_of_zipmap(&pairs, offset)?
         }
         value_type::HASH_ZIPLIST => {
             let pairs = ziplist::to_listpack(&reader.read_string()?).ok_or(malformed("a ziplist"))?;
@@ -214,6 +214,20 @@ fn read_expiring_hash<R: Read>(
             let expiry_ms = expiry_ms.filter(|at_ms| i64::try_from(*at_ms).is_ok());
             let expiry_ms = expiry_ms.ok_or(RdbError::Malformed { offset, expected: "an expiry" })?;
             hash.set_field_expiry(&field, Some(expiry_ms));
+        }
+    }
+    Ok((!hash.is_empty()).then_some(Value::Hash(hash)))
+}
+
+/// A zipmap has no bound to the length of its values, so the encoding follows from each.
+fn hash_of_zipmap(pairs: &Listpack, offset: u64) -> Result<Option<Value>, RdbError> {
+    let mut hash = Hash::new();
+    let mut elements = pairs.iter();
+    let mut buffers = [[0; 20]; 2];
+    let [field_buffer, value_buffer] = &mut buffers;
+    while let (Some(field), Some(value)) = (elements.next(), elements.next()) {
+        if !hash.set(field.as_bytes(field_buffer), value.as_bytes(value_buffer)) {
+            return Err(RdbError::Malformed { offset, expected: "distinct fields" });
         }
     }
     Ok((!hash.is_empty()).then_some(Value::Hash(hash)))

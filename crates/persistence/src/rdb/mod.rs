@@ -226,7 +226,7 @@ impl fmt::Display for RdbError {
                 write!(formatter, "at byte {offset}: a string of {length} bytes is too long")
             }
             Self::WrongChecksum { stored, computed } => {
-                write!(formatter, "wrong checksum: stored {stored:016x}, computed {computed:016x}")
+                write!(formatter, "CRC error: stored {stored:016x}, computed {computed:016x}")
             }
         }
     }

@@ -137,6 +137,9 @@ fn bad_payload(error: RdbError) -> CommandError {
             CommandError::text("ERR DUMP payload version or checksum are wrong")
         }
         RdbError::Unsupported { .. } => CommandError::owned(format!("ERR Bad data format: {error}")),
-        _ => CommandError::text("ERR Bad data format"),
+        _ => {
+            tracing::warn!("RESTORE: integrity check failed: {error}");
+            CommandError::text("ERR Bad data format")
+        }
     }
 }
