@@ -23,9 +23,12 @@ impl Source {
         self.path.ends_with(".rs")
     }
 
-    /// True for files that hold nothing but tests.
+    /// True for files that hold nothing but tests and what tests share (`testing.rs`, a module under cfg(test)).
     fn is_test(&self) -> bool {
-        self.path.starts_with("tests/") || self.path.contains("/tests/") || self.path.ends_with("/tests.rs")
+        self.path.starts_with("tests/")
+            || self.path.contains("/tests/")
+            || self.path.ends_with("/tests.rs")
+            || self.path.ends_with("/testing.rs")
     }
 
     fn head(&self) -> impl Iterator<Item = &str> {
