@@ -2,7 +2,8 @@
 //!
 //! `rustredis [file] [--directive argument ...] [-]`. The first word is the file unless it begins with `-`; a `-` as
 //! first or last word reads standard input, after the file and before the options. An option takes the word behind it,
-//! whatever that is, and then all words up to the next `--`; so `--requirepass --x` works, as it does in Redis.
+//! whatever that is, and then all words up to the next `--`; so `--requirepass --x` works, as it does in Redis. Name and
+//! value may also be one word (`"--port 6380"`).
 //! There are no flags of our own: the engine is chosen by `--engine actor`, which is the directive `engine`.
 
 use std::ffi::OsString;
@@ -84,24 +85,36 @@ fn load(mut words: &[&[u8]], standard_input: &mut dyn Read) -> Result<Config, Co
     let mut count = 0;
     while let [name, rest @ ..] = words {
         let name = name.strip_prefix(b"--").unwrap_or(name);
-        let values = values(name, rest);
+        // `"--port 6380"`: name and value in one word.
+        let parts = split(name).filter(|parts| parts.len() > 1).unwrap_or_default();
+        let own: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
+        let (name, own) = own.split_first().map_or((name, &[][..]), |(name, own)| (*name, own));
+        let values = if own.is_empty() { values(name, rest) } else { until_option(rest) };
         words = &rest[values..];
         count += 1;
-        option(&mut loader, count, name, &rest[..values])?;
+        option(&mut loader, count, name, &[own, &rest[..values]].concat())?;
     }
     loader.finish()
 }
 
+fn is_option(word: &&[u8]) -> bool {
+    word.starts_with(b"--")
+}
+
+/// How many of the words come before the next option.
+fn until_option(words: &[&[u8]]) -> usize {
+    words.iter().position(is_option).unwrap_or(words.len())
+}
+
 /// How many of the words belong to the option before them.
 fn values(name: &[u8], words: &[&[u8]]) -> usize {
-    let is_option = |word: &&[u8]| word.starts_with(b"--");
     // `--save` alone means `--save ""`, so it does not take the next option for its value.
     if name.eq_ignore_ascii_case(b"save") && words.first().is_some_and(is_option) {
         return 0;
     }
     match words {
         [] => 0,
-        [_, rest @ ..] => 1 + rest.iter().position(is_option).unwrap_or(rest.len()),
+        [_, rest @ ..] => 1 + until_option(rest),
     }
 }
 
@@ -164,6 +177,9 @@ mod tests {
         check(&[], Directive::Hz, "10");
         check(&["--HZ", "30"], Directive::Hz, "30");
         check(&["--engine", "actor", "--hz", "30"], Directive::Engine, "actor");
+        check(&["--hz 30", "--maxmemory '700mb'"], Directive::Maxmemory, "734003200");
+        check(&["-", "loglevel", "verbose", "--hz 30"], Directive::Loglevel, "verbose");
+        check(&["--proc-title-template --x", "--hz 30"], Directive::ProcTitleTemplate, "--x");
         check(&["--save", "", "--save", "900", "1"], Directive::Save, "900 1");
         check(&["--save", "900 1 300 2"], Directive::Save, "900 1 300 2");
         check(&["--save", "900", "1", "--save", "300", "2"], Directive::Save, "900 1 300 2");

@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 pub struct AccessPolicy {
     /// LFU if true, else LRU.
     pub is_lfu: AtomicBool,
+    /// Whether somebody evicts by it: then no two keys may share a value, as Redis counts.
+    pub decides_eviction: AtomicBool,
     /// `lfu-log-factor`: how fast the counter saturates.
     pub lfu_log_factor: AtomicU32,
     /// `lfu-decay-time`: minutes after which the counter falls by one; 0 never.
@@ -19,6 +21,7 @@ pub struct AccessPolicy {
 /// The policy of the process.
 pub static ACCESS_POLICY: AccessPolicy = AccessPolicy {
     is_lfu: AtomicBool::new(false),
+    decides_eviction: AtomicBool::new(false),
     lfu_log_factor: AtomicU32::new(10),
     lfu_decay_minutes: AtomicU32::new(1),
 };

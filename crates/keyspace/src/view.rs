@@ -400,6 +400,16 @@ impl<'a> View<'a> {
         Some(entry)
     }
 
+    /// Gives back what the shard's table has beyond four times its keys, where a deletion is there to make room.
+    pub(crate) fn shrink_table(&mut self, shard: usize) {
+        let table = self.table_mut(shard);
+        let len = table.len();
+        if table.capacity() > len * 4 {
+            table.shrink_to(len * 2, |(entry, ())| hashing::hash(entry.key()));
+            self.layout_changed(shard);
+        }
+    }
+
     /// Takes the key out, with its value (RENAME, MOVE). The caller reports the change.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
         self.expire_if_due(key);

@@ -401,13 +401,12 @@ impl Connection {
         *self.session.client.waiting.lock() = None;
         self.session.client.set_flag(flags::BLOCKED, false);
         self.leave_queues(&waiter).await;
+        let reply = waiter.take_reply();
         if !waiter.was_served() {
-            // Who serves a command counts it; one that is not served has taken no time.
-            self.worker.metrics.record(CommandId(waiter.row), 0, Outcome::Ok);
-            self.worker.metrics.flush();
+            self.count_unserved(&waiter, reply.as_deref().unwrap_or_default());
         }
         let goes_on = result?;
-        if let Some(reply) = waiter.take_reply()
+        if let Some(reply) = reply
             && self.session.reply_mode == ReplyMode::On
         {
             self.output.extend_from_slice(&reply);
@@ -416,6 +415,21 @@ impl Connection {
             self.session.reply_mode = ReplyMode::On;
         }
         Ok(goes_on && !self.session.client.is_killed())
+    }
+
+    /// Counts a command whose wait was ended by nobody who ran it. Who serves a command counts it himself.
+    fn count_unserved(&self, waiter: &BlockedClient, reply: &[u8]) {
+        let error = reply.strip_prefix(b"-").map(|text| {
+            let code = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
+            String::from_utf8_lossy(code).into_owned()
+        });
+        let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Ok };
+        if let Some(code) = error {
+            bump(&self.worker.stats().errors, 1);
+            self.server.stats.count_error(&code);
+        }
+        self.worker.metrics.record(CommandId(waiter.row), 0, outcome);
+        self.worker.metrics.flush();
     }
 
     /// False if the client ended before the wait did.

@@ -79,6 +79,11 @@ impl Policy {
         matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
     }
 
+    /// Whether accesses decide who goes.
+    pub fn looks_at_accesses(self) -> bool {
+        self.is_lfu() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
+    }
+
     fn among(self) -> Among {
         match self {
             Self::NoEviction | Self::AllKeysLru | Self::AllKeysLfu | Self::AllKeysRandom => Among::All,

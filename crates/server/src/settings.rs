@@ -93,6 +93,8 @@ impl Settings {
         self.reply_bytes_max.store(if normal > 0 { normal } else { usize::MAX }, Relaxed);
         self.apply_encodings(config);
         ACCESS_POLICY.is_lfu.store(policy.is_lfu(), Relaxed);
+        let decides = config.bytes(Directive::Maxmemory) > 0 && policy.looks_at_accesses();
+        ACCESS_POLICY.decides_eviction.store(decides, Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);
         ACCESS_POLICY.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Relaxed);
     }

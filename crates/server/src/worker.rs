@@ -23,7 +23,7 @@ use crate::stream::Stream;
 /// Size of the lent input buffers, in bytes.
 const INPUT_BYTES: usize = 32 * 1024;
 /// Buffers of more than this go back to the allocator and not to the pool.
-const POOLED_BYTES_MAX: usize = 256 * 1024;
+const POOLED_BYTES_MAX: usize = 64 * 1024;
 /// Buffers and scratches that are kept for the next who needs one.
 const POOLED_MAX: usize = 16;
 

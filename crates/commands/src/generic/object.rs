@@ -132,6 +132,7 @@ fn refcount(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
         return Ok(());
     };
     let is_shared = encoding(entry) == "int"
+        && !ACCESS_POLICY.decides_eviction.load(Relaxed)
         && number::parse_i64(entry.bytes()).is_some_and(|integer| SHARED_INTEGERS.contains(&integer));
     reply.int(if is_shared { i64::from(i32::MAX) } else { 1 });
     Ok(())
