@@ -78,9 +78,16 @@ pub async fn admit(
     }
     if server.has_gate(gate::MEMORY_LIMITED) {
         let is_short = !eviction::make_room(server, worker).await;
-        if is_short && (flags.has(Flags::DENYOOM) || name == "exec" && queued_denyoom(server, session)) {
+        if is_short
+            && (flags.has(Flags::DENYOOM) || name == "exec" && has_queued(server, session, Flags::DENYOOM))
+        {
             return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
         }
+    }
+    if server.has_gate(gate::REPLICAS_MISSING)
+        && (flags.has(Flags::WRITE) || name == "exec" && has_queued(server, session, Flags::WRITE))
+    {
+        return Err(CommandError::text("NOREPLICAS Not enough good replicas to write."));
     }
     if session.is_subscriber() && session.proto == Proto::Resp2 && !SUBSCRIBER_COMMANDS.contains(&name) {
         return Err(CommandError::owned(format!(
@@ -105,12 +112,10 @@ pub async fn admit(
     Ok(if is_queueing { Verdict::Queue } else { Verdict::Run })
 }
 
-fn queued_denyoom(server: &Server, session: &Session) -> bool {
+/// Whether the transaction has a command with this flag.
+fn has_queued(server: &Server, session: &Session, flag: Flags) -> bool {
     session.transaction.as_ref().is_some_and(|transaction| {
-        transaction
-            .queue
-            .iter()
-            .any(|queued| server.registry.row(queued.row).command.flags.has(Flags::DENYOOM))
+        transaction.queue.iter().any(|queued| server.registry.row(queued.row).command.flags.has(flag))
     })
 }
 

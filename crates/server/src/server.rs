@@ -33,6 +33,8 @@ pub mod gate {
     pub const LOADING: u32 = 1 << 3;
     /// The server is shutting down.
     pub const SHUTDOWN: u32 = 1 << 4;
+    /// `min-replicas-to-write` asks for replicas, and there are none.
+    pub const REPLICAS_MISSING: u32 = 1 << 5;
 }
 
 /// What all connections share.
@@ -130,6 +132,9 @@ impl Server {
         self.metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
         self.set_gate(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
         self.engine.contention().set_enabled(config.bool(Directive::Contention));
+        let wants_replicas =
+            config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
+        self.set_gate(gate::REPLICAS_MISSING, wants_replicas);
         crate::log::set_level(config.choice(Directive::Loglevel));
     }
 
