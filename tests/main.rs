@@ -3,6 +3,8 @@
 //! They start the built server (`cargo build -p rustredis`, or any binary named by `RUSTREDIS_BIN`) and know nothing of
 //! its crates. Most of them also hold for a real Redis: `RUSTREDIS_BIN=/usr/bin/redis-server` checks the tests themselves.
 
+mod blocking;
+mod client;
 mod concurrency;
 mod config;
 mod connections;
@@ -12,4 +14,6 @@ mod memory;
 mod metrics;
 mod oracle;
 mod protocol;
+mod pubsub;
 mod startup;
+mod transactions;

@@ -92,7 +92,7 @@ pub async fn admit(
     if session.is_subscriber() && session.proto == Proto::Resp2 && !SUBSCRIBER_COMMANDS.contains(&name) {
         return Err(CommandError::owned(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            args.lossy(0).to_lowercase()
+            row.full_name
         )));
     }
     if server.has_gate(gate::LOADING) && !flags.has(Flags::LOADING) {

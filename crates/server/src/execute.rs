@@ -278,9 +278,10 @@ impl Connection {
         let server_there = server.clone();
         let run =
             server.engine.run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
-        let (replies, ran) = run.flatten()?;
-        self.output.extend_from_slice(&replies);
-        (ran > 0).then_some(ran)
+        let done = run.flatten()?;
+        self.output.extend_from_slice(&done.replies);
+        self.session.is_flooded |= done.is_flooded;
+        (done.ran > 0).then_some(done.ran)
     }
 
     /// Brings the memory of these commands' keys near.
@@ -492,7 +493,9 @@ impl Connection {
             Some(_) if is_exec => {
                 session.set_transaction(None);
                 session.ends_watches = true;
-                let text = format!("EXECABORT Transaction discarded because of: {error}");
+                let reason = error.to_string();
+                let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
+                let text = format!("EXECABORT Transaction discarded because of: {reason}");
                 &CommandError::owned(text)
             }
             Some(transaction) => {
@@ -536,14 +539,23 @@ struct Errand {
     commands: Vec<(u16, OwnedArgs)>,
 }
 
+/// What came of an errand.
+struct Done {
+    replies: Vec<u8>,
+    /// How many of the commands ran.
+    ran: usize,
+    is_flooded: bool,
+}
+
 impl Errand {
     fn new(session: &Session) -> Self {
         let Session { client, db, proto, no_touch, .. } = session;
         Self { client: client.clone(), db: *db, proto: *proto, no_touch: *no_touch, commands: Vec::new() }
     }
 
-    /// Runs the commands on the owner's thread; the replies, and how many ran: it stops before one that needs more than is held.
-    fn run(self, server: &Server, held: &mut Held<'_>) -> Option<(Vec<u8>, usize)> {
+    /// Runs the commands on the owner's thread. It stops before one that needs more than is held, and when the replies should
+    /// leave first.
+    fn run(self, server: &Server, held: &mut Held<'_>) -> Option<Done> {
         let worker = worker::current()?;
         let mut session = Session::new(self.client, true);
         session.proto = self.proto;
@@ -558,7 +570,7 @@ impl Errand {
             view.no_touch = self.no_touch;
             for (row, args) in &self.commands {
                 let args = args.args();
-                if needs_everything(&view, args) {
+                if needs_everything(&view, args) || replies.len() > OUTPUT_FLUSH_BYTES {
                     break;
                 }
                 view.set_now_ms(worker.now_ms());
@@ -583,7 +595,7 @@ impl Errand {
         count_effects(&worker, &mut scratch.effects);
         worker.give_scratch(scratch);
         worker.metrics.flush();
-        Some((replies, ran))
+        Some(Done { replies, ran, is_flooded: session.is_flooded })
     }
 }
 

@@ -1,0 +1,255 @@
+//! Blocking commands: who is served, in which order, with what; timeouts, CLIENT UNBLOCK, hang-ups.
+
+use std::time::{Duration, Instant};
+
+use rustredis_testkit::{Client, Command, DEADLINE_DEFAULT, Server, assert_reply, every_engine, wait_until};
+
+const SILENCE: Duration = Duration::from_millis(50);
+
+/// A client that waits in this command; it has begun to wait when this returns.
+#[track_caller]
+fn blocked(server: &Server, line: &str) -> Client {
+    let mut client = server.client();
+    block(server, &mut client, line);
+    client
+}
+
+#[track_caller]
+fn block(server: &Server, client: &mut Client, line: &str) {
+    let id = client.line("CLIENT ID").integer();
+    client.send(&Command::line(line).arguments);
+    let mut asker = server.client();
+    wait_until(&format!("{line} to block"), DEADLINE_DEFAULT, || {
+        asker.line(&format!("CLIENT LIST ID {id}")).text().contains("flags=b")
+    });
+}
+
+const NOTHING: &[(&str, &str)] = &[
+    ("BLPOP a 0.01", "nil-array"),
+    ("BRPOP a b 0.01", "nil-array"),
+    ("BLMPOP 0.01 2 a b LEFT", "nil-array"),
+    ("BLMOVE a b LEFT RIGHT 0.01", "nil-array"),
+    ("BRPOPLPUSH a b 0.01", "nil-array"),
+    ("BZPOPMIN a 0.01", "nil-array"),
+    ("BZPOPMAX a 0.01", "nil-array"),
+    ("BZMPOP 0.01 1 a MIN", "nil-array"),
+];
+
+every_engine! {
+    fn each_is_served_with_its_reply(server: &Server) {
+        let mut client = server.client();
+        for (line, push, expected) in [
+            ("BLPOP x a 0", "RPUSH a 1 2", "[\"a\", \"1\"]"),
+            ("BRPOP a x 0", "RPUSH a 1 2", "[\"a\", \"2\"]"),
+            ("BLMPOP 0 2 x a LEFT COUNT 2", "RPUSH a 1 2 3", "[\"a\", [\"1\", \"2\"]]"),
+            ("BLMOVE a b LEFT RIGHT 0", "RPUSH a 1 2", "\"1\""),
+            ("BRPOPLPUSH a b 0", "RPUSH a 1 2", "\"2\""),
+            ("BZPOPMIN x a 0", "ZADD a 1 m 2 n", "[\"a\", \"m\", \"1\"]"),
+            ("BZPOPMAX a 0", "ZADD a 1 m 2 n", "[\"a\", \"n\", \"2\"]"),
+            ("BZMPOP 0 1 a MAX", "ZADD a 1 m 2 n", "[\"a\", [[\"n\", \"2\"]]]"),
+        ] {
+            client.check("FLUSHALL", "+OK");
+            let mut waiter = blocked(server, line);
+            client.line(push);
+            assert_eq!(waiter.read().to_string(), expected, "{line}");
+            waiter.check("PING", "+PONG");
+        }
+    }
+
+    fn replies_in_resp3(server: &Server) {
+        let (mut waiter, mut client) = (server.client_resp3(), server.client());
+        block(server, &mut waiter, "BZPOPMIN a 0");
+        client.check("ZADD a 1.5 m", "1");
+        assert_reply!(waiter.read(), "[\"a\", \"m\", ,1.5]");
+        for (line, _) in NOTHING {
+            waiter.check(line, "null");
+        }
+    }
+
+    fn time_runs_out(server: &Server) {
+        let mut client = server.client();
+        for (line, expected) in NOTHING {
+            client.check(line, expected);
+        }
+        let began = Instant::now();
+        client.check("BLPOP a 0.2", "nil-array");
+        assert!(began.elapsed() >= Duration::from_millis(200), "after {:?}", began.elapsed());
+        for (line, expected) in [
+            ("BLPOP a -1", "-ERR timeout is negative"),
+            ("BLPOP a x", "-ERR timeout is not a float or out of range"),
+        ] {
+            client.check(line, expected);
+        }
+    }
+
+    fn the_longest_waiting_is_served_first(server: &Server) {
+        let mut waiters: Vec<Client> = (0..4).map(|_| blocked(server, "BLPOP a 0")).collect();
+        let mut client = server.client();
+        client.check("RPUSH a 0 1 2", "3");
+        for (number, waiter) in waiters[..3].iter_mut().enumerate() {
+            assert_reply!(waiter.read(), format!("[\"a\", \"{number}\"]"));
+        }
+        assert_eq!(waiters[3].read_within(SILENCE), None);
+        client.check("RPUSH a 3", "1");
+        assert_reply!(waiters[3].read(), "[\"a\", \"3\"]");
+        client.check("EXISTS a", "0");
+    }
+
+    /// Who waits for several keys gets the first that is made, from whichever shard.
+    fn several_keys(server: &Server) {
+        let mut client = server.client();
+        for number in 0..20 {
+            let keys: Vec<String> = (0..8).map(|key| format!("key:{key}")).collect();
+            let mut waiter = blocked(server, &format!("BLPOP {} 0", keys.join(" ")));
+            let key = &keys[number % 8];
+            client.check(&format!("RPUSH {key} {number}"), "1");
+            assert_reply!(waiter.read(), format!("[\"{key}\", \"{number}\"]"));
+            client.check(&format!("EXISTS {}", keys.join(" ")), "0");
+        }
+    }
+
+    fn another_type_serves_nobody(server: &Server) {
+        let mut client = server.client();
+        let mut waiter = blocked(server, "BLPOP a 0");
+        client.check("SET a x", "+OK");
+        client.check("DEL a", "1");
+        client.check("ZADD a 1 m", "1");
+        assert_eq!(waiter.read_within(SILENCE), None);
+        client.check("DEL a", "1");
+        client.check("RPUSH a 1", "1");
+        assert_reply!(waiter.read(), "[\"a\", \"1\"]");
+    }
+
+    /// Moves serve waiters in their turn.
+    fn a_chain_of_waiters(server: &Server) {
+        let mut first = blocked(server, "BLMOVE a b LEFT RIGHT 0");
+        let mut second = blocked(server, "BRPOPLPUSH b c 0");
+        let mut third = blocked(server, "BLPOP c 0");
+        let mut client = server.client();
+        client.check("RPUSH a x", "1");
+        assert_reply!(first.read(), "\"x\"");
+        assert_reply!(second.read(), "\"x\"");
+        assert_reply!(third.read(), "[\"c\", \"x\"]");
+        client.check("EXISTS a b c", "0");
+    }
+
+    fn a_wrong_destination_is_an_error(server: &Server) {
+        let mut client = server.client();
+        client.check("SET b x", "+OK");
+        let mut waiter = blocked(server, "BLMOVE a b LEFT RIGHT 0");
+        client.check("RPUSH a 1", "1");
+        assert_reply!(waiter.read(), "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        client.check("LRANGE a 0 -1", "[\"1\"]");
+    }
+
+    fn every_way_to_make_a_list(server: &Server) {
+        let mut client = server.client();
+        client.check("RPUSH source 1 2 3 4 5", "5");
+        for line in ["RENAME other a", "COPY other a", "LMOVE source a LEFT RIGHT", "SORT source STORE a", "MOVE a 0"] {
+            client.check("DEL a other", "0");
+            if line.contains("other") {
+                client.check("RPUSH other x", "1");
+            }
+            let mut waiter = blocked(server, "BLPOP a 0");
+            if line == "MOVE a 0" {
+                client.check("SELECT 1", "+OK");
+                client.check("RPUSH a x", "1");
+            }
+            let reply = client.line(line);
+            assert!(!reply.is_error(), "{line}: {reply}");
+            client.check("SELECT 0", "+OK");
+            assert_eq!(waiter.read().elements().len(), 2, "{line}");
+            client.line("DEL a other");
+        }
+    }
+
+    fn unblocked_by_another(server: &Server) {
+        let mut client = server.client();
+        let mut waiter = server.client();
+        let id = waiter.line("CLIENT ID").integer();
+        client.check(&format!("CLIENT UNBLOCK {id}"), "0");
+        block(server, &mut waiter, "BLMOVE a b LEFT RIGHT 0");
+        client.check(&format!("CLIENT UNBLOCK {id}"), "1");
+        assert_reply!(waiter.read(), "nil-array");
+        block(server, &mut waiter, "BLPOP a 0");
+        client.check(&format!("CLIENT UNBLOCK {id} TIMEOUT"), "1");
+        assert_reply!(waiter.read(), "nil-array");
+        block(server, &mut waiter, "BLPOP a 0");
+        client.check(&format!("CLIENT UNBLOCK {id} ERROR"), "1");
+        assert_reply!(waiter.read(), "-UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        client.check(&format!("CLIENT UNBLOCK {id}"), "0");
+        client.check("RPUSH a 1", "1");
+        client.check("LLEN a", "1");
+    }
+
+    /// Commands sent while waiting are run afterwards, in order.
+    fn what_follows_waits_too(server: &Server) {
+        let mut client = server.client();
+        let mut waiter = server.client();
+        let lines = ["PING", "BLPOP a 0", "SET x 1", "BLPOP b 0", "GET x"];
+        let mut bytes = Vec::new();
+        lines.iter().for_each(|line| Command::line(line).encode(&mut bytes));
+        waiter.send_raw(&bytes);
+        assert_reply!(waiter.read(), "+PONG");
+        waiter.send(&["ECHO", "later"]);
+        client.check("EXISTS x", "0");
+        client.check("RPUSH a 1", "1");
+        assert_reply!(waiter.read(), "[\"a\", \"1\"]");
+        assert_reply!(waiter.read(), "+OK");
+        client.check("RPUSH b 2", "1");
+        assert_reply!(waiter.read(), "[\"b\", \"2\"]");
+        assert_reply!(waiter.read(), "\"1\"");
+        assert_reply!(waiter.read(), "\"later\"");
+    }
+
+    /// Who has gone takes nothing with him.
+    fn a_hang_up_ends_the_wait(server: &Server) {
+        let mut client = server.client();
+        for number in 0..20 {
+            let waiter = blocked(server, "BLPOP a b 0");
+            drop(waiter);
+            wait_until("it to be gone", DEADLINE_DEFAULT, || client.line("CLIENT LIST").text().lines().count() == 1);
+            client.check(&format!("RPUSH a {number}"), "1");
+            client.check("LPOP a", &format!("\"{number}\""));
+        }
+    }
+
+    fn replies_can_be_left_out(server: &Server) {
+        let (mut waiter, mut client) = (server.client(), server.client());
+        waiter.send(&["CLIENT", "REPLY", "SKIP"]);
+        waiter.send(&["BLPOP", "a", "0"]);
+        waiter.send(&["BLPOP", "a", "0"]);
+        client.check("RPUSH a 1 2", "2");
+        assert_reply!(waiter.read(), "[\"a\", \"2\"]");
+        waiter.check("PING", "+PONG");
+    }
+
+    /// Many producers and consumers: every element is taken once.
+    fn nothing_is_lost_between_many(server: &Server) {
+        const EACH: usize = 200;
+        let taken = std::sync::Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for number in 0..4 {
+                scope.spawn(move || {
+                    let mut client = server.client();
+                    for element in 0..EACH {
+                        client.line(&format!("RPUSH q:{} {number}:{element}", element % 3));
+                    }
+                });
+                scope.spawn(|| {
+                    let mut client = server.client();
+                    let mut own: Vec<String> = Vec::new();
+                    while own.len() < EACH {
+                        own.push(client.line("BLPOP q:0 q:1 q:2 0").elements()[1].text());
+                    }
+                    taken.lock().unwrap().extend(own);
+                });
+            }
+        });
+        let mut taken = taken.into_inner().unwrap();
+        taken.sort();
+        taken.dedup();
+        assert_eq!(taken.len(), 4 * EACH);
+        server.client().check("EXISTS q:0 q:1 q:2", "0");
+    }
+}
