@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use rustredis_commands::{Args, CommandError, Flags, Row};
+use rustredis_commands::{CommandError, Flags, Row};
 use rustredis_resp::Proto;
 
 use crate::client::flags;
@@ -62,7 +62,6 @@ pub async fn admit(
     worker: &Worker,
     session: &mut Session,
     row: &Row,
-    args: Args<'_>,
 ) -> Result<Verdict, CommandError> {
     let flags = row.command.flags;
     let name = row.full_name;

@@ -361,7 +361,7 @@ impl Connection {
         effects: &mut Effects,
         shards: &mut Vec<u32>,
     ) -> Next {
-        match admit::admit(server, worker, &mut self.session, row, args).await {
+        match admit::admit(server, worker, &mut self.session, row).await {
             Ok(admit::Verdict::Run) => {}
             Ok(admit::Verdict::Queue) => {
                 transaction::queue(&mut self.session, row, args);
