@@ -61,18 +61,20 @@ const SUBCOMMANDS: &[Command] = &[
             "Changes directives: all of them, or none if one of them cannot be changed.",
         )
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    Command::server("resetstat", 2, ADMIN)
-        .docs(Group::Server, "2.0.0", "O(1)", "", "Lets the statistics of INFO begin at zero again.")
-        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    Command::server("rewrite", 2, ADMIN)
-        .docs(
-            Group::Server,
-            "2.8.0",
-            "O(1)",
-            "",
-            "Writes the configuration in force back to the configuration file.",
-        )
-        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    Command::server("resetstat", 2, ADMIN).docs(
+        Group::Server,
+        "2.0.0",
+        "O(1)",
+        "",
+        "Lets the statistics of INFO begin at zero again.",
+    ),
+    Command::server("rewrite", 2, ADMIN).docs(
+        Group::Server,
+        "2.8.0",
+        "O(1)",
+        "",
+        "Writes the configuration in force back to the configuration file.",
+    ),
     Command::server("help", 2, Flags::LOADING.with(Flags::STALE)).docs(
         Group::Server,
         "5.0.0",
