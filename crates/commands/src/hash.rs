@@ -22,7 +22,7 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::element;
 use crate::error::CommandError;
-use crate::scan::{Grammar, Scan};
+use crate::scan::{self, Grammar, Scan};
 
 const LOOK: &[KeySpec] = &[KeySpec::one(KeyFlags::RO, 1)];
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
@@ -288,9 +288,14 @@ fn report_removed(view: &mut View<'_>, key: Key<'_>, count: usize) {
 }
 
 fn hscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let scan = Scan::parse(args, 2, Grammar::Fields)?;
+    // A missing key hides wrong options, though no wrong cursor.
+    scan::cursor(args, 2)?;
     let now_ms = view.now_ms();
-    let hash = view.collection::<Hash>(args.key(1))?;
+    let Some(hash) = view.collection::<Hash>(args.key(1))? else {
+        Scan::answer(reply, |_| (0, 0));
+        return Ok(());
+    };
+    let scan = Scan::parse(args, 2, Grammar::Fields)?;
     Scan::answer(reply, |page| {
         let mut written = 0;
         let visit = |field: Element<'_>, value: Element<'_>, expiry_ms: Option<u64>| {
@@ -305,7 +310,7 @@ fn hscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
                 written += 1;
             }
         };
-        let cursor = hash.map_or(0, |hash| hash.scan(scan.cursor, scan.count, visit));
+        let cursor = hash.scan(scan.cursor, scan.count, visit);
         (cursor, written)
     });
     Ok(())

@@ -33,6 +33,7 @@ const BLOCK_ALIGN: usize = 8;
 const HAS_EXPIRY: u32 = 1;
 const HAS_PAYLOAD: u32 = 2;
 const IS_RAW: u32 = 4;
+const IS_TEXT: u32 = 8;
 
 #[repr(C)]
 struct Header {
@@ -205,7 +206,7 @@ impl Entry {
         let old = self.parts();
         let old_len = old.total - old.value;
         let value_len = value_len.unwrap_or(old_len);
-        let flags = self.header().layout & (HAS_PAYLOAD | IS_RAW);
+        let flags = self.header().layout & (HAS_PAYLOAD | IS_RAW | IS_TEXT);
         let mut new = Self::block(self.kind(), self.key(), flags, value_len, expire_at_ms);
         new.set_clock(self.clock());
         let parts = new.parts();
@@ -279,7 +280,18 @@ impl Entry {
     pub fn set_raw(&mut self, raw: IsRaw) {
         // SAFETY: the header is initialised and borrowed exclusively.
         let layout = unsafe { &mut (*self.0.as_ptr()).layout };
-        *layout = *layout & !IS_RAW | if raw == IsRaw::Yes { IS_RAW } else { 0 };
+        *layout = *layout & !(IS_RAW | IS_TEXT) | if raw == IsRaw::Yes { IS_RAW } else { 0 };
+    }
+
+    /// Whether a string stays `embstr` although it reads as an integer.
+    pub fn is_text(&self) -> bool {
+        self.flag(IS_TEXT)
+    }
+
+    /// Says that the string stays `embstr` until it is next changed: INCRBYFLOAT's sums are never `int`.
+    pub fn set_text(&mut self) {
+        // SAFETY: the header is initialised and borrowed exclusively.
+        unsafe { (*self.0.as_ptr()).layout |= IS_TEXT };
     }
 
     /// Replaces a string by another, in place where the block's size stays the same. The expiry stays.

@@ -490,6 +490,7 @@ impl Connection {
         server.monitors.leave(&server, &mut self.session);
         transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
         server.clients.remove(self.session.client.id);
+        worker.closed.set(worker.closed.get() + 1);
         server.clients.leave();
         worker.give_buffer(std::mem::take(&mut self.input));
         worker.give_buffer(std::mem::take(&mut self.output));

@@ -21,6 +21,10 @@ use crate::worker::Worker;
 const EXPIRE_BATCH: usize = 64;
 /// How often the server as a whole is looked after.
 const SERVER_PERIOD: Duration = Duration::from_millis(100);
+/// How often a worker looks whether clients have left memory behind.
+const RETURN_PERIOD: Duration = Duration::from_secs(1);
+/// Clients that make it worthwhile.
+const CLOSED_MIN: u64 = 32;
 /// Of these looks, how many it takes until expiring keys are sampled.
 const TTL_PERIOD: u64 = 5;
 /// Keys of a database that are sampled then.
@@ -29,6 +33,7 @@ const TTL_SAMPLES: usize = 20;
 /// Starts the worker's tasks, within its runtime.
 pub fn start(worker: &Rc<Worker>) {
     tokio::task::spawn_local(expire(worker.clone()));
+    tokio::task::spawn_local(return_memory(worker.clone()));
     if worker.index == 0 {
         tokio::task::spawn_local(look_after_server(worker.clone()));
         tokio::task::spawn_local(eviction::go_on(worker.clone()));
@@ -49,6 +54,21 @@ async fn look_after_server(worker: Rc<Worker>) {
         look += 1;
         if look.is_multiple_of(TTL_PERIOD) {
             sample_ttls(&worker).await;
+        }
+    }
+}
+
+/// Gives memory back that clients have left: mimalloc keeps what a thread has freed until that thread allocates again,
+/// which an idle one does not.
+async fn return_memory(worker: Rc<Worker>) {
+    let mut closed_before = 0;
+    loop {
+        tokio::time::sleep(RETURN_PERIOD).await;
+        let closed = worker.closed.get();
+        if closed - closed_before >= CLOSED_MIN {
+            closed_before = closed;
+            worker.drop_pools();
+            memory::purge();
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Worker {
     pub metrics: WorkerMetrics,
     /// While a transaction runs its queue, waiters are served at its end.
     pub defers_waiters: Cell<bool>,
+    /// Connections that have ended.
+    pub closed: Cell<u64>,
     /// What it remembers of keys that may be evicted.
     pub eviction: RefCell<Pool>,
     clock: Clock,
@@ -76,6 +78,7 @@ impl Worker {
             random: Random::new(seed),
             metrics: server.metrics.worker(),
             defers_waiters: Cell::new(false),
+            closed: Cell::new(0),
             eviction: RefCell::default(),
             last_clock: Cell::new(clock.now()),
             wall_ms: Cell::new(now_ms()),
@@ -135,6 +138,12 @@ impl Worker {
             buffer.clear();
             buffers.push(buffer);
         }
+    }
+
+    /// Gives the buffers that wait in the pools back to the allocator.
+    pub fn drop_pools(&self) {
+        self.buffers.take();
+        self.scratches.take();
     }
 
     /// Lends a scratch.

@@ -81,7 +81,7 @@ fn string_encoding(entry: &Entry) -> &'static str {
     let bytes = entry.bytes();
     if entry.is_raw() || bytes.len() > EMBSTR_BYTES_MAX {
         "raw"
-    } else if number::parse_i64(bytes).is_some() {
+    } else if !entry.is_text() && number::parse_i64(bytes).is_some() {
         "int"
     } else {
         "embstr"

@@ -106,6 +106,9 @@ fn incrbyfloat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Ou
         Some(entry) => entry.set_bytes(&text),
         None => view.set_string(key, &text, None),
     }
+    if let Some(entry) = view.string_mut(key)? {
+        entry.set_text();
+    }
     view.changed(key, EventClass::STRING, "incrbyfloat");
     rewrite::instead(view, &[b"SET", key.bytes, &text, b"KEEPTTL"]);
     reply.bulk(&text);

@@ -10,7 +10,7 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::element;
 use crate::error::CommandError;
-use crate::scan::{Grammar, Scan};
+use crate::scan::{self, Grammar, Scan};
 
 const FAST: Flags = Flags::READONLY.with(Flags::FAST);
 
@@ -217,10 +217,14 @@ fn parse_random_count(args: Args<'_>) -> Result<(i64, Shown), CommandError> {
 }
 
 fn zscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    // A missing key hides wrong options, though no wrong cursor.
+    scan::cursor(args, 2)?;
+    let Some(zset) = view.collection::<ZSet>(args.key(1))? else {
+        Scan::answer(reply, |_| (0, 0));
+        return Ok(());
+    };
     let scan = Scan::parse(args, 2, Grammar::Members)?;
-    let zset = view.collection::<ZSet>(args.key(1))?;
     Scan::answer(reply, |reply| {
-        let Some(zset) = zset else { return (0, 0) };
         let (mut count, mut text) = (0, Vec::new());
         let cursor = zset.scan(scan.cursor, scan.count, |member, score| {
             if scan.matches(member.as_bytes(&mut [0; 20])) {
