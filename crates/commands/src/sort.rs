@@ -370,8 +370,13 @@ fn weigh<'v>(
 fn to_number(text: Element<'_>) -> Option<f64> {
     match text {
         Element::Int(number) => Some(number as f64),
-        Element::Str(b"") => Some(0.0),
         Element::Str(text) => {
+            // Redis reads a C string: what follows a zero byte is not looked at, and nothing at all is 0.
+            let end = text.iter().position(|byte| *byte == 0).unwrap_or(text.len());
+            let text = &text[..end];
+            if text.is_empty() {
+                return Some(0.0);
+            }
             let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
             let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(0);
             number::parse_f64(&text[start..])
