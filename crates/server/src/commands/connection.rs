@@ -101,6 +101,10 @@ fn echo(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply
 
 fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let db = args.int(1)?;
+    if i32::try_from(db).is_err() {
+        let text = "ERR value is out of range, value must between -2147483648 and 2147483647";
+        return Err(CommandError::text(text));
+    }
     let db =
         usize::try_from(db).ok().filter(|db| *db < view.store().databases()).ok_or(CommandError::DbIndex)?;
     context.session.select(db);
