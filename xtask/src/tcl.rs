@@ -51,6 +51,15 @@ const UNITS: [(&str, u64); 25] = [
 
 /// The one test that is left out: in external mode it dies on Redis itself as well.
 const SKIPPED_TEST: &str = "SRANDMEMBER with a dict containing long chain";
+/// The suite belongs to 7.0, and encodings are 7.2's: small lists and small sets are listpacks. A test that asserts the
+/// older name would end there and leave the rest of it untested, so the newer one is taken for it.
+const NEWER_ENCODINGS: &str = r#"
+proc assert_encoding {wanted key} {
+    set found [r object encoding $key]
+    if {$found eq "listpack" && ($wanted eq "quicklist" || ($wanted eq "hashtable" && [r type $key] eq "set"))} return
+    assert_match $wanted $found
+}
+"#;
 /// A test without a sign of life for so long, in seconds, ends its unit.
 const TEST_TIMEOUT_S: u64 = 180;
 /// A unit that runs longer is ended.
@@ -60,12 +69,13 @@ const SUITE_PORT_FIRST: u32 = 11_000;
 const SUITE_PORT_BLOCKS: u32 = 128;
 
 const HELP: &str = "\
-Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--show] [--argument A]... [unit ...]
+Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--unmodified] [--show] [--argument A]... [unit ...]
 
   --engine E      run rustredis with this engine (else its default)
   --server PATH   run this binary instead of rustredis; /usr/bin/redis-server checks the harness
   --release       build rustredis in release mode (else with debug assertions)
   --argument A    one more argument for the server; repeat it for an option's value
+  --unmodified    let the suite insist on the encodings of 7.0 (quicklist, hashtable) where 7.2 has listpacks
   --show          print the suite's output as it comes
   unit            type/list or unit/type/list; without any, the units of the project's goal
 ";
@@ -73,7 +83,7 @@ Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--show] [--argu
 /// Runs the task.
 pub(crate) fn run(given: &[String]) -> Outcome {
     let values = ["engine", "server", "argument"];
-    let Some(arguments) = Arguments::parse(given, HELP, &values, &["release", "show"])? else {
+    let Some(arguments) = Arguments::parse(given, HELP, &values, &["release", "show", "unmodified"])? else {
         return Ok(true);
     };
     shell::install(&["tclsh", "redis-cli", "redis-benchmark"], &["tcl", "redis-tools"])?;
@@ -110,6 +120,9 @@ fn unit_name(given: &str) -> String {
 fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Arguments) -> Result<Transcript, String> {
     let mut server = start_server(binary, options)?;
     let copy = RunTree::create(tree, binary, server.directory())?;
+    if !options.has("unmodified") {
+        copy.append("tests/support/test.tcl", NEWER_ENCODINGS)?;
+    }
     let port = server.port().to_string();
     let timeout = TEST_TIMEOUT_S.to_string();
     let mut arguments = vec!["--host", "127.0.0.1", "--port", &port, "--single", unit, "--durable"];
@@ -200,6 +213,13 @@ impl RunTree {
         }
         std::os::unix::fs::symlink(binary, path.join("src/redis-server")).map_err(error)?;
         Ok(Self { path })
+    }
+
+    /// Adds text to the end of one of its files.
+    fn append(&self, file: &str, text: &str) -> Result<(), String> {
+        let path = self.path.join(file);
+        let changed = fs::read(&path).and_then(|old| fs::write(&path, [&old, text.as_bytes()].concat()));
+        changed.map_err(|error| format!("cannot change {}: {error}", path.display()))
     }
 }
 
