@@ -139,9 +139,19 @@ fn close_idle_clients(server: &Server, now_ms: u64) {
 async fn expire(worker: Rc<Worker>) {
     let server = worker.server.clone();
     let mut effects = Effects::default();
+    let (mut commands, mut quiet_looks) = (0, 0);
     loop {
         let hz = u64::from(server.settings.hz.load(Relaxed)).clamp(1, 500);
         tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
+        quiet_looks += 1;
+        let commands_now = worker.stats().commands.load(Relaxed);
+        if commands_now != commands {
+            (commands, quiet_looks) = (commands_now, 0);
+        }
+        if quiet_looks == hz {
+            // A thread's heap gives pages back while the thread allocates; this one has rested for a second.
+            memory::collect();
+        }
         let is_paused = server.pause_state(now_ms()).is_some();
         if is_paused || !server.expires_actively.load(Relaxed) {
             continue;
