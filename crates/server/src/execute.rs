@@ -511,9 +511,12 @@ impl Connection {
         }
     }
 
-    /// Deletes keys that readers found expired, wherever their shards are.
+    /// Deletes keys that readers found expired, wherever their shards are; while the server is paused they stay.
     async fn expire_stale_anywhere(&self, server: &Server, worker: &Worker, effects: &mut Effects) {
         let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+        if server.has_gate(gate::PAUSED) {
+            return;
+        }
         for (db, bytes) in stale {
             let key = Key::new(&bytes);
             let covered = Covered::One(server.engine.store().shard_of(key.hash));
