@@ -119,8 +119,7 @@ fn has_queued(server: &Server, session: &Session, flag: Flags) -> bool {
 }
 
 /// Commands that a pause of writes holds back though they change no data: they would reach replicas.
-const REPLICATED_COMMANDS: &[&str] =
-    &["publish", "spublish", "pfcount", "eval", "evalsha", "fcall"];
+const REPLICATED_COMMANDS: &[&str] = &["publish", "spublish", "pfcount", "eval", "evalsha", "fcall"];
 
 /// Whether CLIENT PAUSE WRITE holds this command back.
 fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
