@@ -151,6 +151,7 @@ impl Connection {
             }
             if let Some(ran) = self.run_elsewhere(&server, scratch, index, input).await {
                 index += ran;
+                worker.tick();
                 continue;
             }
             let flow = self.execute_one(&server, &worker, scratch, index, input).await;
@@ -399,7 +400,7 @@ impl Connection {
     /// Runs a command under a view of its own.
     async fn run_held(
         &mut self,
-        server: &std::sync::Arc<Server>,
+        server: &Arc<Server>,
         worker: &Worker,
         row: &Row,
         args: Args<'_>,
@@ -408,6 +409,8 @@ impl Connection {
     ) -> Option<Blocked> {
         let covered = self.plan(server, worker, row, args, shards);
         let mut held = server.engine.borrow(covered, row.access).await;
+        // Time has passed while others held the shards, or the server was paused.
+        worker.tick();
         let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.no_touch;
         if needs_everything(&view, args) {

@@ -142,6 +142,7 @@ async fn run_queue(
     let mut shards = Vec::new();
     let (covered, access) = plan(server, &connection.session, transaction, &mut shards);
     let mut held = server.engine.borrow(covered, access).await;
+    worker.tick();
     let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
     if has_far_waiters(&view, transaction) {
         drop(held);
