@@ -11,6 +11,7 @@ pub mod limits;
 pub mod random;
 pub mod sampling;
 pub mod sha1;
+pub mod snapshot;
 pub mod store;
 pub mod types;
 pub mod value;

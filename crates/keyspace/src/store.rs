@@ -117,6 +117,8 @@ pub struct ShardState {
     pub(crate) waiters: HashMap<DbKey, VecDeque<Arc<dyn Waiter>>>,
     /// Changes whenever a table of the shard may have moved its entries, so that a SCAN cursor into it starts the shard again.
     pub(crate) layout_version: u16,
+    /// What is to be preserved for a snapshot, until it has visited the shard.
+    pub(crate) preserving: Option<Box<crate::snapshot::Preserving>>,
 }
 
 /// Counts that are read without holding a shard; each is written only by who holds it.
@@ -144,6 +146,8 @@ pub struct Store {
     pub watched: AtomicUsize,
     /// How many (client, key) pairs are waited for.
     pub waited: AtomicUsize,
+    /// Whether a snapshot is under way: a write must look whether its shard preserves.
+    pub(crate) is_preserving: AtomicBool,
     graveyard: std::sync::mpsc::Sender<Grave>,
     /// Objects that wait to be freed elsewhere (INFO's `lazyfree_pending_objects`).
     pub lazyfree_pending: Arc<AtomicUsize>,
@@ -198,6 +202,7 @@ impl Store {
             next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watched: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
+            is_preserving: AtomicBool::new(false),
             graveyard,
             lazyfree_pending,
             lazyfreed,
@@ -316,6 +321,24 @@ impl std::fmt::Debug for Store {
             .field("shards", &self.shards)
             .field("databases", &self.banks.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// How many entries [`for_each_prefetched`] brings near ahead of use.
+const PREFETCHED: usize = 16;
+
+/// Calls `each` with every entry of the table, its block brought near before: a walk over blocks that lie anywhere in memory
+/// waits for them together and not one after the other.
+pub(crate) fn for_each_prefetched(table: &Table, mut each: impl FnMut(&Entry)) {
+    let mut slots = table.iter();
+    loop {
+        let mut ahead: smallvec::SmallVec<[&Entry; PREFETCHED]> = smallvec::SmallVec::new();
+        ahead.extend(slots.by_ref().take(PREFETCHED).map(|(entry, ())| entry));
+        if ahead.is_empty() {
+            return;
+        }
+        ahead.iter().for_each(|entry| prefetch_block(entry.address()));
+        ahead.iter().for_each(|entry| each(entry));
     }
 }
 

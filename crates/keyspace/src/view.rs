@@ -186,7 +186,7 @@ impl<'a> View<'a> {
         unsafe { &mut *self.store.table(shard, self.db) }
     }
 
-    fn state_mut(&mut self, shard: usize) -> &mut ShardState {
+    pub(crate) fn state_mut(&mut self, shard: usize) -> &mut ShardState {
         assert!(
             self.covered.has(shard) && self.access == Access::Write,
             "a state is changed under an exclusive view"
@@ -287,7 +287,9 @@ impl<'a> View<'a> {
     pub fn entry_mut(&mut self, key: Key<'_>) -> Option<&mut Entry> {
         self.expire_if_due(key);
         let (now_ms, random, no_touch) = (self.now_ms, self.random, self.no_touch);
-        let table = self.table_mut(self.store.shard_of(key.hash));
+        let shard = self.store.shard_of(key.hash);
+        self.before_change(shard, key);
+        let table = self.table_mut(shard);
         let (entry, ()) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)?;
         if !no_touch {
             entry.set_clock(access::touched(entry.clock(), now_ms, || random.next()));
@@ -328,6 +330,7 @@ impl<'a> View<'a> {
     /// Stores a string under the key, whatever was there; `expire_at_ms` replaces the old expiry.
     pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expire_at_ms: Option<u64>) {
         let shard = self.store.shard_of(key.hash);
+        self.before_change(shard, key);
         let now_ms = self.now_ms;
         // The common case, an update of a string without expiry on either side, needs one probe and no index.
         if let Some((entry, ())) =
@@ -353,6 +356,7 @@ impl<'a> View<'a> {
     fn insert_entry(&mut self, key: Key<'_>, new: Entry) {
         self.expire_if_due(key);
         let shard = self.store.shard_of(key.hash);
+        self.before_change(shard, key);
         new.set_clock(access::new_clock(self.now_ms));
         let (expire_at_ms, kind) = (new.expire_at_ms(), new.kind());
         let found = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
@@ -377,6 +381,14 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Must precede each change of a key: a snapshot under way wants it as it was.
+    #[inline]
+    fn before_change(&mut self, shard: usize, key: Key<'_>) {
+        if self.store.is_preserving.load(Relaxed) {
+            self.preserve(shard, key);
+        }
+    }
+
     fn layout_changed(&mut self, shard: usize) {
         let state = self.state_mut(shard);
         state.layout_version = state.layout_version.wrapping_add(1);
@@ -385,6 +397,7 @@ impl<'a> View<'a> {
     /// Takes the key out, expired or not.
     pub(crate) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         let shard = self.store.shard_of(key.hash);
+        self.before_change(shard, key);
         let table = self.table_mut(shard);
         let found = table.find_entry(key.hash, |(entry, ())| entry.key() == key.bytes).ok()?;
         let ((entry, ()), _) = found.remove();
@@ -806,6 +819,7 @@ impl<'a> View<'a> {
             self.layout_changed(shard);
             self.store.set_keys(db, shard, 0);
             self.store.set_expiring_keys(db, shard, 0);
+            let Some(table) = self.preserve_table(shard, table) else { return removed };
             if removed > LAZYFREE_EFFORT_MIN {
                 self.store.bury(Box::new(table));
             }
@@ -859,6 +873,7 @@ impl<'a> View<'a> {
             let state = self.state_mut(shard);
             state.expiries.swap(first, second);
             state.field_expiries.swap(first, second);
+            self.swap_preserved(shard, first, second);
             self.layout_changed(shard);
             let store = self.store;
             let (keys, expiring) =

@@ -1,3 +1,6 @@
 //! Files that outlive the process, in Redis's formats.
 
+pub mod aof;
+pub mod journal;
 pub mod rdb;
+pub mod storage;

@@ -1,0 +1,5 @@
+//! The append-only file.
+
+mod writer;
+
+pub use writer::{Hooks, Policy, Status, Target, Writer};
