@@ -8,6 +8,7 @@ pub mod long_double;
 mod natural;
 pub mod number;
 pub mod parse;
+pub mod quote;
 pub mod reply;
 mod strtod;
 
