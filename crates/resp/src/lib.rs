@@ -10,6 +10,7 @@ pub mod number;
 pub mod parse;
 pub mod quote;
 pub mod reply;
+pub mod request;
 mod strtod;
 
 pub use parse::{Batch, ParseLimits, Parser, ProtocolError, Span};

@@ -9,3 +9,4 @@
 //! Here is what reads and writes the formats; who writes when is not decided here.
 
 pub mod manifest;
+pub mod reader;
