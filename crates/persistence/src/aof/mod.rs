@@ -8,5 +8,6 @@
 //!
 //! Here is what reads and writes the formats; who writes when is not decided here.
 
+pub mod entry_commands;
 pub mod manifest;
 pub mod reader;
