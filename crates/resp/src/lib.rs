@@ -8,7 +8,9 @@ pub mod long_double;
 mod natural;
 pub mod number;
 pub mod parse;
+pub mod quote;
 pub mod reply;
+pub mod request;
 mod strtod;
 
 pub use parse::{Batch, ParseLimits, Parser, ProtocolError, Span};

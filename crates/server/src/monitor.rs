@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rustredis_commands::{Args, Flags, Row};
+use rustredis_resp::quote::quote;
 
 use crate::client::{Client, flags};
 use crate::redact;
@@ -82,32 +83,6 @@ fn line(now_us: u64, source: &str, arguments: &[&[u8]]) -> Vec<u8> {
     }
     line.extend_from_slice(b"\r\n");
     line
-}
-
-/// Appends bytes in double quotes, with escapes for what cannot be printed.
-fn quote(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.push(b'"');
-    for &byte in bytes {
-        let escaped = match byte {
-            b'\\' | b'"' => byte,
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x07 => b'a',
-            0x08 => b'b',
-            b' '..=b'~' => {
-                out.push(byte);
-                continue;
-            }
-            _ => {
-                // Writing to a vector cannot fail.
-                let _ = write!(out, "\\x{byte:02x}");
-                continue;
-            }
-        };
-        out.extend_from_slice(&[b'\\', escaped]);
-    }
-    out.push(b'"');
 }
 
 #[cfg(test)]

@@ -40,7 +40,8 @@ pub const VERSION_MAX: u16 = 12;
 /// The first version that ends with a checksum.
 pub const VERSION_WITH_CHECKSUM: u16 = 5;
 
-const MAGIC: &[u8; 5] = b"REDIS";
+/// What every file begins with.
+pub(crate) const MAGIC: &[u8; 5] = b"REDIS";
 
 /// The first byte of a part that is no key.
 pub mod opcode {
