@@ -20,7 +20,6 @@ const SECRET: Access = Access { is_secret: true, ..SET };
 
 const HERE: Effect = Effect::Effective;
 // What is still to be built. When it is there, its constant becomes `HERE`, or its rows do.
-const PERSISTENCE: Effect = Effect::NoEffectHere("nothing is written to disk but by SAVE yet");
 const REPLICATION: Effect = Effect::NoEffectHere("replication is not supported yet");
 const CLUSTER: Effect = Effect::NoEffectHere("cluster mode is not supported yet");
 const TLS: Effect = Effect::NoEffectHere("TLS is not supported yet");
@@ -263,7 +262,7 @@ Encodings {
         "Entries of a stream's node; 0 means without limit.";
 }
 Snapshots {
-    Save "save" Kind::Save, "3600 1 300 100 60 10000", SET, PERSISTENCE,
+    Save "save" Kind::Save, "3600 1 300 100 60 10000", SET, HERE,
         "Save after so many seconds if so many keys changed; an empty value never saves.";
     Dbfilename "dbfilename" file_name("dbfilename can't be a path, just a filename", None), "dump.rdb",
         PROTECTED, HERE,
@@ -272,41 +271,43 @@ Snapshots {
         "Compress strings in snapshots.";
     Rdbchecksum "rdbchecksum" BOOL, "yes", FIXED, HERE,
         "Write a checksum at the end of snapshots and verify it on loading.";
-    StopWritesOnBgsaveError "stop-writes-on-bgsave-error" BOOL, "yes", SET, PERSISTENCE,
+    StopWritesOnBgsaveError "stop-writes-on-bgsave-error" BOOL, "yes", SET, HERE,
         "Refuse writes after a failed background save, so that somebody notices.";
-    RdbSaveIncrementalFsync "rdb-save-incremental-fsync" BOOL, "yes", SET, PERSISTENCE,
+    RdbSaveIncrementalFsync "rdb-save-incremental-fsync" BOOL, "yes", SET, HERE,
         "Flush a snapshot to disk step by step while it is written.";
     RdbDelSyncFiles "rdb-del-sync-files" BOOL, "no", SET, REPLICATION,
         "Remove snapshots that were only made to synchronise replicas.";
 }
 AppendOnly {
-    Appendonly "appendonly" BOOL, "no", SET, PERSISTENCE,
+    Appendonly "appendonly" BOOL, "no", SET, HERE,
         "Write each change to the append-only file.";
-    Appendfsync "appendfsync" Kind::Choice(&["everysec", "always", "no"]), "everysec", SET, PERSISTENCE,
+    Appendfsync "appendfsync" Kind::Choice(&["everysec", "always", "no"]), "everysec", SET, HERE,
         "When the append-only file is flushed to disk: once a second, before each reply, or when the system likes.";
     Appendfilename "appendfilename"
         file_name("appendfilename can't be a path, just a filename", Some("appendfilename can't be empty")),
-        "appendonly.aof", FIXED, PERSISTENCE,
+        "appendonly.aof", FIXED, HERE,
         "What the names of the append-only files begin with.";
     Appenddirname "appenddirname"
         file_name("appenddirname can't be a path, just a dirname", Some("appenddirname can't be empty")),
-        "appendonlydir", FIXED, PERSISTENCE,
+        "appendonlydir", FIXED, HERE,
         "Directory of the append-only files, inside the working directory.";
-    NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite" BOOL, "no", SET, PERSISTENCE,
+    NoAppendfsyncOnRewrite "no-appendfsync-on-rewrite" BOOL, "no", SET, HERE,
         "Do not flush the append-only file while a snapshot or a rewrite is running.";
-    AutoAofRewritePercentage "auto-aof-rewrite-percentage" COUNT, "100", SET, PERSISTENCE,
+    AutoAofRewritePercentage "auto-aof-rewrite-percentage" COUNT, "100", SET, HERE,
         "Growth since the last rewrite, in per cent, at which the append-only file is rewritten; 0 means never.";
-    AutoAofRewriteMinSize "auto-aof-rewrite-min-size" BYTES, "67108864", SET, PERSISTENCE,
+    AutoAofRewriteMinSize "auto-aof-rewrite-min-size" BYTES, "67108864", SET, HERE,
         "Size below which the append-only file is not rewritten by itself.";
-    AofLoadTruncated "aof-load-truncated" BOOL, "yes", SET, PERSISTENCE,
+    AofLoadTruncated "aof-load-truncated" BOOL, "yes", SET, HERE,
         "Start with what is readable if the append-only file ends in the middle of a command.";
-    AofUseRdbPreamble "aof-use-rdb-preamble" BOOL, "yes", SET, PERSISTENCE,
+    AofUseRdbPreamble "aof-use-rdb-preamble" BOOL, "yes", SET, HERE,
         "Begin a rewritten append-only file with a snapshot.";
-    AofTimestampEnabled "aof-timestamp-enabled" BOOL, "no", SET, PERSISTENCE,
+    AofTimestampEnabled "aof-timestamp-enabled" BOOL, "no", SET, HERE,
         "Write times into the append-only file, so that it can be cut at one.";
-    AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync" BOOL, "yes", SET, PERSISTENCE,
+    AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync" BOOL, "yes", SET, HERE,
         "Flush a rewritten append-only file to disk step by step.";
-    AofDisableAutoGc "aof-disable-auto-gc" BOOL, "no", SET, PERSISTENCE,
+    AofBufferLimit "aof-buffer-limit" BYTES, "268435456", SET, HERE,
+        "Bytes that wait to be written to the append-only file until clients that write must wait too.";
+    AofDisableAutoGc "aof-disable-auto-gc" BOOL, "no", SET, HERE,
         "Keep append-only files that are no longer needed.";
 }
 Replication {

@@ -13,13 +13,14 @@ const RECORDING: &str = include_str!("redis-7.0.15.tsv");
 const BAD_VALUES: [&str; 3] = ["zz~", "-999999999999", "99999999999999999999999"];
 
 /// Names that Redis 7.0.15 does not have.
-const NEW: [&str; 9] = [
+const NEW: [&str; 10] = [
     // Since 7.2.
     "cluster-announce-human-nodename",
     "locale-collate",
     "set-max-listpack-entries",
     "set-max-listpack-value",
     // Our own.
+    "aof-buffer-limit",
     "contention",
     "engine",
     "metrics",

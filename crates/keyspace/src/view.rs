@@ -104,6 +104,8 @@ pub struct View<'a> {
     access: Access,
     db: usize,
     now_ms: u64,
+    /// What the access clocks are set to, in Unix ms: the time, but in a replay.
+    clock_ms: u64,
     /// Whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
     pub no_touch: bool,
     random: &'a Random,
@@ -127,7 +129,7 @@ impl<'a> View<'a> {
         random: &'a Random,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { store, covered, access, db, now_ms, no_touch: false, random, effects }
+        Self { store, covered, access, db, now_ms, clock_ms: now_ms, no_touch: false, random, effects }
     }
 
     /// The store, for what is read without holding a shard.
@@ -164,6 +166,19 @@ impl<'a> View<'a> {
     /// Sets the time of the next request that uses this view.
     pub fn set_now_ms(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.clock_ms = now_ms;
+    }
+
+    /// What the access clocks are set to, in Unix ms.
+    pub fn clock_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
+    /// Makes what follows a replay of what has happened: at the time 0, so that nothing expires but as the record says, and
+    /// with accesses at `clock_ms`.
+    pub fn replay(&mut self, clock_ms: u64) {
+        self.now_ms = 0;
+        self.clock_ms = clock_ms;
     }
 
     /// The random numbers of the thread.
@@ -230,7 +245,7 @@ impl<'a> View<'a> {
     pub fn read(&self, key: Key<'_>) -> Option<&Entry> {
         let entry = self.read_untouched(key)?;
         if !self.no_touch {
-            entry.set_clock(access::touched(entry.clock(), self.now_ms, || self.random.next()));
+            entry.set_clock(access::touched(entry.clock(), self.clock_ms, || self.random.next()));
         }
         Some(entry)
     }
@@ -286,13 +301,13 @@ impl<'a> View<'a> {
     /// changed through the view, never through the entry. Counts no hit; touches the clock.
     pub fn entry_mut(&mut self, key: Key<'_>) -> Option<&mut Entry> {
         self.expire_if_due(key);
-        let (now_ms, random, no_touch) = (self.now_ms, self.random, self.no_touch);
+        let (clock_ms, random, no_touch) = (self.clock_ms, self.random, self.no_touch);
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
         let table = self.table_mut(shard);
         let (entry, ()) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)?;
         if !no_touch {
-            entry.set_clock(access::touched(entry.clock(), now_ms, || random.next()));
+            entry.set_clock(access::touched(entry.clock(), clock_ms, || random.next()));
         }
         Some(entry)
     }
@@ -331,14 +346,14 @@ impl<'a> View<'a> {
     pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expire_at_ms: Option<u64>) {
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
-        let now_ms = self.now_ms;
+        let clock_ms = self.clock_ms;
         // The common case, an update of a string without expiry on either side, needs one probe and no index.
         if let Some((entry, ())) =
             self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)
         {
             if expire_at_ms.is_none() && entry.kind() == Kind::String && entry.expire_at_ms().is_none() {
                 entry.set_bytes(bytes);
-                let clock = access::touched(entry.clock(), now_ms, || 0);
+                let clock = access::touched(entry.clock(), clock_ms, || 0);
                 entry.set_clock(clock);
                 return;
             }
@@ -357,7 +372,7 @@ impl<'a> View<'a> {
         self.expire_if_due(key);
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
-        new.set_clock(access::new_clock(self.now_ms));
+        new.set_clock(access::new_clock(self.clock_ms));
         let (expire_at_ms, kind) = (new.expire_at_ms(), new.kind());
         let found = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
         if let Some((entry, ())) = found {

@@ -25,7 +25,7 @@ use std::thread::Thread;
 use crossbeam_utils::CachePadded;
 
 pub use sequencer::{Sequencer, Stream};
-pub use unit::{Unit, write_command, write_select};
+pub use unit::{Unit, write_select};
 
 /// Where an entry stands in the journal; the first is 1, and 0 stands before all.
 pub type Place = u64;

@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use rustredis_commands::{CommandError, Flags, Row};
+use rustredis_commands::{Args, CommandError, Flags, Reach, Row};
 use rustredis_resp::Proto;
 
 use crate::client::flags;
@@ -62,6 +62,7 @@ pub async fn admit(
     worker: &Worker,
     session: &mut Session,
     row: &Row,
+    args: Args<'_>,
 ) -> Result<Verdict, CommandError> {
     let flags = row.command.flags;
     let name = row.full_name;
@@ -83,6 +84,13 @@ pub async fn admit(
             return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
         }
     }
+    if server.has_gate(gate::DISK_ERROR)
+        && (flags.has(Flags::WRITE)
+            || name == "ping"
+            || name == "exec" && has_queued(server, session, Flags::WRITE))
+    {
+        return Err(disk_error(server));
+    }
     if server.has_gate(gate::REPLICAS_MISSING)
         && (flags.has(Flags::WRITE) || name == "exec" && has_queued(server, session, Flags::WRITE))
     {
@@ -94,7 +102,7 @@ pub async fn admit(
             row.full_name
         )));
     }
-    if server.has_gate(gate::LOADING) && !flags.has(Flags::LOADING) {
+    if server.has_gate(gate::LOADING) && (!flags.has(Flags::LOADING) || reaches_shards(row, args)) {
         return Err(CommandError::text("LOADING RustRedis is loading the dataset in memory"));
     }
     if session.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
@@ -109,6 +117,25 @@ pub async fn admit(
         worker.tick();
     }
     Ok(if is_queueing { Verdict::Queue } else { Verdict::Run })
+}
+
+/// Whether the command needs a shard: none may be entered while the data set is loaded.
+fn reaches_shards(row: &Row, args: Args<'_>) -> bool {
+    match row.command.reach {
+        Reach::Keys => !args.key_refs().is_empty(),
+        Reach::AllIf(is_far) => is_far(args) || !args.key_refs().is_empty(),
+        Reach::All | Reach::Scan | Reach::Random => true,
+    }
+}
+
+/// Why writes are refused.
+fn disk_error(server: &Server) -> CommandError {
+    match server.aof.error() {
+        Some(error) => CommandError::owned(format!("MISCONF Errors writing to the AOF file: {error}")),
+        None => CommandError::text(
+            "MISCONF RustRedis is configured to save RDB snapshots, but is currently unable to persist to disk. Writes are refused until a save succeeds (stop-writes-on-bgsave-error). Check the log for the reason.",
+        ),
+    }
 }
 
 /// Whether the transaction has a command with this flag.

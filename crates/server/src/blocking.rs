@@ -10,7 +10,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustredis_commands::OwnedArgs;
@@ -43,6 +43,8 @@ pub struct BlockedClient {
     pub needs_more_keys: bool,
     state: AtomicU8,
     reply: Mutex<Vec<u8>>,
+    /// The journal's place of what it was served with.
+    depends_on: AtomicU64,
 }
 
 impl BlockedClient {
@@ -58,7 +60,8 @@ impl BlockedClient {
         needs_more_keys: bool,
     ) -> Arc<Self> {
         let (state, reply) = (AtomicU8::new(WAITING), Mutex::default());
-        Arc::new(Self { client, args, row, proto, db, kind, needs_more_keys, state, reply })
+        let depends_on = AtomicU64::new(0);
+        Arc::new(Self { client, args, row, proto, db, kind, needs_more_keys, state, reply, depends_on })
     }
 
     /// Wins the right to serve it; false if it no longer waits.
@@ -71,6 +74,16 @@ impl BlockedClient {
         self.step(CLAIMED, WAITING);
         // A timeout may have passed meanwhile.
         self.client.wake();
+    }
+
+    /// Says what its reply depends on, before it is handed over.
+    pub fn depend_on(&self, place: u64) {
+        self.depends_on.store(place, Ordering::Relaxed);
+    }
+
+    /// The journal's place of what it was served with; 0 if that changed nothing.
+    pub fn depends_on(&self) -> u64 {
+        self.depends_on.load(Ordering::Relaxed)
     }
 
     /// Hands over the reply, after a claim.

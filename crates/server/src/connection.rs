@@ -24,9 +24,10 @@ use tokio::time::Instant;
 
 use crate::blocking::BlockedClient;
 use crate::client::{Client, flags};
+use crate::commands::save::reply_synced;
 use crate::execute::{Blocked, Flow, Scratch};
 use crate::server::{Server, now_ms};
-use crate::session::{ReplyMode, Session};
+use crate::session::{ReplyMode, Session, SyncWait};
 use crate::stats::bump;
 use crate::stream::Stream;
 use crate::transaction;
@@ -130,6 +131,10 @@ impl Connection {
         let client = &self.session.client;
         if client.has_mail() {
             client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);
+            if self.server.durability.is_awaited() {
+                // What others did may be told no earlier than they are told themselves.
+                self.session.depends_on = self.server.durability.journal.last();
+            }
         }
         if !self.relieve()? {
             return Ok(false);
@@ -155,6 +160,60 @@ impl Connection {
         (!is_patient).then(|| Instant::now() + Duration::from_secs(timeout_seconds))
     }
 
+    /// Whether its output waits for what it shows to be durable.
+    #[inline]
+    fn is_held(&self) -> bool {
+        self.session.depends_on != 0
+            && self.server.durability.is_awaited()
+            && self.session.depends_on > self.server.aof.durable()
+    }
+
+    /// Waits until the condition no longer holds, which whoever writes the journal changes; false if the client ends.
+    async fn wait_while(&self, holds: impl Fn(&Self) -> bool) -> bool {
+        let client = &self.session.client;
+        std::future::poll_fn(|context| {
+            client.register(context.waker());
+            self.worker.lane.hold(client);
+            if client.is_killed() {
+                return Poll::Ready(false);
+            }
+            if holds(self) { Poll::Pending } else { Poll::Ready(true) }
+        })
+        .await
+    }
+
+    /// Waits until the output may leave; false if the client ends.
+    pub(crate) async fn wait_until_durable(&self) -> bool {
+        !self.is_held() || self.wait_while(Self::is_held).await
+    }
+
+    /// Waits while the journal is so full that writing must wait; false if the client ends.
+    pub(crate) async fn wait_for_room(&self) -> bool {
+        let is_full = |this: &Self| this.server.durability.journal.is_full();
+        !is_full(self) || self.wait_while(is_full).await
+    }
+
+    /// WAITAOF: waits until the client's writes are on the disk, or the time is over, and answers.
+    pub(crate) async fn wait_for_sync(&mut self, wait: SyncWait) {
+        // What was answered before leaves first; an error shows itself when the wait is over.
+        let _ = self.deliver();
+        self.session.client.set_flag(flags::BLOCKED, true);
+        let is_missing =
+            |this: &Self| wait.has_replicas || this.server.aof.durable() < this.session.last_write;
+        let waiting = self.wait_while(is_missing);
+        let left = Duration::from_millis(wait.until_ms.saturating_sub(now_ms()));
+        let is_alive = match wait.until_ms {
+            0 => waiting.await,
+            _ => tokio::time::timeout(left, waiting).await.unwrap_or(true),
+        };
+        self.session.client.set_flag(flags::BLOCKED, false);
+        let is_durable = self.server.aof.durable() >= self.session.last_write;
+        if is_alive {
+            let mut reply = Reply::new(&mut self.output, self.session.proto);
+            reply_synced(&mut reply, is_durable);
+        }
+    }
+
     /// Waits for whatever comes first; input only if there is room for it.
     async fn next_event(
         &self,
@@ -166,6 +225,10 @@ impl Connection {
         let pending = self.pending();
         let event = std::future::poll_fn(|context| {
             client.register(context.waker());
+            let is_held = pending > 0 && self.is_held();
+            if is_held {
+                self.worker.lane.hold(client);
+            }
             if waiter.is_some_and(BlockedClient::is_over) {
                 return Poll::Ready(Ok(Event::Served));
             }
@@ -176,11 +239,12 @@ impl Connection {
                 return Poll::Ready(Ok(Event::Mail));
             }
             if pending > 0
+                && !is_held
                 && let Poll::Ready(result) = self.stream.poll_write_ready(context)
             {
                 return Poll::Ready(result.map(|()| Event::Writable));
             }
-            if has_room && pending < OUTPUT_BACKLOG_BYTES {
+            if has_room && !is_held && pending < OUTPUT_BACKLOG_BYTES {
                 return self.stream.poll_read_ready(context).map_ok(|()| Event::Readable);
             }
             Poll::Pending
@@ -343,6 +407,9 @@ impl Connection {
 
     /// Sends replies as far as the socket takes them.
     fn send(&mut self) -> io::Result<()> {
+        if self.is_held() {
+            return Ok(());
+        }
         while self.sent < self.output.len() {
             match self.stream.try_write(&self.output[self.sent..]) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -402,6 +469,8 @@ impl Connection {
         self.session.client.set_flag(flags::BLOCKED, false);
         self.leave_queues(&waiter).await;
         let reply = waiter.take_reply();
+        self.session.depends_on = self.session.depends_on.max(waiter.depends_on());
+        self.session.last_write = self.session.last_write.max(waiter.depends_on());
         if !waiter.was_served() {
             self.count_unserved(&waiter, reply.as_deref().unwrap_or_default());
         }
@@ -489,6 +558,7 @@ impl Connection {
         server.pubsub.leave(&mut self.session);
         server.monitors.leave(&server, &mut self.session);
         transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
+        worker.lane.forget(&self.session.client);
         server.clients.remove(self.session.client.id);
         worker.closed.set(worker.closed.get() + 1);
         server.clients.leave();

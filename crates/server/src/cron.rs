@@ -7,13 +7,15 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use rustredis_config::Directive;
 use rustredis_keyspace::{Access, Among, Covered, Effects};
 
 use crate::client::flags;
 use crate::eviction;
 use crate::execute::settle;
 use crate::memory;
-use crate::server::{Server, now_ms};
+use crate::rdb;
+use crate::server::{Server, gate, now_ms};
 use crate::stats::bump;
 use crate::worker::Worker;
 
@@ -23,6 +25,8 @@ const EXPIRE_BATCH: usize = 64;
 const SERVER_PERIOD: Duration = Duration::from_millis(100);
 /// How often a worker looks whether clients have left memory behind.
 const RETURN_PERIOD: Duration = Duration::from_secs(1);
+/// After a save that failed, how long save points wait until the next, in milliseconds.
+const RETRY_SAVE_MS: u64 = 5000;
 /// Clients that make it worthwhile.
 const CLOSED_MIN: u64 = 32;
 /// Of these looks, how many it takes until expiring keys are sampled.
@@ -51,9 +55,57 @@ async fn look_after_server(worker: Rc<Worker>) {
         memory::used_bytes();
         close_idle_clients(&server, worker.now_ms());
         close_large_clients(&server);
+        look_after_files(&server);
         look += 1;
-        if look.is_multiple_of(TTL_PERIOD) {
+        if look.is_multiple_of(TTL_PERIOD) && !server.has_gate(gate::LOADING) {
             sample_ttls(&worker).await;
+        }
+    }
+}
+
+/// Begins a save when a save point is reached, and a rewrite when the append-only file has grown.
+fn look_after_files(server: &Server) {
+    if server.has_gate(gate::LOADING) || server.snapshots.state().running.is_some() {
+        return;
+    }
+    if server.aof.is_on() && !server.durability.journal.is_on() {
+        // Turning it on has failed; it is tried again as long as it is wanted.
+        if server.snapshots.may_try_again() {
+            server.snapshots.rewrite(server);
+        }
+        return;
+    }
+    let (save_points, percentage, min_bytes) = {
+        let config = server.config.lock();
+        (
+            config.save_points().to_vec(),
+            config.int(Directive::AutoAofRewritePercentage) as u64,
+            config.bytes(Directive::AutoAofRewriteMinSize),
+        )
+    };
+    let now_s = now_ms() / 1000;
+    let changes = rdb::changes(server);
+    let quiet_s = now_s.saturating_sub(server.rdb.last_save_seconds());
+    let may_save = !server.rdb.has_failed.load(Relaxed)
+        || now_ms().saturating_sub(server.snapshots.state().last_save_try_ms) > RETRY_SAVE_MS;
+    if let Some(point) = save_points.iter().find(|point| changes >= point.changes && quiet_s > point.seconds)
+        && may_save
+    {
+        tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+        server.snapshots.note_save_try();
+        server.snapshots.save(false);
+        return;
+    }
+    let (now_bytes, base_bytes) = (server.aof.current_bytes(), server.aof.base_bytes().max(1));
+    if server.durability.journal.is_on()
+        && percentage > 0
+        && now_bytes > min_bytes
+        && server.snapshots.may_rewrite()
+    {
+        let growth = (now_bytes * 100 / base_bytes).saturating_sub(100);
+        if growth >= percentage {
+            tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
+            server.snapshots.rewrite(server);
         }
     }
 }
@@ -153,7 +205,7 @@ async fn expire(worker: Rc<Worker>) {
             memory::collect();
         }
         let is_paused = server.pause_state(now_ms()).is_some();
-        if is_paused || !server.expires_actively.load(Relaxed) {
+        if is_paused || server.has_gate(gate::LOADING) || !server.expires_actively.load(Relaxed) {
             continue;
         }
         worker.tick();
@@ -175,7 +227,7 @@ async fn expire_due(worker: &Worker, effects: &mut Effects) {
             let started = worker.read_clock();
             let mut view = held.view(0, worker.now_ms(), &worker.random, effects);
             let (_, is_more_due) = view.expire_shard(shard, EXPIRE_BATCH);
-            settle(server, worker, &mut view, None, None);
+            settle(server, worker, &mut view, None);
             drop(held);
             let nanos = worker.read_clock().saturating_sub(started);
             server.stats.expire_cycle_nanos.fetch_add(nanos, Relaxed);

@@ -368,7 +368,7 @@ async fn delete(server: &Server, worker: &Worker, db: usize, bytes: &[u8], among
         return false;
     }
     let Some(buried_bytes) = view.evict(key) else { return false };
-    settle(server, worker, &mut view, None, None);
+    settle(server, worker, &mut view, None);
     drop(held);
     if buried_bytes > 0 {
         server.eviction.buried_bytes.fetch_add(buried_bytes, Relaxed);

@@ -23,6 +23,7 @@ use crate::blocking::BlockedClient;
 use crate::client::{Client, flags};
 use crate::commands::Context;
 use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
+use crate::durability;
 use crate::redact;
 use crate::server::{Server, gate, now_ms};
 use crate::session::{ReplyMode, Session};
@@ -96,6 +97,18 @@ impl Scratch {
         }
     }
 
+    /// Whether a command of the batch may change the data set.
+    fn writes(&self, server: &Server) -> bool {
+        let writes = |row: &Row| {
+            row.command.flags.has(Flags::WRITE)
+                || row.full_name == "exec"
+                || row.full_name.starts_with("eval")
+        };
+        self.prepared
+            .iter()
+            .any(|prepared| prepared.row.as_ref().is_ok_and(|id| writes(server.registry.row(*id))))
+    }
+
     fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {
         let (text, spans) = self.batch.command(index, input);
         let Prepared { first_key, keys, .. } = self.prepared[index];
@@ -130,10 +143,15 @@ impl Connection {
         worker.tick();
         self.session.client.active_ms.store(worker.now_ms(), Relaxed);
         scratch.prepare(&server, input);
+        if server.durability.journal.is_full() && scratch.writes(&server) && !self.wait_for_room().await {
+            return Flow::Close;
+        }
         let count = scratch.batch.len();
         let mut index = 0;
         while index < count {
-            if self.pending() > OUTPUT_FLUSH_BYTES && !self.relieve().unwrap_or(false) {
+            if self.pending() > OUTPUT_FLUSH_BYTES
+                && (!self.wait_until_durable().await || !self.relieve().unwrap_or(false))
+            {
                 self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
@@ -292,6 +310,8 @@ impl Connection {
         let done = run.flatten()?;
         self.output.extend_from_slice(&done.replies);
         self.session.is_flooded |= done.is_flooded;
+        self.session.depends_on = self.session.depends_on.max(done.depends_on);
+        self.session.last_write = self.session.last_write.max(done.last_write);
         (done.ran > 0).then_some(done.ran)
     }
 
@@ -372,7 +392,7 @@ impl Connection {
         effects: &mut Effects,
         shards: &mut Vec<u32>,
     ) -> Next {
-        match admit::admit(server, worker, &mut self.session, row).await {
+        match admit::admit(server, worker, &mut self.session, row, args).await {
             Ok(admit::Verdict::Run) => {}
             Ok(admit::Verdict::Queue) => {
                 transaction::queue(&mut self.session, row, args);
@@ -393,6 +413,9 @@ impl Connection {
         } else {
             self.run_held(server, worker, row, args, effects, shards).await
         };
+        if let Some(wait) = self.session.sync_wait.take() {
+            self.wait_for_sync(wait).await;
+        }
         self.expire_stale_anywhere(server, worker, effects).await;
         blocked.map_or(Next::Go, Next::Wait)
     }
@@ -536,7 +559,7 @@ impl Connection {
             let mut held = server.engine.borrow(covered, Access::Write).await;
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
             view.expire_if_due(key);
-            settle(server, worker, &mut view, None, None);
+            settle(server, worker, &mut view, None);
         }
     }
 }
@@ -561,6 +584,8 @@ struct Done {
     /// How many of the commands ran.
     ran: usize,
     is_flooded: bool,
+    depends_on: u64,
+    last_write: u64,
 }
 
 impl Errand {
@@ -605,13 +630,14 @@ impl Errand {
             for (db, bytes) in stale {
                 view.select(db as usize);
                 view.expire_if_due(Key::new(&bytes));
-                settle(server, &worker, &mut view, None, None);
+                settle(server, &worker, &mut view, None);
             }
         }
         count_effects(&worker, &mut scratch.effects);
         worker.give_scratch(scratch);
         worker.metrics.flush();
-        Some(Done { replies, ran, is_flooded: session.is_flooded })
+        let Session { is_flooded, depends_on, last_write, .. } = session;
+        Some(Done { replies, ran, is_flooded, depends_on, last_write })
     }
 }
 
@@ -662,7 +688,14 @@ pub fn run_one(
         }
     };
     if !view.effects.is_clean() {
-        settle(server, worker, view, Some(row), Some(args));
+        settle(server, worker, view, Some((row, args)));
+        let place = worker.lane.take_committed();
+        if place != 0 {
+            session.last_write = place;
+        }
+    }
+    if server.durability.is_awaited() {
+        durability::depend(server, session, row, args);
     }
     let now = worker.read_clock();
     let nanos = now.saturating_sub(started);
@@ -698,23 +731,26 @@ pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
 }
 
 /// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
-/// waiters and keyspace events. The only place for effects.
-pub fn settle(
-    server: &Server,
-    worker: &Worker,
-    view: &mut View<'_>,
-    _row: Option<&Row>,
-    _args: Option<Args<'_>>,
-) {
-    bump(&worker.stats().dirty, view.effects.dirty);
-    publish_events(server, view);
-    view.effects.journal = Journal::Verbatim;
-    view.effects.expired.clear();
-    view.effects.expired_fields_of.clear();
-    view.effects.dirty = 0;
+/// keyspace events and waiters. The only place for effects. `None` for what nobody commanded.
+pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    settle_change(server, worker, view, command);
     if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
         serve_waiters(server, worker, view);
     }
+}
+
+/// The journal's and the events' part of [`settle`].
+fn settle_change(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    bump(&worker.stats().dirty, view.effects.dirty);
+    if server.durability.journal.is_on() {
+        durability::record(server, worker, view, command);
+    } else {
+        view.effects.expired.clear();
+        view.effects.expired_fields_of.clear();
+    }
+    publish_events(server, view);
+    view.effects.journal = Journal::Verbatim;
+    view.effects.dirty = 0;
 }
 
 fn publish_events(server: &Server, view: &mut View<'_>) {
@@ -767,10 +803,8 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
         blocked.release();
         return false;
     }
-    bump(&worker.stats().dirty, view.effects.dirty);
-    view.effects.dirty = 0;
-    view.effects.journal = Journal::Verbatim;
-    publish_events(server, view);
+    settle_change(server, worker, view, Some((row, blocked.args.args())));
+    blocked.depend_on(worker.lane.take_committed());
     let nanos = worker.read_clock().saturating_sub(started);
     worker.metrics.record(CommandId(row.id), nanos, outcome);
     if nanos >= server.settings.slow_nanos.load(Relaxed) {
@@ -792,7 +826,7 @@ fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
         if let Some(mut held) = server.engine.hold(covered, Access::Write) {
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
             view.expire_if_due(key);
-            settle(server, worker, &mut view, None, None);
+            settle(server, worker, &mut view, None);
         }
     }
 }

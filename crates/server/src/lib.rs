@@ -1,6 +1,7 @@
 //! The server: sockets, sessions, and the way of a request from bytes to bytes.
 
 pub mod admit;
+pub mod aof;
 pub mod blocking;
 pub mod client;
 pub mod client_list;
@@ -8,9 +9,11 @@ pub mod clients_limit;
 pub mod commands;
 pub mod connection;
 pub mod cron;
+pub mod durability;
 pub mod eviction;
 pub mod execute;
 pub mod listen;
+pub mod load;
 pub mod log;
 pub mod memory;
 pub mod memory_use;
@@ -22,6 +25,7 @@ pub mod redact;
 pub mod server;
 pub mod session;
 pub mod settings;
+pub mod snapshot;
 pub mod start;
 pub mod stats;
 pub mod stream;

@@ -1,25 +1,24 @@
 //! The RDB file of the server: all that it holds, saved and loaded.
 //!
-//! Both happen under a view of everything: SAVE and DEBUG RELOAD stop the server for as long as they take, as they do in
-//! Redis, and a load at the start precedes the first client. The file is written beside its place and moved there when
+//! SAVE and DEBUG RELOAD happen under a view of everything: they stop the server for as long as they take, as they do in
+//! Redis (BGSAVE does not: see `snapshot`; how files are read: see `load`). The file is written beside its place and moved there when
 //! it is safely on the disk, so that there is always a whole one. A damaged file is an error that names the place, and
 //! the server does not start over it: to go on with half of the data would overwrite the rest at the next save.
 
-use std::fs::{self, File};
-use std::io::{BufReader, BufWriter, ErrorKind, Write};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::time::Instant;
 
 use rustredis_config::{Directive, REDIS_VERSION};
 use rustredis_keyspace::access::{ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds};
-use rustredis_keyspace::types::hash::Hash;
-use rustredis_keyspace::{Access, Covered, Effects, Entry, Key, Random, Value, View};
+use rustredis_keyspace::{Entry, Key, Value, View};
 use rustredis_persistence::rdb::{
-    Checksum, Compression, FileReader, FileWriter, LoadedKey, Part, RdbError, Usage,
-    VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN,
+    Checksum, Compression, FileWriter, RdbError, Usage, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN,
 };
+use rustredis_persistence::storage::{Storage, StorageFile};
 
+use crate::load;
 use crate::memory;
 use crate::server::{Server, now_ms};
 
@@ -27,8 +26,6 @@ use crate::server::{Server, now_ms};
 const BUFFER_BYTES: usize = 256 << 10;
 /// Idle times beyond the clock's 24 bits of seconds are as good as its longest.
 const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
-/// Of so many empty keys in a file the log tells the names.
-const EMPTY_KEYS_NAMED: u64 = 10;
 
 /// What is known of saves and loads.
 #[derive(Debug)]
@@ -75,7 +72,7 @@ pub fn changes(server: &Server) -> u64 {
 }
 
 /// Says that the data set and its file are the same.
-fn mark_unchanged(server: &Server) {
+pub fn mark_unchanged(server: &Server) {
     server.rdb.dirty_at_save.store(server.stats.totals().dirty, Relaxed);
 }
 
@@ -95,45 +92,68 @@ pub fn path(server: &Server) -> PathBuf {
     String::from_utf8_lossy(server.config.lock().text(Directive::Dbfilename)).into_owned().into()
 }
 
+/// For what a snapshot is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// The RDB file.
+    Save,
+    /// The base of an append-only file.
+    AofBase,
+}
+
 /// Saves everything to the file. The view covers everything. O(bytes), and waits for the disk.
 pub fn save(server: &Server, view: &mut View<'_>) -> Result<(), RdbError> {
     let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-    let result = write_file(server, view, &temporary).and_then(|()| put_in_place(&temporary, &path(server)));
-    server.rdb.has_failed.store(result.is_err(), Relaxed);
+    let result = write_file(server, view, &temporary)
+        .and_then(|()| put_in_place(server, &temporary).map_err(io_error));
     if let Err(error) = &result {
         tracing::warn!("Write error saving DB on disk: {error}");
+        server.rdb.has_failed.store(true, Relaxed);
         // What is left of it is of no use; that it cannot be removed either is no further harm.
-        let _ = fs::remove_file(&temporary);
-        return result;
+        let _ = server.storage.remove(&temporary);
+    } else {
+        tracing::info!("DB saved on disk");
+        note_save(server, server.stats.totals().dirty);
     }
-    tracing::info!("DB saved on disk");
+    crate::aof::refresh_gate(server);
+    result
+}
+
+/// Notes that a save has succeeded which has the first `changes` of the changes.
+pub fn note_save(server: &Server, changes: u64) {
+    server.rdb.has_failed.store(false, Relaxed);
     server.rdb.saves.fetch_add(1, Relaxed);
     server.rdb.last_save_seconds.store(now_ms() / 1000, Relaxed);
-    mark_unchanged(server);
-    result
+    server.rdb.dirty_at_save.store(changes, Relaxed);
 }
 
 fn io_error(error: std::io::Error) -> RdbError {
     RdbError::Io { offset: 0, error }
 }
 
+/// A file of the storage, as a sink.
+struct FileSink(Arc<dyn StorageFile>);
+
+impl Write for FileSink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
 fn write_file(server: &Server, view: &mut View<'_>, path: &Path) -> Result<(), RdbError> {
-    let file = File::create(path).map_err(io_error)?;
-    let sink = BufWriter::with_capacity(BUFFER_BYTES, file);
-    let mut writer = FileWriter::begin(sink, version_needed(view), compression(server))?;
-    writer.aux("redis-ver", REDIS_VERSION)?;
-    writer.aux("redis-bits", "64")?;
-    writer.aux("ctime", &(now_ms() / 1000).to_string())?;
-    writer.aux("used-mem", &memory::used_bytes().to_string())?;
-    writer.aux("aof-base", "0")?;
-    let policy = server.config.lock().choice(Directive::MaxmemoryPolicy);
-    let usage = |entry: &Entry| match policy {
-        _ if policy.ends_with("lfu") => {
-            Some(Usage::Frequency(u8::try_from(frequency(entry.clock(), now_ms())).unwrap_or(u8::MAX)))
-        }
-        _ if policy.ends_with("lru") => Some(Usage::Idle(u64::from(idle_seconds(entry.clock(), now_ms())))),
-        _ => None,
-    };
+    let file = server.storage.create(path).map_err(io_error)?;
+    let sink = BufWriter::with_capacity(BUFFER_BYTES, FileSink(file));
+    let version = if view.has_expiring_fields() { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
+    if version == VERSION_WITH_FIELD_EXPIRY {
+        tell_version();
+    }
+    let mut writer = FileWriter::begin(sink, version, compression(server))?;
+    write_remarks(&mut writer, Origin::Save)?;
+    let usage = usage_of(server);
     let selected = view.db();
     let mut result = Ok(());
     for db in 0..view.store().databases() {
@@ -150,29 +170,43 @@ fn write_file(server: &Server, view: &mut View<'_>, path: &Path) -> Result<(), R
     }
     view.select(selected);
     result?;
-    let mut sink = writer.finish(checksum(server))?;
-    sink.flush().map_err(io_error)?;
-    sink.get_ref().sync_all().map_err(io_error)
+    let sink = writer.finish(checksum(server))?;
+    sink.get_ref().0.sync().map_err(io_error)
 }
 
-/// The version that all values need: the oldest, unless fields of a hash expire.
-fn version_needed(view: &mut View<'_>) -> u16 {
-    let selected = view.db();
-    let mut has_expiring_fields = false;
-    for db in 0..view.store().databases() {
-        view.select(db);
-        view.for_each(|entry| {
-            has_expiring_fields |=
-                entry.collection::<Hash>().is_some_and(|hash| hash.next_expiry().is_some());
-        });
+/// Says in the log that servers before 7.4 cannot read what is being written.
+pub fn tell_version() {
+    tracing::warn!(
+        "Fields of hashes expire: the file has RDB version {VERSION_WITH_FIELD_EXPIRY}, which servers before Redis 7.4 cannot load"
+    );
+}
+
+/// Writes the remarks about the file.
+pub fn write_remarks<W: Write>(writer: &mut FileWriter<W>, origin: Origin) -> Result<(), RdbError> {
+    writer.aux("redis-ver", REDIS_VERSION)?;
+    writer.aux("redis-bits", "64")?;
+    writer.aux("ctime", &(now_ms() / 1000).to_string())?;
+    writer.aux("used-mem", &memory::used_bytes().to_string())?;
+    writer.aux("aof-base", if origin == Origin::AofBase { "1" } else { "0" })
+}
+
+/// What a file remembers of a key's use, as the eviction policy needs it.
+pub fn usage_of(server: &Server) -> impl Fn(&Entry) -> Option<Usage> + Send + Sync + use<> {
+    let policy = server.config.lock().choice(Directive::MaxmemoryPolicy);
+    let now_ms = now_ms();
+    move |entry| match policy {
+        _ if policy.ends_with("lfu") => {
+            Some(Usage::Frequency(u8::try_from(frequency(entry.clock(), now_ms)).unwrap_or(u8::MAX)))
+        }
+        _ if policy.ends_with("lru") => Some(Usage::Idle(u64::from(idle_seconds(entry.clock(), now_ms)))),
+        _ => None,
     }
-    view.select(selected);
-    if has_expiring_fields { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN }
 }
 
 /// Moves the file to its place, and makes that last too.
-fn put_in_place(temporary: &Path, path: &Path) -> Result<(), RdbError> {
-    fs::rename(temporary, path).and_then(|()| File::open(".")?.sync_all()).map_err(io_error)
+pub fn put_in_place(server: &Server, temporary: &Path) -> std::io::Result<()> {
+    server.storage.rename(temporary, &path(server))?;
+    server.storage.sync_directory(Path::new("."))
 }
 
 /// What becomes of a key that a file has and that is there already.
@@ -198,6 +232,8 @@ pub enum LoadError {
     },
     /// A database that `databases` does not allow.
     Database(u64),
+    /// A command that cannot be run.
+    Command(String),
 }
 
 impl std::fmt::Display for LoadError {
@@ -207,6 +243,7 @@ impl std::fmt::Display for LoadError {
             Self::Conflict { key, db } => {
                 write!(f, "the key '{}' of DB {db} is there already", String::from_utf8_lossy(key))
             }
+            Self::Command(text) => f.write_str(text),
             Self::Database(db) => write!(f, "DB {db} is more than 'databases' allows"),
         }
     }
@@ -217,94 +254,6 @@ impl std::error::Error for LoadError {}
 impl From<RdbError> for LoadError {
     fn from(error: RdbError) -> Self {
         Self::Rdb(error)
-    }
-}
-
-/// Adds what the file holds; false if there is none. The view covers everything. O(bytes).
-pub fn load(server: &Server, view: &mut View<'_>, conflict: Conflict) -> Result<bool, LoadError> {
-    let started = Instant::now();
-    let file = match File::open(path(server)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
-        file => file.map_err(io_error)?,
-    };
-    let source = BufReader::with_capacity(BUFFER_BYTES, file);
-    // No limit but the file's own length: memory is taken as bytes arrive.
-    let mut reader = FileReader::begin(source, i64::MAX as u64, checksum(server))?;
-    let selected = view.db();
-    // Loading is no change that anybody is told of.
-    let notify_mask = std::mem::take(&mut view.effects.notify_mask);
-    let result = load_parts(server, view, &mut reader, conflict);
-    view.effects.notify_mask = notify_mask;
-    view.select(selected);
-    result?;
-    mark_unchanged(server);
-    tracing::info!(
-        "Done loading RDB, keys loaded: {}, keys expired: {}.",
-        server.rdb.keys_loaded.load(Relaxed),
-        server.rdb.keys_expired.load(Relaxed)
-    );
-    tracing::info!("DB loaded from disk: {:.3} seconds", started.elapsed().as_secs_f64());
-    Ok(true)
-}
-
-fn load_parts(
-    server: &Server,
-    view: &mut View<'_>,
-    reader: &mut FileReader<impl std::io::Read>,
-    conflict: Conflict,
-) -> Result<(), LoadError> {
-    view.select(0);
-    let (mut loaded, mut expired, mut empty, mut functions) = (0u64, 0u64, 0u64, 0u64);
-    while let Some(part) = reader.next() {
-        match part? {
-            Part::Select(number) => {
-                let db = usize::try_from(number).ok().filter(|db| *db < view.store().databases());
-                view.select(db.ok_or(LoadError::Database(number))?);
-            }
-            Part::Aux { name, value } => tell_aux(&name, &value),
-            Part::Resize { .. } => {}
-            Part::Function(_) => functions += 1,
-            Part::Key(LoadedKey { key, value: None, .. }) => {
-                if empty < EMPTY_KEYS_NAMED {
-                    tracing::warn!("skipping empty key: {}", String::from_utf8_lossy(&key));
-                }
-                empty += 1;
-            }
-            Part::Key(LoadedKey { expire_at_ms: Some(at_ms), .. }) if at_ms <= view.now_ms() => expired += 1,
-            Part::Key(LoadedKey { key, value: Some(value), expire_at_ms, usage }) => {
-                let key = Key::new(&key);
-                if conflict == Conflict::Refused && view.exists(key) {
-                    return Err(LoadError::Conflict { key: key.bytes.to_vec(), db: view.db() });
-                }
-                insert(view, key, value, expire_at_ms, usage);
-                loaded += 1;
-            }
-        }
-    }
-    if empty > 0 {
-        tracing::warn!("Keys without elements are no keys, empty keys skipped: {empty}.");
-    }
-    if functions > 0 {
-        tracing::warn!("Functions are not supported, function libraries skipped: {functions}.");
-    }
-    server.rdb.keys_loaded.store(loaded, Relaxed);
-    server.rdb.keys_expired.store(expired, Relaxed);
-    Ok(())
-}
-
-fn tell_aux(name: &[u8], value: &[u8]) {
-    let value = String::from_utf8_lossy(value);
-    match name {
-        b"redis-ver" => tracing::info!("Loading RDB produced by version {value}"),
-        b"ctime" => {
-            let age = value.parse().map_or(0, |at: u64| (now_ms() / 1000).saturating_sub(at));
-            tracing::info!("RDB age {age} seconds");
-        }
-        b"used-mem" => {
-            let bytes: f64 = value.parse().unwrap_or(0.0);
-            tracing::info!("RDB memory usage when created {:.2} Mb", bytes / f64::from(1 << 20));
-        }
-        _ => {}
     }
 }
 
@@ -325,7 +274,7 @@ pub fn insert(
     if let Some(at_ms) = next_field_expiry {
         view.track_field_expiry(key, at_ms);
     }
-    let now_ms = view.now_ms();
+    let now_ms = view.clock_ms();
     let clock = match (usage, ACCESS_POLICY.is_lfu.load(Relaxed)) {
         (Some(Usage::Idle(seconds)), false) => clock_of_idle(seconds.min(IDLE_SECONDS_MAX) as u32, now_ms),
         (Some(Usage::Frequency(counter)), true) => clock_of_frequency(counter, now_ms),
@@ -333,25 +282,6 @@ pub fn insert(
     };
     if let Some(entry) = view.peek(key) {
         entry.set_clock(clock);
-    }
-}
-
-/// Loads the file, if there is one, before any client is served.
-///
-/// # Errors
-/// The text for the log.
-pub fn load_at_start(server: &Server) -> Result<(), String> {
-    let random = Random::new(now_ms());
-    let mut effects = Effects::default();
-    // SAFETY: the workers are not started yet: nobody else enters a shard.
-    let mut view = unsafe {
-        View::new(server.engine.store(), Covered::All, Access::Write, 0, now_ms(), &random, &mut effects)
-    };
-    match load(server, &mut view, Conflict::Refused) {
-        Ok(_) => Ok(()),
-        Err(error) => {
-            Err(format!("Fatal error loading the DB '{}': {error}. Exiting.", path(server).display()))
-        }
     }
 }
 
@@ -379,7 +309,7 @@ pub fn reload(server: &Server, view: &mut View<'_>, how: Reload) -> Result<(), L
         }
         view.select(selected);
     }
-    load(server, view, how.conflict)?;
+    load::load_rdb(server, view, how.conflict)?;
     tracing::warn!("DB reloaded by DEBUG RELOAD");
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! What all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -10,15 +10,20 @@ use rustredis_config::{ClientClass, Config, Directive};
 use rustredis_engine::Engine;
 use rustredis_keyspace::Key;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
+use rustredis_persistence::storage::Faulty;
 
+use crate::aof::Aof;
 use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
+use crate::durability::Durability;
 use crate::eviction::Eviction;
 use crate::listen::Relisten;
+use crate::load::Loading;
 use crate::monitor::Monitors;
 use crate::pubsub::PubSub;
 use crate::rdb::RdbState;
 use crate::settings::Settings;
+use crate::snapshot::Snapshots;
 use crate::stats::Stats;
 
 /// Bits of [`Server::gate`]: while one is set, each command takes the long way through `admit`.
@@ -35,6 +40,18 @@ pub mod gate {
     pub const SHUTDOWN: u32 = 1 << 4;
     /// `min-replicas-to-write` asks for replicas, and there are none.
     pub const REPLICAS_MISSING: u32 = 1 << 5;
+    /// The disk does not take what must be there: writes are refused.
+    pub const DISK_ERROR: u32 = 1 << 6;
+}
+
+/// Values of [`Server::shutdown_wish`].
+pub mod shutdown {
+    /// A signal: whether to save is the configuration's to say.
+    pub const BY_SIGNAL: u8 = 0;
+    /// SHUTDOWN, which has saved what it was told to.
+    pub const BY_CLIENT: u8 = 1;
+    /// SHUTDOWN FORCE: errors do not keep the server.
+    pub const FORCED: u8 = 2;
 }
 
 /// What all connections share.
@@ -85,10 +102,22 @@ pub struct Server {
     pub relisten: tokio::sync::mpsc::UnboundedSender<Relisten>,
     /// Whether keys expire on their own (`DEBUG SET-ACTIVE-EXPIRE`).
     pub expires_actively: AtomicBool,
+    /// Where files are written.
+    pub storage: Arc<Faulty>,
+    /// The append-only file.
+    pub aof: Aof,
+    /// Background saves and rewrites.
+    pub snapshots: Snapshots,
+    /// How far a load has come.
+    pub loading: Loading,
+    /// What replies wait for.
+    pub durability: Durability,
     /// Saves and loads.
     pub rdb: RdbState,
     /// Set when the server must stop; the main thread waits for it.
     pub shutdown: tokio::sync::Notify,
+    /// Who asked for it, see [`shutdown`].
+    pub shutdown_wish: AtomicU8,
 }
 
 /// CLIENT PAUSE.
@@ -135,6 +164,7 @@ impl Server {
         let wants_replicas =
             config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
         self.set_gate(gate::REPLICAS_MISSING, wants_replicas);
+        self.aof.apply(self, config);
         crate::log::set_level(config.choice(Directive::Loglevel));
     }
 
@@ -199,6 +229,17 @@ impl Server {
         shards.sort_unstable();
         shards.dedup();
         shards
+    }
+
+    /// Removes the files that exist while the server runs: its pid and its socket.
+    pub fn remove_run_files(&self) {
+        let config = self.config.lock();
+        for path in [config.text(Directive::Pidfile), config.text(Directive::Unixsocket)] {
+            if !path.is_empty() {
+                // It may be gone already.
+                let _ = std::fs::remove_file(&*String::from_utf8_lossy(path));
+            }
+        }
     }
 
     /// Seconds since the start.

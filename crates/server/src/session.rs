@@ -89,9 +89,24 @@ pub struct Session {
     pub is_flooded: bool,
     /// Whether EXEC is running its queue.
     pub is_executing: bool,
+    /// The journal's place that must be durable before its replies leave.
+    pub depends_on: u64,
+    /// The journal's place of its last write, for WAITAOF; 0 before the first.
+    pub last_write: u64,
+    /// Asked for by WAITAOF: the connection waits before it goes on.
+    pub sync_wait: Option<SyncWait>,
     /// Asked for by DISCARD, UNWATCH and RESET: the connection ends the watches after the command, as their keys' shards are not
     /// in its view.
     pub ends_watches: bool,
+}
+
+/// A wait for a client's writes to be on the disk.
+#[derive(Clone, Copy, Debug)]
+pub struct SyncWait {
+    /// When it ends anyway, in Unix ms; 0 never.
+    pub until_ms: u64,
+    /// Whether replicas are waited for, of which there are none.
+    pub has_replicas: bool,
 }
 
 impl Session {
@@ -114,6 +129,9 @@ impl Session {
             close_after_reply: false,
             is_flooded: false,
             is_executing: false,
+            sync_wait: None,
+            depends_on: 0,
+            last_write: 0,
             ends_watches: false,
         }
     }

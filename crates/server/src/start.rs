@@ -2,23 +2,29 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
 use rustredis_config::{Config, Directive, Origin, REDIS_VERSION, VERSION};
 use rustredis_engine::Engine;
+use rustredis_keyspace::{Access, Covered, Effects, Random};
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog, Strategy};
+use rustredis_persistence::storage::{Disk, Faulty};
 use tokio::sync::mpsc;
 
+use crate::aof::Aof;
 use crate::clients_limit;
 use crate::commands;
+use crate::durability::Durability;
 use crate::listen::{self, Acceptors, Addresses, Listener, Relisten};
+use crate::load::{self, Loading};
 use crate::log;
 use crate::memory;
 use crate::rdb::{self, RdbState};
-use crate::server::{Pause, Server, gate, now_ms};
+use crate::server::{Pause, Server, gate, now_ms, shutdown};
 use crate::settings::Settings;
+use crate::snapshot::Snapshots;
 use crate::stats::Stats;
 use crate::worker::{self, Arrival};
 
@@ -74,8 +80,12 @@ fn start(mut config: Config) -> Result<(), String> {
         std::process::id()
     );
     write_pid_file(&server);
-    rdb::load_at_start(&server)?;
+    Aof::start(&server)
+        .map_err(|error| format!("Can't start the threads of the append-only file: {error}"))?;
+    Snapshots::start(&server).map_err(|error| format!("Can't start the thread of snapshots: {error}"))?;
+    server.set_gate(gate::LOADING, true);
     let arrivals = start_workers(&server)?;
+    let loaded = load(&server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -84,12 +94,41 @@ fn start(mut config: Config) -> Result<(), String> {
     local.block_on(&runtime, async {
         let acceptors = Acceptors::new(server.clone(), arrivals, listeners, addresses);
         tokio::task::spawn_local(grant(acceptors, wishes));
+        tokio::select! {
+            loaded = loaded => loaded.unwrap_or_else(|_| Err("The loading thread has ended".to_owned()))?,
+            () = wait_for_signal(&server) => {
+                tracing::warn!("The server ends while it loads: nothing is saved");
+                std::process::exit(0);
+            }
+        }
+        server.set_gate(gate::LOADING, false);
         memory::note_startup();
         tracing::info!("Ready to accept connections");
-        wait_for_end(&server).await;
-    });
+        loop {
+            wait_for_signal(&server).await;
+            if prepare_end(&server).await {
+                return Ok::<(), String>(());
+            }
+        }
+    })?;
     end(&server);
     Ok(())
+}
+
+/// Loads the files on a thread of its own, while connections are served.
+fn load(server: &Arc<Server>) -> Result<tokio::sync::oneshot::Receiver<Result<(), String>>, String> {
+    let (sender, loaded) = tokio::sync::oneshot::channel();
+    let server = server.clone();
+    let failed = |error| format!("Can't start the loading thread: {error}");
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
+    std::thread::Builder::new()
+        .name("load".into())
+        .spawn(move || {
+            // Nobody waits for it if the server has ended.
+            let _ = sender.send(runtime.block_on(load::at_start(&server)));
+        })
+        .map_err(failed)?;
+    Ok(loaded)
 }
 
 /// Listens elsewhere whenever `CONFIG SET` asks for it.
@@ -163,6 +202,12 @@ fn build(
         port: AtomicUsize::new(port),
         expires_actively: AtomicBool::new(true),
         rdb: RdbState::new(now_ms()),
+        storage: Arc::new(Faulty::new(Box::new(Disk), Arc::default())),
+        aof: Aof::default(),
+        snapshots: Snapshots::default(),
+        loading: Loading::default(),
+        durability: Durability::new(threads, shards),
+        shutdown_wish: AtomicU8::new(shutdown::BY_SIGNAL),
         shutdown: tokio::sync::Notify::new(),
         relisten,
         config: Mutex::default(),
@@ -208,7 +253,8 @@ fn start_workers(server: &Arc<Server>) -> Result<Vec<mpsc::UnboundedSender<Arriv
         .collect()
 }
 
-async fn wait_for_end(server: &Server) {
+/// Waits until a signal or a client ends the server.
+async fn wait_for_signal(server: &Server) {
     use tokio::signal::unix::{SignalKind, signal};
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
@@ -222,17 +268,42 @@ async fn wait_for_end(server: &Server) {
     }
 }
 
-fn end(server: &Server) {
+/// Makes what there is safe; false if that failed and the server goes on. SHUTDOWN has saved already what it was told to.
+async fn prepare_end(server: &Server) -> bool {
     tracing::warn!("User requested shutdown...");
+    server.snapshots.give_up_save();
+    let wish = server.shutdown_wish.swap(shutdown::BY_SIGNAL, Relaxed);
+    let saves = match wish {
+        shutdown::BY_SIGNAL => {
+            let config = server.config.lock();
+            let flag = |name| config.has_flag(Directive::ShutdownOnSigterm, name);
+            flag("save") || !flag("nosave") && !config.save_points().is_empty()
+        }
+        _ => false,
+    };
+    if saves {
+        tracing::info!("Saving the final RDB snapshot before exiting.");
+        let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+        let mut held = server.engine.borrow(Covered::All, Access::Write).await;
+        let mut view = held.view(0, now_ms(), &random, &mut effects);
+        if rdb::save(server, &mut view).is_err() {
+            tracing::warn!("Error trying to save the DB, can't exit.");
+            return false;
+        }
+    }
+    if let Err(error) = server.aof.flush() {
+        tracing::warn!("Error flushing the append-only file: {error}");
+        return wish == shutdown::FORCED;
+    }
+    true
+}
+
+fn end(server: &Server) {
     server.set_gate(gate::SHUTDOWN, true);
     for client in server.clients.all() {
         client.kill();
     }
-    let config = server.config.lock();
-    for path in [config.text(Directive::Pidfile), config.text(Directive::Unixsocket)] {
-        if !path.is_empty() {
-            let _ = std::fs::remove_file(&*String::from_utf8_lossy(path));
-        }
-    }
+    server.aof.stop();
+    server.remove_run_files();
     tracing::warn!("RustRedis is now ready to exit, bye bye...");
 }

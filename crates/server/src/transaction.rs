@@ -13,6 +13,7 @@ use rustredis_resp::Reply;
 
 use crate::client::flags;
 use crate::connection::Connection;
+use crate::durability;
 use crate::execute::{run_one, serve_waiters};
 use crate::server::{Server, gate};
 use crate::session::{Queued, Session, Transaction, Watched};
@@ -154,6 +155,8 @@ async fn run_queue(
     let is_dirty = session.watch_flag.is_dirty.load(Relaxed) || watched_expired(&mut view, session);
     unwatch(&mut view, session);
     if is_dirty {
+        // That somebody has changed a key is something that he shows.
+        session.depends_on = server.durability.journal.last();
         Reply::new(&mut connection.output, session.proto).null_array();
         return;
     }
@@ -178,6 +181,12 @@ async fn run_queue(
     }
     session.is_executing = false;
     worker.defers_waiters.set(false);
+    durability::commit(server, worker, &view, None);
+    let place = worker.lane.take_committed();
+    if place != 0 {
+        session.last_write = place;
+        session.depends_on = session.depends_on.max(place);
+    }
     serve_waiters(server, worker, &mut view);
 }
 

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::connection::Connection;
 use crate::cron;
+use crate::durability::{self, Lane};
 use crate::eviction::Pool;
 use crate::execute::Scratch;
 use crate::server::{Server, now_ms};
@@ -53,8 +54,10 @@ pub struct Worker {
     pub random: Random,
     /// How it counts commands.
     pub metrics: WorkerMetrics,
-    /// While a transaction runs its queue, waiters are served at its end.
+    /// While a transaction runs its queue, its journal entry is committed and waiters are served at its end.
     pub defers_waiters: Cell<bool>,
+    /// Its part of the journal.
+    pub lane: Lane,
     /// Connections that have ended.
     pub closed: Cell<u64>,
     /// What it remembers of keys that may be evicted.
@@ -78,6 +81,7 @@ impl Worker {
             random: Random::new(seed),
             metrics: server.metrics.worker(),
             defers_waiters: Cell::new(false),
+            lane: Lane::default(),
             closed: Cell::new(0),
             eviction: RefCell::default(),
             last_clock: Cell::new(clock.now()),
@@ -176,13 +180,24 @@ pub fn run(
     server: Arc<Server>,
     mut arrivals: mpsc::UnboundedReceiver<Arrival>,
 ) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(31).build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(31)
+        .on_thread_park(|| {
+            CURRENT.with_borrow(|worker| {
+                if let Some(worker) = worker {
+                    durability::before_sleep(worker);
+                }
+            });
+        })
+        .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
         server.engine.enter_worker(index);
         let worker = Rc::new(Worker::new(index, server.clone()));
         CURRENT.set(Some(worker.clone()));
         cron::start(&worker);
+        tokio::task::spawn_local(durability::release(worker.clone()));
         while let Some(Arrival { stream, id }) = arrivals.recv().await {
             match Stream::adopt(stream) {
                 Ok(stream) => {

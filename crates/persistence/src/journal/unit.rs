@@ -1,5 +1,8 @@
 //! A unit of the journal: the commands that replay one step, which are kept together.
 
+use rustredis_resp::request::write_request;
+use rustredis_resp::{Proto, Reply};
+
 use super::{HEADER_BYTES, Place};
 
 /// Collects the commands of one step, as the append-only file has them: RESP arrays. More than one are framed by MULTI and
@@ -63,28 +66,13 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
 /// Writes a command as a RESP array of bulk strings.
-pub fn write_command<'w>(out: &mut Vec<u8>, words: impl ExactSizeIterator<Item = &'w [u8]>) {
-    write_length(out, b'*', words.len());
-    for word in words {
-        write_length(out, b'$', word.len());
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
-    }
+fn write_command<'w>(out: &mut Vec<u8>, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+    let mut writer = Reply::new(out, Proto::Resp2);
+    writer.array(words.len());
+    words.for_each(|word| writer.bulk(word));
 }
 
 /// Writes SELECT.
 pub fn write_select(out: &mut Vec<u8>, db: usize) {
-    let mut text = itoa::Buffer::new();
-    write_command(out, [b"SELECT", text.format(db).as_bytes()].into_iter());
-}
-
-#[inline]
-fn write_length(out: &mut Vec<u8>, mark: u8, length: usize) {
-    if length < 10 {
-        out.extend_from_slice(&[mark, b'0' + length as u8, b'\r', b'\n']);
-        return;
-    }
-    out.push(mark);
-    out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_request(out, &[b"SELECT", itoa::Buffer::new().format(db).as_bytes()]);
 }

@@ -58,27 +58,27 @@ impl<W: Write> FileWriter<W> {
     /// # Errors
     /// `Unsupported` for a stream.
     pub fn entry(&mut self, entry: &Entry, usage: Option<Usage>) -> Result<(), RdbError> {
-        let encoded = Encoded::of(entry)?;
-        debug_assert!(encoded.version() <= self.version, "the version covers every value");
-        let writer = &mut self.writer;
-        if let Some(at_ms) = entry.expire_at_ms() {
-            writer.write_byte(opcode::EXPIRE_TIME_MS)?;
-            writer.write_millis(i64::try_from(at_ms).unwrap_or(i64::MAX))?;
-        }
-        match usage {
-            Some(Usage::Idle(seconds)) => {
-                writer.write_byte(opcode::IDLE)?;
-                writer.write_length(seconds)?;
-            }
-            Some(Usage::Frequency(counter)) => {
-                writer.write_byte(opcode::FREQUENCY)?;
-                writer.write_byte(counter)?;
-            }
-            None => {}
-        }
-        writer.write_byte(encoded.value_type())?;
-        writer.write_string(entry.key())?;
-        encoded.write(writer)
+        debug_assert!(
+            Encoded::of(entry).is_ok_and(|encoded| encoded.version() <= self.version),
+            "the version covers every value"
+        );
+        write_key(&mut self.writer, entry, usage)
+    }
+
+    /// Keys of the selected database that [`encode_key`] has encoded.
+    pub fn encoded_keys(&mut self, keys: &[u8]) -> Result<(), RdbError> {
+        self.writer.write_bytes(keys)
+    }
+
+    /// The database of the keys that follow, once more or without knowing how many they are.
+    pub fn select_again(&mut self, db: usize) -> Result<(), RdbError> {
+        self.writer.write_byte(opcode::SELECT_DB)?;
+        self.writer.write_length(db as u64)
+    }
+
+    /// How many bytes were written.
+    pub fn offset(&self) -> u64 {
+        self.writer.offset()
     }
 
     /// Ends the file, flushes the sink and hands it back.
@@ -86,6 +86,41 @@ impl<W: Write> FileWriter<W> {
         self.writer.write_end(self.version, checksum)?;
         Ok(self.writer.into_sink())
     }
+}
+
+/// Appends a key with its value, as a file has it, to be put into one by [`FileWriter::encoded_keys`]. O(bytes).
+///
+/// # Errors
+/// `Unsupported` for a stream.
+pub fn encode_key(
+    entry: &Entry,
+    usage: Option<Usage>,
+    compression: Compression,
+    out: &mut Vec<u8>,
+) -> Result<(), RdbError> {
+    write_key(&mut Writer::unsummed(out, compression), entry, usage)
+}
+
+fn write_key<W: Write>(writer: &mut Writer<W>, entry: &Entry, usage: Option<Usage>) -> Result<(), RdbError> {
+    let encoded = Encoded::of(entry)?;
+    if let Some(at_ms) = entry.expire_at_ms() {
+        writer.write_byte(opcode::EXPIRE_TIME_MS)?;
+        writer.write_millis(i64::try_from(at_ms).unwrap_or(i64::MAX))?;
+    }
+    match usage {
+        Some(Usage::Idle(seconds)) => {
+            writer.write_byte(opcode::IDLE)?;
+            writer.write_length(seconds)?;
+        }
+        Some(Usage::Frequency(counter)) => {
+            writer.write_byte(opcode::FREQUENCY)?;
+            writer.write_byte(counter)?;
+        }
+        None => {}
+    }
+    writer.write_byte(encoded.value_type())?;
+    writer.write_string(entry.key())?;
+    encoded.write(writer)
 }
 
 /// A key as a file has it.

@@ -28,7 +28,7 @@ mod ziplist;
 
 pub use decode::{read_value, restore};
 pub use encode::{Encoded, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN, dump};
-pub use file::{FileReader, FileWriter, LoadedKey, Part, Usage};
+pub use file::{FileReader, FileWriter, LoadedKey, Part, Usage, encode_key};
 pub use reader::{Length, Reader};
 pub use writer::{Compression, Writer};
 

@@ -31,12 +31,18 @@ pub struct Writer<W> {
     compression: Compression,
     offset: u64,
     sum: u64,
+    is_summed: bool,
 }
 
 impl<W: Write> Writer<W> {
     /// A writer at offset 0. The sink should be buffered.
     pub fn new(sink: W, compression: Compression) -> Self {
-        Self { sink, compression, offset: 0, sum: 0 }
+        Self { sink, compression, offset: 0, sum: 0, is_summed: true }
+    }
+
+    /// The same without a running checksum, for a part that is summed up when it is put into its place.
+    pub fn unsummed(sink: W, compression: Compression) -> Self {
+        Self { is_summed: false, ..Self::new(sink, compression) }
     }
 
     /// How many bytes were written.
@@ -52,7 +58,9 @@ impl<W: Write> Writer<W> {
     /// Bytes as they are.
     pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), RdbError> {
         self.sink.write_all(bytes).map_err(|error| RdbError::Io { offset: self.offset, error })?;
-        self.sum = crc64::update(self.sum, bytes);
+        if self.is_summed {
+            self.sum = crc64::update(self.sum, bytes);
+        }
         self.offset += bytes.len() as u64;
         Ok(())
     }

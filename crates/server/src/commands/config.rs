@@ -162,6 +162,9 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
         return Err(SetError::not_applied(name, reason));
     }
     server.apply(config);
+    if changed(Directive::Appendonly).is_some() {
+        server.snapshots.turn(server, config.bool(Directive::Appendonly));
+    }
     Ok(())
 }
 

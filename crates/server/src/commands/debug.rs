@@ -19,9 +19,11 @@ use rustredis_keyspace::types::listpack::Listpack;
 use rustredis_keyspace::types::{hash::Hash, set::Set, zset::ZSet};
 use rustredis_keyspace::{Entry, Key, View};
 use rustredis_persistence::rdb::{Encoded, Writer};
+use rustredis_persistence::storage::{Action, Operation, Rule, When};
 use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
+use crate::load;
 use crate::rdb::{self, Conflict, Reload};
 use crate::server::Server;
 use crate::session::Session;
@@ -54,6 +56,8 @@ const HELP: &[&str] = &[
     "    Show the hash table of a value.",
     "LISTPACK <key>",
     "    Write the entries of a value's listpack to the log.",
+    "LOADAOF",
+    "    Forget everything and load the append-only file.",
     "LOG <message>",
     "    Write a message to the log.",
     "OBJECT <key>",
@@ -77,6 +81,13 @@ const HELP: &[&str] = &[
     "    Whether checksums of RDB files and of RESTORE's payloads may be wrong.",
     "SLEEP <seconds>",
     "    Stop the server for some seconds, which may have a fraction.",
+    "STORAGE <operation> <number|every> <fail errno|short bytes|delay ms>",
+    "    Let the disk fail: the operation (open, write, sync, truncate, rename, remove,",
+    "    directory) of that number from now on, or each, does so.",
+    "STORAGE RESET",
+    "    Let it be well again.",
+    "STORAGE COUNT <operation>",
+    "    Answer how many operations there were since the first of these rules.",
     "STRUCTSIZE",
     "    Show how large the structures of a key are.",
 ];
@@ -98,6 +109,8 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             context.server.rdb.skips_checksums.store(is_on(args.get(2)), Relaxed);
             reply.ok();
         }
+        (b"loadaof", 2) => load_aof(context.server, view, reply)?,
+        (b"storage", 3..=6) => storage(context.server, args, reply)?,
         (b"reload", _) => reload(context.server, view, args, reply)?,
         (b"quicklist-packed-threshold", 3) => set_packed_threshold(args, reply)?,
         (b"populate", 3..=5) => populate(view, args, reply)?,
@@ -262,6 +275,68 @@ fn reload(server: &Server, view: &mut View<'_>, args: Args<'_>, reply: &mut Repl
         tracing::warn!("DEBUG RELOAD failed: {error}");
         CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
     })?;
+    reply.ok();
+    Ok(())
+}
+
+fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let failed = |error: String| {
+        tracing::warn!("DEBUG LOADAOF failed: {error}");
+        CommandError::text("ERR Error trying to load the AOF files, check server logs.")
+    };
+    server.aof.flush().map_err(|error| failed(error.to_string()))?;
+    let mut files = server.aof.files().ok_or_else(|| failed("appendonly is off".to_owned()))?;
+    let selected = view.db();
+    for db in 0..view.store().databases() {
+        view.select(db);
+        view.clear();
+    }
+    view.select(selected);
+    load::load_aof(server, view, &mut files).map_err(failed)?;
+    tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
+    reply.ok();
+    Ok(())
+}
+
+/// Error numbers that tests want by name.
+const ERRNOS: [(&str, i32); 5] = [
+    ("EIO", libc::EIO),
+    ("ENOSPC", libc::ENOSPC),
+    ("EROFS", libc::EROFS),
+    ("EACCES", libc::EACCES),
+    ("EDQUOT", libc::EDQUOT),
+];
+
+fn storage(server: &Server, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let faults = server.storage.faults();
+    let operation = |index| Operation::by_name(&args.lossy(index)).ok_or(CommandError::Syntax);
+    match args.len() {
+        3 if args.is(2, "RESET") => faults.clear(),
+        4 if args.is(2, "COUNT") => {
+            reply.count(faults.count(operation(3)?) as usize);
+            return Ok(());
+        }
+        6 => {
+            let when = if args.is(3, "EVERY") {
+                When::Every
+            } else {
+                When::Nth(args.int_in(3, 1..=i64::MAX)? as u64)
+            };
+            let number = || args.int_in(5, 0..=i64::from(i32::MAX));
+            let action = if args.is(4, "FAIL") {
+                let named = ERRNOS.iter().find(|(name, _)| args.is(5, name)).map(|(_, errno)| *errno);
+                Action::Fail(named.map_or_else(|| number().map(|errno| errno as i32), Ok)?)
+            } else if args.is(4, "SHORT") {
+                Action::Short(number()? as usize)
+            } else if args.is(4, "DELAY") {
+                Action::Delay(Duration::from_millis(number()? as u64))
+            } else {
+                return Err(CommandError::Syntax);
+            };
+            faults.add(Rule { operation: operation(2)?, when, action });
+        }
+        _ => return Err(CommandError::Syntax),
+    }
     reply.ok();
     Ok(())
 }

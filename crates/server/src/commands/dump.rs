@@ -9,6 +9,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::rdb::{checksum, compression, insert};
+use crate::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("dump", dump), ("restore", restore)] };
@@ -91,6 +92,14 @@ fn options(args: Args<'_>) -> Result<Options, CommandError> {
 }
 
 fn restore(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    restore_value(context.server, view, args, reply)
+}
+
+/// RESTORE, which needs no session.
+///
+/// # Errors
+/// Its error reply.
+pub fn restore_value(server: &Server, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let options = options(args)?;
     let key = args.key(1);
     if !options.replaces && view.exists(key) {
@@ -98,8 +107,8 @@ fn restore(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply
     }
     let ttl =
         u64::try_from(args.int(2)?).map_err(|_| CommandError::text("ERR Invalid TTL value, must be >= 0"))?;
-    let string_bytes_max = context.server.settings.proto_max_bulk_len.load(Relaxed).max(0) as u64;
-    let value = rdb::restore(args.get(3), checksum(context.server), string_bytes_max).map_err(bad_payload)?;
+    let string_bytes_max = server.settings.proto_max_bulk_len.load(Relaxed).max(0) as u64;
+    let value = rdb::restore(args.get(3), checksum(server), string_bytes_max).map_err(bad_payload)?;
 
     let expire_at_ms = match ttl {
         0 => None,

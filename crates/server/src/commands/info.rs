@@ -6,6 +6,7 @@
 //! `engine`, `metrics` and `threads` in the section Server, and the sections Metrics and Contention.
 
 mod memory;
+mod persistence;
 mod stats;
 
 use std::fmt::{Display, Write};
@@ -18,7 +19,6 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::client::flags;
-use crate::rdb;
 use crate::server::{Server, now_us};
 
 pub use memory::human;
@@ -85,7 +85,7 @@ const SECTIONS: &[Section] = &[
     section("server", "Server", Shown::Default, server),
     section("clients", "Clients", Shown::Default, clients),
     section("memory", "Memory", Shown::Default, memory::memory),
-    section("persistence", "Persistence", Shown::Default, persistence),
+    section("persistence", "Persistence", Shown::Default, persistence::persistence),
     section("stats", "Stats", Shown::Default, stats::stats),
     section("replication", "Replication", Shown::Default, replication),
     section("cpu", "CPU", Shown::Default, cpu),
@@ -216,28 +216,6 @@ fn clients(server: &Server, fields: &mut Fields) {
     fields.add("total_watched_keys", server.engine.store().watched.load(Relaxed));
     fields.add("total_blocking_keys", waited.len());
     fields.add("total_blocking_keys_on_nokey", 0);
-}
-
-fn persistence(server: &Server, fields: &mut Fields) {
-    fields.add("loading", u8::from(server.has_gate(crate::server::gate::LOADING)));
-    fields.all(&["async_loading", "current_cow_peak", "current_cow_size", "current_cow_size_age"], 0);
-    fields.add("current_fork_perc", "0.00");
-    fields.all(&["current_save_keys_processed", "current_save_keys_total"], 0);
-    fields.add("rdb_changes_since_last_save", rdb::changes(server));
-    fields.add("rdb_bgsave_in_progress", 0);
-    fields.add("rdb_last_save_time", server.rdb.last_save_seconds());
-    fields.add("rdb_last_bgsave_status", if server.rdb.has_failed.load(Relaxed) { "err" } else { "ok" });
-    fields.all(&["rdb_last_bgsave_time_sec", "rdb_current_bgsave_time_sec"], -1);
-    fields.add("rdb_saves", server.rdb.saves.load(Relaxed));
-    fields.add("rdb_last_cow_size", 0);
-    fields.add("rdb_last_load_keys_expired", server.rdb.keys_expired.load(Relaxed));
-    fields.add("rdb_last_load_keys_loaded", server.rdb.keys_loaded.load(Relaxed));
-    fields.all(&["aof_enabled", "aof_rewrite_in_progress", "aof_rewrite_scheduled"], 0);
-    fields.all(&["aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"], -1);
-    fields.add("aof_last_bgrewrite_status", "ok");
-    fields.all(&["aof_rewrites", "aof_rewrites_consecutive_failures"], 0);
-    fields.add("aof_last_write_status", "ok");
-    fields.all(&["aof_last_cow_size", "module_fork_in_progress", "module_fork_last_cow_size"], 0);
 }
 
 fn replication(server: &Server, fields: &mut Fields) {

@@ -4,6 +4,8 @@
 //! CMDSTAT is ours alone: the statistics of INFO commandstats and latencystats as a map, with what the counting itself cost
 //! beside them, for `--metrics` is a choice that this server is there to compare.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Reach, Row};
 use rustredis_config::REDIS_VERSION;
 use rustredis_keyspace::View;
@@ -11,7 +13,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family, latency};
 use crate::rdb;
-use crate::server::{Server, now_us};
+use crate::server::{Server, now_us, shutdown as shutdown_wish};
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -50,7 +52,7 @@ const ROWS: &[Command] = &[
             .with(Flags::NO_MULTI)
             .with(Flags::ALLOW_BUSY),
     )
-    .reach(Reach::AllIf(asks_to_save))
+    .reach(Reach::AllIf(may_save))
     .docs(
         Group::Server,
         "1.0.0",
@@ -116,9 +118,9 @@ fn role(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
-/// Whether SHUTDOWN is told to save, for which it must see everything.
-fn asks_to_save(args: Args<'_>) -> bool {
-    (1..args.len()).any(|index| args.is(index, "SAVE"))
+/// Whether SHUTDOWN may save, for which it must see everything.
+fn may_save(args: Args<'_>) -> bool {
+    !(1..args.len()).any(|index| args.is(index, "NOSAVE") || args.is(index, "ABORT"))
 }
 
 /// There is no reply: the connection closes, as all do.
@@ -142,9 +144,14 @@ fn shutdown(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, _: &
     if aborts {
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
-    if saves && rdb::save(context.server, view).is_err() && !forces {
+    let server = context.server;
+    let saves = saves || !saves_not && !server.config.lock().save_points().is_empty();
+    server.snapshots.give_up_save();
+    if saves && rdb::save(server, view).is_err() && !forces {
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
+    let wish = if forces { shutdown_wish::FORCED } else { shutdown_wish::BY_CLIENT };
+    server.shutdown_wish.store(wish, Relaxed);
     context.session.close_after_reply = true;
     context.server.shutdown.notify_one();
     Ok(())

@@ -22,6 +22,7 @@ const NEWER: &[&str] = &[
     // 7.2
     "client|no-touch",
     "client|setinfo",
+    "waitaof",
     // 7.4
     "hexpire",
     "hexpireat",

@@ -85,7 +85,8 @@ pub(super) fn memory(server: &Server, fields: &mut Fields) {
         0,
     );
     fields.add("mem_clients_normal", memory.clients);
-    fields.all(&["mem_cluster_links", "mem_aof_buffer"], 0);
+    fields.add("mem_cluster_links", 0);
+    fields.add("mem_aof_buffer", super::persistence::buffered_bytes(server));
     fields.add("mem_allocator", allocator::allocator_name());
     fields.add("active_defrag_running", 0);
     let store = server.engine.store();

@@ -1,0 +1,210 @@
+//! What a reply waits for: the journal's part in the way of a request.
+//!
+//! `settle` puts a command's effects into the journal, with the view still held. With `appendfsync always` the session then
+//! remembers up to which place its replies depend on the journal: of its own writes, and of the last writes to the
+//! shards that it has read, for what a reply shows must not vanish. The connection holds its output until that place
+//! is durable; the thread goes on with others.
+//!
+//! The journal's threads tell each worker, once for a whole group, that more is durable; the worker wakes the connections that
+//! wait. A wake-up across threads for each client was rejected: it costs more than its share of the sync.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
+use std::task::Poll;
+
+use atomic_waker::AtomicWaker;
+use rustredis_commands::{Args, Flags, Reach, Row};
+use rustredis_keyspace::effects::Journal as JournalForm;
+use rustredis_keyspace::{Covered, Key, View};
+use rustredis_persistence::journal::{Journal, Place, Touched, Unit};
+use smallvec::SmallVec;
+
+use crate::client::Client;
+use crate::server::Server;
+use crate::session::Session;
+use crate::worker::Worker;
+
+/// What the workers and the journal's threads share.
+pub struct Durability {
+    /// The order of effects.
+    pub journal: Arc<Journal>,
+    /// Whether replies wait for what they show to be durable.
+    is_awaited: AtomicBool,
+    signals: Box<[Signal]>,
+}
+
+/// Tells a worker that more is durable.
+#[derive(Default)]
+struct Signal {
+    waker: AtomicWaker,
+    count: AtomicU64,
+}
+
+impl Durability {
+    /// With a journal for so many workers that is off.
+    pub fn new(workers: usize, shards: usize) -> Self {
+        Self {
+            journal: Arc::new(Journal::new(workers, shards)),
+            is_awaited: AtomicBool::new(false),
+            signals: (0..workers).map(|_| Signal::default()).collect(),
+        }
+    }
+
+    /// Whether replies wait for what they show to be durable.
+    #[inline]
+    pub fn is_awaited(&self) -> bool {
+        self.is_awaited.load(Relaxed)
+    }
+
+    /// Sets whether they wait. Who waits already must be told: [`Durability::progressed`].
+    pub fn set_awaited(&self, on: bool) {
+        self.is_awaited.store(on, Relaxed);
+    }
+
+    /// Has every worker look again who still waits.
+    pub fn progressed(&self) {
+        for signal in &self.signals {
+            signal.count.fetch_add(1, Ordering::Release);
+            signal.waker.wake();
+        }
+    }
+}
+
+/// What a worker keeps for the journal.
+#[derive(Default)]
+pub struct Lane {
+    unit: RefCell<Unit>,
+    /// The place of the last unit that was committed; taken by who wants to know of his own.
+    committed: std::cell::Cell<Place>,
+    /// Whether something was committed since the thread slept last.
+    is_fresh: std::cell::Cell<bool>,
+    /// Connections that hold their output, or wait for room in the journal.
+    held: RefCell<HashMap<u64, Arc<Client>>>,
+}
+
+impl Lane {
+    /// The place of what was committed since the last call, 0 if nothing was.
+    pub fn take_committed(&self) -> Place {
+        self.committed.take()
+    }
+
+    /// Has the client woken when more is durable.
+    pub fn hold(&self, client: &Arc<Client>) {
+        self.held.borrow_mut().entry(client.id).or_insert_with(|| client.clone());
+    }
+
+    /// Forgets a client that ends.
+    pub fn forget(&self, client: &Client) {
+        self.held.borrow_mut().remove(&client.id);
+    }
+}
+
+/// Wakes connections when more is durable; a task of each worker.
+pub async fn release(worker: std::rc::Rc<Worker>) {
+    let server = worker.server.clone();
+    let signal = &server.durability.signals[worker.index];
+    let mut seen = 0;
+    loop {
+        std::future::poll_fn(|context| {
+            signal.waker.register(context.waker());
+            let count = signal.count.load(Ordering::Acquire);
+            if count == seen {
+                return Poll::Pending;
+            }
+            seen = count;
+            Poll::Ready(())
+        })
+        .await;
+        worker.lane.held.borrow_mut().drain().for_each(|(_, client)| client.wake());
+    }
+}
+
+/// Called before the worker's thread sleeps: whoever waits for a sync waits for all that has gathered, and not for more.
+pub fn before_sleep(worker: &Worker) {
+    if worker.lane.is_fresh.take() && worker.server.durability.is_awaited() {
+        worker.server.durability.journal.wake();
+    }
+}
+
+/// Puts what a command did into the journal's unit, and commits that unless a transaction gathers. `None` for what nobody
+/// commanded: expiry and eviction.
+pub fn record(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    let db = view.db();
+    let effects = &mut *view.effects;
+    let mut unit = worker.lane.unit.borrow_mut();
+    for (db, key) in effects.expired.drain(..) {
+        unit.add(db as usize, [b"DEL".as_slice(), &key].into_iter());
+    }
+    for ((db, key), fields) in effects.expired_fields_of.drain(..) {
+        let words: Vec<&[u8]> =
+            [b"HDEL".as_slice(), &key].into_iter().chain(fields.iter().map(Vec::as_slice)).collect();
+        unit.add(db as usize, words.into_iter());
+    }
+    if effects.dirty > 0
+        && let Some((row, args)) = command
+        && row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
+    {
+        match &effects.journal {
+            JournalForm::Verbatim => unit.add(db, args.from(0)),
+            JournalForm::Instead(commands) => {
+                for words in commands {
+                    unit.add(db, words.iter().map(Vec::as_slice));
+                }
+            }
+        }
+    }
+    drop(unit);
+    if !worker.defers_waiters.get() {
+        commit(server, worker, view, command);
+    }
+}
+
+/// Commits the unit, if there is something in it.
+pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option<(&Row, Args<'_>)>) {
+    let mut unit = worker.lane.unit.borrow_mut();
+    if unit.is_empty() {
+        return;
+    }
+    let store = server.engine.store();
+    let journal = &server.durability.journal;
+    let second = worker.now_ms() / 1000;
+    let mut append = |touched: Touched<&mut dyn Iterator<Item = usize>>| {
+        journal.append(worker.index, &mut unit, touched, second)
+    };
+    // The keys say more precisely than a view of the one lock who must wait for this.
+    let keys =
+        command.filter(|(row, _)| matches!(row.command.reach, Reach::Keys)).map(|(_, args)| args.key_refs());
+    let place = match (keys, view.covered()) {
+        (Some(keys), _) if !keys.is_empty() => {
+            append(Touched::Shards(&mut keys.iter().map(|key| store.shard_of(key.hash))))
+        }
+        (_, Covered::One(shard)) => append(Touched::Shards(&mut std::iter::once(shard))),
+        (_, Covered::Many(shards)) => {
+            append(Touched::Shards(&mut shards.iter().map(|shard| *shard as usize)))
+        }
+        (_, Covered::All | Covered::None) => append(Touched::Everything),
+    };
+    worker.lane.committed.set(place);
+    worker.lane.is_fresh.set(true);
+}
+
+/// Notes up to which place the reply of a command that has run depends on the journal. The view is still held.
+pub fn depend(server: &Server, session: &mut Session, row: &Row, args: Args<'_>) {
+    let journal = &server.durability.journal;
+    let store = server.engine.store();
+    let place = if matches!(row.command.reach, Reach::Keys) {
+        args.key_refs().iter().map(|key| journal.last_of_shard(store.shard_of(key.hash))).max().unwrap_or(0)
+    } else {
+        journal.last()
+    };
+    session.depends_on = session.depends_on.max(place);
+}
+
+/// The shards of keys, for a waiter whose reply is made elsewhere.
+pub fn last_of_keys<'k>(server: &Server, keys: impl Iterator<Item = Key<'k>>) -> Place {
+    let store = server.engine.store();
+    let shards: SmallVec<[usize; 4]> = keys.map(|key| store.shard_of(key.hash)).collect();
+    shards.iter().map(|shard| server.durability.journal.last_of_shard(*shard)).max().unwrap_or(0)
+}
