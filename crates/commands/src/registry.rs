@@ -47,7 +47,7 @@ impl Row {
     #[inline]
     pub fn hash_keys(&self, args: Args<'_>, keys: &mut Vec<KeyRef>) {
         if let Some(argument) = self.only_key {
-            keys.push(KeyRef { argument, hash: hashing::hash(args.get(argument as usize)) });
+            keys.push(KeyRef { argument, hash: hashing::key_hash(args.get(argument as usize)) });
             return;
         }
         if self.command.keys.is_empty() && self.command.find_keys.is_none() {
@@ -56,9 +56,10 @@ impl Row {
         let mut arguments = Vec::new();
         if self.command.push_keys(args, &mut arguments).is_ok() {
             keys.extend(
-                arguments
-                    .into_iter()
-                    .map(|argument| KeyRef { argument, hash: hashing::hash(args.get(argument as usize)) }),
+                arguments.into_iter().map(|argument| KeyRef {
+                    argument,
+                    hash: hashing::key_hash(args.get(argument as usize)),
+                }),
             );
         }
     }

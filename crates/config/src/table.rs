@@ -79,7 +79,7 @@ Engine {
     Contention "contention" BOOL, "no", SET, HERE,
         "Measure how long locks are waited for and held, and how long queues get.";
     Threads "threads" int(0, 1024), "0", FIXED, HERE,
-        "Threads that serve connections; 0 means one per core.";
+        "Threads that serve connections; 0 means one per core but one, left to the kernel, journal and snapshots.";
     Shards "shards" Kind::PowerOfTwo { max: 65_536 }, "1024", FIXED, HERE,
         "Parts that the keyspace is divided into; the mutex engine always has one.";
 }

@@ -9,13 +9,13 @@
 //! ascending order and each grants all or nothing, so there is no circle of waiting. Shards come back when the borrower
 //! drops its hold.
 //!
-//! Ownership is a contiguous range of shards per worker, so ascending shards are ascending owners.
+//! Ownership is a contiguous range of shards per worker, with an equal share of the keys, so ascending shards are ascending owners.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use rustredis_keyspace::{Access, Covered};
+use rustredis_keyspace::{Access, Covered, placement};
 use rustredis_metrics::{Contention, Held as Measured, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,6 +51,8 @@ enum Message {
 pub(crate) struct Doors {
     shards: usize,
     owners: Vec<mpsc::UnboundedSender<Message>>,
+    /// The owner of each shard.
+    owner_of: Vec<u16>,
     inboxes: parking_lot::Mutex<Vec<Option<mpsc::UnboundedReceiver<Message>>>>,
 }
 
@@ -107,13 +109,14 @@ impl Doors {
                 (sender, Some(receiver))
             })
             .unzip();
-        Self { shards, owners, inboxes: parking_lot::Mutex::new(inboxes) }
+        let owner_of = (0..shards).map(|shard| placement::part_of(shard, shards, threads) as u16).collect();
+        Self { shards, owners, owner_of, inboxes: parking_lot::Mutex::new(inboxes) }
     }
 
-    /// The owner of a shard: ranges as equal as they can be.
+    /// The owner of a shard.
     #[inline]
     fn owner_of(&self, shard: usize) -> usize {
-        shard * self.owners.len() / self.shards
+        usize::from(self.owner_of[shard])
     }
 
     pub(crate) fn enter_worker(&self, index: usize, engine: Arc<Engine>) {

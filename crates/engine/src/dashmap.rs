@@ -30,7 +30,7 @@ impl std::hash::Hasher for KeyHash {
     }
 
     fn write(&mut self, bytes: &[u8]) {
-        self.0 = rustredis_keyspace::hashing::hash(bytes);
+        self.0 = rustredis_keyspace::hashing::key_hash(bytes);
     }
 }
 

@@ -477,10 +477,10 @@ impl PartialEq for Entry {
 
 impl Eq for Entry {}
 
-/// An entry hashes to the hash of its key: a hasher that passes a `u64` through gives `hashing::hash`.
+/// An entry hashes to the hash of its key: a hasher that passes a `u64` through gives `hashing::key_hash`.
 impl std::hash::Hash for Entry {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        state.write_u64(crate::hashing::hash(self.key()));
+        state.write_u64(crate::hashing::key_hash(self.key()));
     }
 }
 

@@ -8,6 +8,7 @@
 //! A test that wants the same layout each run calls [`set_seed`] before anything is hashed; this crate's own unit
 //! tests have a fixed seed.
 
+use crate::placement;
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -41,6 +42,12 @@ pub fn hash(bytes: &[u8]) -> u64 {
     let mut hasher = FoldHasher::with_seed(seed.per_hasher, &seed.shared);
     hasher.write(bytes);
     hasher.finish()
+}
+
+/// Hashes a key of the keyspace: what [`hash`] gives, with the shards' shares of the keys staggered.
+#[inline]
+pub fn key_hash(bytes: &[u8]) -> u64 {
+    placement::staggered(hash(bytes))
 }
 
 /// Fixes the seed, for tests that must repeat; false, and nothing changes, once something has been hashed.

@@ -8,6 +8,7 @@
 use crate::effects::EventClass;
 use crate::entry::Entry;
 use crate::hashing;
+use crate::placement;
 use crate::store::{BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, Store};
 use crate::value::Kind;
 use crate::view::{Random, View};
@@ -46,13 +47,14 @@ impl Among {
 }
 
 impl Store {
-    /// A shard that has some of these keys of the database; `None` if none has. Each shard is about as likely as another:
-    /// keys are spread by their hashes, so a key of a random shard is a random key. O(1) unless most shards are empty.
+    /// A shard that has some of these keys of the database; `None` if none has. A shard is as likely as a key is to
+    /// be in it (the shares of `placement`), so a key of a random shard is a random key. O(1) unless most shards are empty.
     pub fn random_shard(&self, db: usize, among: Among, random: &Random) -> Option<usize> {
         let has_some = |shard: &usize| among.count(self, db, *shard) > 0;
-        let tried = (0..SHARDS_TRIED).map(|_| random.below(self.shards())).find(has_some);
+        let draw = || self.shard_of(placement::staggered(random.next()));
+        let tried = (0..SHARDS_TRIED).map(|_| draw()).find(has_some);
         tried.or_else(|| {
-            let start = random.below(self.shards());
+            let start = draw();
             (start..self.shards()).chain(0..start).find(has_some)
         })
     }
@@ -100,7 +102,7 @@ impl View<'_> {
 
     fn expiring_at(&self, shard: usize, at_ms: u64, hash: u64) -> Option<&Entry> {
         let mut entries = self.table(shard).iter_hash(hash).map(|(entry, ())| entry);
-        entries.find(|entry| entry.expire_at_ms() == Some(at_ms) && hashing::hash(entry.key()) == hash)
+        entries.find(|entry| entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash)
     }
 
     /// The key of the selected database that expires next of those in `shard`. O(log n).

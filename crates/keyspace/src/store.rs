@@ -5,11 +5,11 @@
 //! The store itself takes no lock: access goes through `unsafe` functions whose contract is "the engine says that the
 //! shard is yours", and only `View` calls them.
 //!
-//! A shard covers all databases: `shard = hash(key)` bits, the database chooses a table in it. What guards shard 7
+//! A shard covers all databases: `shard = key_hash(key)` bits (see `placement`), the database chooses a table in it. What guards shard 7
 //! guards it in every database, so that MOVE, SWAPDB and transactions over databases need no second order of locks.
 //!
 //! A table is `hashbrown`'s, and there are many (1,024 by default), so that one that grows moves few entries: no request
-//! waits for millions to be moved. The tables of a database may live elsewhere (in a `DashMap`): a [`Bank`] says where.
+//! waits for millions to be moved. They grow one after the other and not all at once: see `placement`. The tables of a database may live elsewhere (in a `DashMap`): a [`Bank`] says where.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -38,7 +38,7 @@ pub struct Key<'a> {
 impl<'a> Key<'a> {
     /// Hashes `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, hash: hashing::hash(bytes) }
+        Self { bytes, hash: hashing::key_hash(bytes) }
     }
 }
 
@@ -219,7 +219,8 @@ impl Store {
         self.banks.len()
     }
 
-    /// The shard of a key with this hash: the bits below hashbrown's seven, as `DashMap` takes them.
+    /// The shard of a key with this hash: the bits below hashbrown's seven, as `DashMap` takes them. The
+    /// hash is a [`hashing::key_hash`].
     #[inline]
     pub fn shard_of(&self, hash: u64) -> usize {
         if self.shards == 1 { 0 } else { (hash << 7 >> self.shift) as usize }

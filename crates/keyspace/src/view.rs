@@ -382,7 +382,7 @@ impl<'a> View<'a> {
         } else {
             let table = self.table_mut(shard);
             let is_moving = table.len() == table.capacity();
-            table.insert_unique(key.hash, (new, ()), |(entry, ())| hashing::hash(entry.key()));
+            table.insert_unique(key.hash, (new, ()), |(entry, ())| hashing::key_hash(entry.key()));
             let len = table.len();
             if is_moving {
                 self.layout_changed(shard);
@@ -420,7 +420,7 @@ impl<'a> View<'a> {
         let len = table.len();
         // Shrunk when an eighth is used: far enough from growth that a key more or less moves nothing.
         if table.capacity() > 64 && len < table.capacity() / 8 {
-            table.shrink_to(len * 2, |(entry, ())| hashing::hash(entry.key()));
+            table.shrink_to(len * 2, |(entry, ())| hashing::key_hash(entry.key()));
             self.layout_changed(shard);
         }
         self.store.set_keys(self.db, shard, len);
@@ -433,7 +433,7 @@ impl<'a> View<'a> {
         let table = self.table_mut(shard);
         let len = table.len();
         if table.capacity() > len * 4 {
-            table.shrink_to(len * 2, |(entry, ())| hashing::hash(entry.key()));
+            table.shrink_to(len * 2, |(entry, ())| hashing::key_hash(entry.key()));
             self.layout_changed(shard);
         }
     }
@@ -571,7 +571,7 @@ impl<'a> View<'a> {
             let due = self.state(shard).expiries[self.db].first().copied();
             let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
             let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
-                entry.expire_at_ms() == Some(at_ms) && hashing::hash(entry.key()) == hash
+                entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash
             });
             match found.map(|(entry, ())| entry.key().to_vec()) {
                 Some(bytes) => self.expire(Key { bytes: &bytes, hash }),
@@ -596,7 +596,7 @@ impl<'a> View<'a> {
             let keys: Vec<Vec<u8>> = self
                 .table(shard)
                 .iter_hash(hash)
-                .filter(|(entry, ())| entry.kind() == Kind::Hash && hashing::hash(entry.key()) == hash)
+                .filter(|(entry, ())| entry.kind() == Kind::Hash && hashing::key_hash(entry.key()) == hash)
                 .map(|(entry, ())| entry.key().to_vec())
                 .collect();
             for bytes in keys {

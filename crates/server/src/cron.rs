@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustredis_config::Directive;
-use rustredis_keyspace::{Access, Among, Covered, Effects};
+use rustredis_keyspace::{Access, Among, Covered, Effects, placement};
 
 use crate::client::flags;
 use crate::eviction;
@@ -191,6 +191,9 @@ fn close_idle_clients(server: &Server, now_ms: u64) {
 async fn expire(worker: Rc<Worker>) {
     let server = worker.server.clone();
     let mut effects = Effects::default();
+    let count = server.engine.store().shards();
+    let is_own = |shard: &usize| placement::part_of(*shard, count, server.threads) == worker.index;
+    let shards: Vec<usize> = (0..count).filter(is_own).collect();
     let (mut commands, mut quiet_looks) = (0, 0);
     loop {
         let hz = u64::from(server.settings.hz.load(Relaxed)).clamp(1, 500);
@@ -209,18 +212,18 @@ async fn expire(worker: Rc<Worker>) {
             continue;
         }
         worker.tick();
-        expire_due(&worker, &mut effects).await;
+        expire_due(&worker, &shards, &mut effects).await;
         let stats = worker.stats();
         bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
         bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
     }
 }
 
-/// Deletes what is due in this worker's part of the shards, a few keys at a time.
-async fn expire_due(worker: &Worker, effects: &mut Effects) {
+/// Deletes what is due in these shards, this worker's part, a few keys at a time.
+async fn expire_due(worker: &Worker, shards: &[usize], effects: &mut Effects) {
     let server = &worker.server;
-    let store = server.engine.store().clone();
-    for shard in (0..store.shards()).filter(|shard| shard * server.threads / store.shards() == worker.index) {
+    let store = server.engine.store();
+    for &shard in shards {
         while store.next_expiry_ms(shard) <= worker.now_ms() {
             effects.notify_mask = server.settings.notify_mask.load(Relaxed);
             let mut held = server.engine.borrow(Covered::One(shard), Access::Write).await;

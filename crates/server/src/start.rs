@@ -138,13 +138,21 @@ async fn grant(mut acceptors: Acceptors, mut wishes: mpsc::UnboundedReceiver<Rel
     }
 }
 
+/// One thread for each core but one, and at least one. A core is left to the kernel's network work, the journal and
+/// snapshots: with a thread on each of two cores a request took 8 to 13% more CPU time than redis-server's, with one
+/// thread 1 to 3% less, for threads that share their cores with that work are switched away from and woken again.
+fn default_threads() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    (cores - 1).max(1)
+}
+
 fn build(
     mut config: Config,
     listeners: &[Listener],
     relisten: mpsc::UnboundedSender<Relisten>,
 ) -> Result<Server, String> {
     let threads = match config.int(Directive::Threads) {
-        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        0 => default_threads(),
         threads => threads as usize,
     };
     let clock = Clock::start();

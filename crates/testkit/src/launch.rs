@@ -25,10 +25,14 @@ const PORT_COUNT: usize = 16_000;
 /// What both servers log when they are ready.
 const READY_LINE: &str = "Ready to accept connections";
 
+/// Serving threads of a RustRedis under test: its default may be one, and then nothing runs at the same time.
+/// [`Launch::arguments`] may say otherwise.
+const THREADS: &str = "2";
+
 /// Which server is started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Binary {
-    /// RustRedis with this `--engine`.
+    /// RustRedis with this `--engine`, on two threads.
     Rustredis(String),
     /// Debian's redis-server.
     Redis,
@@ -249,7 +253,7 @@ impl Launch {
 
     fn own_options(&self, program: &mut Program, engine: &str) {
         if !self.binary.is_redis() {
-            program.args(["--engine", engine]);
+            program.args(["--engine", engine, "--threads", THREADS]);
         }
     }
 

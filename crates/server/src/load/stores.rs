@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use parking_lot::Mutex;
 use rustredis_commands::{Args, CommandError, KeyRef, Reach, Row, Run};
-use rustredis_keyspace::{Access, Covered, Effects, Key, Random, View};
+use rustredis_keyspace::{Access, Covered, Effects, Key, Random, View, placement};
 use rustredis_persistence::aof::reader::Command;
 use rustredis_persistence::rdb::LoadedKey;
 use rustredis_resp::{Proto, Reply, Span};
@@ -138,6 +138,8 @@ impl Outcome {
 pub(super) struct Stores<'s> {
     server: &'s Server,
     outcome: &'s Outcome,
+    /// The thread that stores in each shard.
+    owners: &'s [u16],
     senders: Vec<SyncSender<Work>>,
     keys: Vec<Vec<StoredKey>>,
     commands: Vec<Commands>,
@@ -159,13 +161,15 @@ impl<'s> Stores<'s> {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores - 1).clamp(1, server.engine.store().shards());
         let outcome = Outcome::default();
+        let shards = server.engine.store().shards();
+        let owners: Vec<u16> =
+            (0..shards).map(|shard| placement::part_of(shard, shards, threads) as u16).collect();
         std::thread::scope(|scope| {
             let senders = (0..threads)
                 .map(|index| {
                     let (sender, works) = mpsc::sync_channel(BATCHES_WAITING);
-                    let shards: Vec<u32> = (0..server.engine.store().shards())
-                        .filter(|shard| owner(server, threads, *shard) == index)
-                        .map(|shard| shard as u32)
+                    let shards: Vec<u32> = (0..shards as u32)
+                        .filter(|shard| usize::from(owners[*shard as usize]) == index)
                         .collect();
                     let outcome = &outcome;
                     scope.spawn(move || store(server, &shards, &works, outcome));
@@ -175,6 +179,7 @@ impl<'s> Stores<'s> {
             let mut stores = Stores {
                 server,
                 outcome: &outcome,
+                owners: &owners,
                 senders,
                 keys: (0..threads).map(|_| Vec::new()).collect(),
                 commands: (0..threads).map(|_| Commands::default()).collect(),
@@ -250,7 +255,7 @@ impl<'s> Stores<'s> {
 
     fn thread_of(&self, hash: u64) -> usize {
         let shard = self.server.engine.store().shard_of(hash);
-        owner(self.server, self.senders.len(), shard)
+        usize::from(self.owners[shard])
     }
 
     fn route(&mut self, row: &Row, db: usize, args: Args<'_>, keys: &[KeyRef]) {
@@ -320,11 +325,6 @@ impl<'s> Stores<'s> {
             self.outcome.fail(LoadError::Command("a loading thread has ended".to_owned()));
         }
     }
-}
-
-/// The thread that stores in a shard.
-fn owner(server: &Server, threads: usize, shard: usize) -> usize {
-    shard * threads / server.engine.store().shards()
 }
 
 fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outcome) {
