@@ -12,7 +12,7 @@ use std::time::SystemTime;
 
 use crate::aof::manifest::{LINE_BYTES_MAX, Manifest};
 use crate::aof::reader::{AofError, Reader, Record, Start};
-use crate::rdb::{Checksum, FileReader, Part, RdbError};
+use crate::rdb::{Checksum, FileReader, LoadedKey, Part, RdbError};
 
 /// Files pass through buffers of this size.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -289,11 +289,14 @@ fn check_parts<R: BufRead>(reader: &mut FileReader<R>, console: &mut Console<'_>
             Some(Ok(Part::Select(db))) => writeln!(console.out, "[offset {offset}] Database {db}")?,
             Some(Ok(Part::Function(_))) => writeln!(console.out, "[offset {offset}] A library of functions")?,
             Some(Ok(Part::Resize { .. })) => {}
-            Some(Ok(Part::Key(key))) => {
+            Some(Ok(Part::EmptyKey(key))) => {
+                writeln!(console.out, "[offset {offset}] '{}' has no elements", key.escape_ascii())?;
+            }
+            Some(Ok(Part::Key(LoadedKey { entry, .. }))) => {
                 keys += 1;
-                expiring += u64::from(key.expire_at_ms.is_some());
-                expired += u64::from(key.expire_at_ms.is_some_and(|at_ms| at_ms <= now_ms));
-                last_key = Some(key.key);
+                expiring += u64::from(entry.expire_at_ms().is_some());
+                expired += u64::from(entry.is_expired(now_ms));
+                last_key = Some(entry);
             }
         }
     };
@@ -304,8 +307,8 @@ fn check_parts<R: BufRead>(reader: &mut FileReader<R>, console: &mut Console<'_>
         }
         Err(error) => {
             writeln!(console.out, "[offset {offset}] RDB error: {error}")?;
-            if let Some(key) = last_key {
-                writeln!(console.out, "[info] The last whole key is '{}'", key.escape_ascii())?;
+            if let Some(entry) = last_key {
+                writeln!(console.out, "[info] The last whole key is '{}'", entry.key().escape_ascii())?;
             }
         }
     }

@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use rustredis_config::{Directive, REDIS_VERSION};
-use rustredis_keyspace::access::{ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds};
+use rustredis_keyspace::access::{
+    ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds, new_clock,
+};
 use rustredis_keyspace::types::hash::Hash;
 use rustredis_keyspace::{Access, Covered, Effects, Entry, Key, Random, Value, View};
 use rustredis_persistence::rdb::{
@@ -227,13 +229,14 @@ pub fn load(server: &Server, view: &mut View<'_>, conflict: Conflict) -> Result<
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
         file => file.map_err(io_error)?,
     };
+    let bytes = file.metadata().map_err(io_error)?.len();
     let source = BufReader::with_capacity(BUFFER_BYTES, file);
     // No limit but the file's own length: memory is taken as bytes arrive.
     let mut reader = FileReader::begin(source, i64::MAX as u64, checksum(server))?;
     let selected = view.db();
     // Loading is no change that anybody is told of.
     let notify_mask = std::mem::take(&mut view.effects.notify_mask);
-    let result = load_parts(server, view, &mut reader, conflict);
+    let result = load_parts(server, view, &mut reader, bytes, conflict);
     view.effects.notify_mask = notify_mask;
     view.select(selected);
     result?;
@@ -250,11 +253,14 @@ pub fn load(server: &Server, view: &mut View<'_>, conflict: Conflict) -> Result<
 fn load_parts(
     server: &Server,
     view: &mut View<'_>,
-    reader: &mut FileReader<impl std::io::Read>,
+    reader: &mut FileReader<impl std::io::BufRead>,
+    bytes: u64,
     conflict: Conflict,
 ) -> Result<(), LoadError> {
     view.select(0);
     let (mut loaded, mut expired, mut empty, mut functions) = (0u64, 0u64, 0u64, 0u64);
+    // Whatever a file promises: so many slots take less memory than the file has bytes.
+    let mut room = bytes / 16;
     while let Some(part) = reader.next() {
         match part? {
             Part::Select(number) => {
@@ -262,21 +268,32 @@ fn load_parts(
                 view.select(db.ok_or(LoadError::Database(number))?);
             }
             Part::Aux { name, value } => tell_aux(&name, &value),
-            Part::Resize { .. } => {}
+            Part::Resize { keys, .. } => {
+                let keys = keys.min(room);
+                room -= keys;
+                view.reserve(keys as usize);
+            }
             Part::Function(_) => functions += 1,
-            Part::Key(LoadedKey { key, value: None, .. }) => {
+            Part::EmptyKey(key) => {
                 if empty < EMPTY_KEYS_NAMED {
                     tracing::warn!("skipping empty key: {}", String::from_utf8_lossy(&key));
                 }
                 empty += 1;
             }
-            Part::Key(LoadedKey { expire_at_ms: Some(at_ms), .. }) if at_ms <= view.now_ms() => expired += 1,
-            Part::Key(LoadedKey { key, value: Some(value), expire_at_ms, usage }) => {
-                let key = Key::new(&key);
-                if conflict == Conflict::Refused && view.exists(key) {
-                    return Err(LoadError::Conflict { key: key.bytes.to_vec(), db: view.db() });
+            Part::Key(LoadedKey { entry, .. }) if entry.is_expired(view.now_ms()) => expired += 1,
+            Part::Key(LoadedKey { entry, usage }) => {
+                entry.set_clock(clock_of(usage, view.now_ms()));
+                let hash = Key::new(entry.key()).hash;
+                match view.load(hash, entry) {
+                    Ok(()) => {}
+                    Err(entry) if conflict == Conflict::Refused => {
+                        return Err(LoadError::Conflict { key: entry.key().to_vec(), db: view.db() });
+                    }
+                    Err(entry) => {
+                        let (name, expire_at_ms) = (entry.key().to_vec(), entry.expire_at_ms());
+                        insert(view, Key { bytes: &name, hash }, entry.into_value(), expire_at_ms, usage);
+                    }
                 }
-                insert(view, key, value, expire_at_ms, usage);
                 loaded += 1;
             }
         }
@@ -325,14 +342,17 @@ pub fn insert(
     if let Some(at_ms) = next_field_expiry {
         view.track_field_expiry(key, at_ms);
     }
-    let now_ms = view.now_ms();
-    let clock = match (usage, ACCESS_POLICY.is_lfu.load(Relaxed)) {
+    if let Some(entry) = view.peek(key) {
+        entry.set_clock(clock_of(usage, view.now_ms()));
+    }
+}
+
+/// The access clock of a key that was used so, as far as the policy understands it; else that of a new one.
+fn clock_of(usage: Option<Usage>, now_ms: u64) -> u32 {
+    match (usage, ACCESS_POLICY.is_lfu.load(Relaxed)) {
         (Some(Usage::Idle(seconds)), false) => clock_of_idle(seconds.min(IDLE_SECONDS_MAX) as u32, now_ms),
         (Some(Usage::Frequency(counter)), true) => clock_of_frequency(counter, now_ms),
-        _ => return,
-    };
-    if let Some(entry) = view.peek(key) {
-        entry.set_clock(clock);
+        _ => new_clock(now_ms),
     }
 }
 
