@@ -4,6 +4,7 @@
 //! its crates. Most of them also hold for a real Redis: `RUSTREDIS_BIN=/usr/bin/redis-server` checks the tests themselves.
 
 mod blocking;
+mod check_tools;
 mod client;
 mod concurrency;
 mod config;

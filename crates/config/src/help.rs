@@ -29,6 +29,7 @@ const COLUMNS: usize = 80;
 
 const USAGE: &str = "\
 Usage: rustredis [/path/to/redis.conf] [--directive value ...] [-]
+       rustredis check-aof | check-rdb ...   look at files; see their --help
 
 Every directive of redis.conf is an option too. Without a file the defaults
 apply; `-` reads directives from standard input. A later setting wins: file,

@@ -1,9 +1,14 @@
 //! The CRC-64 that closes RDB files and DUMP payloads.
 //!
 //! It is the "Jones" variant: polynomial `ad93d23594c935a9`, bits reflected, start value 0, no final inversion, so the
-//! sum of nothing is 0 (which RDB reads as "no checksum"). Eight tables, built at compile time, take eight bytes at a time
-//! ("slicing by 8", Kounavis and Berry 2005), some six times as fast as byte by byte. Carry-less multiplication would be
-//! faster still, and was rejected: it needs code per processor, and reading and writing the values costs more than the sum.
+//! sum of nothing is 0 (which RDB reads as "no checksum"). Long pieces are summed by `crc-fast` with carry-less
+//! multiplication, 12 GB/s; its start costs some 30 ns, so short ones are not: eight tables, built at compile time, take
+//! eight bytes at a time ("slicing by 8", Kounavis and Berry 2005).
+
+use crc_fast::{CrcAlgorithm, Digest};
+
+/// From so many bytes on carry-less multiplication wins.
+const LONG_BYTES: usize = 64;
 
 /// The polynomial with its bits reflected.
 const POLYNOMIAL: u64 = 0x95ac_9329_ac4b_c9b5;
@@ -39,6 +44,11 @@ const fn build_tables() -> [[u64; 256]; 8] {
 
 /// The sum of bytes that follow others with the sum `sum`; start with 0. O(length).
 pub fn update(sum: u64, bytes: &[u8]) -> u64 {
+    if bytes.len() >= LONG_BYTES {
+        let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc64Redis, sum);
+        digest.update(bytes);
+        return digest.finalize();
+    }
     let mut sum = sum;
     let mut chunks = bytes.chunks_exact(8);
     for chunk in &mut chunks {
@@ -80,10 +90,10 @@ mod tests {
 
     #[test]
     fn agrees_with_the_bitwise_definition_however_it_is_cut() {
-        let bytes: Vec<u8> = (0..100u32).map(|number| (number * number * 31) as u8).collect();
+        let bytes: Vec<u8> = (0..300u32).map(|number| (number * number * 31) as u8).collect();
         for end in 0..bytes.len() {
             let expected = model(&bytes[..end]);
-            for cut in 0..=end {
+            for cut in (0..=end).step_by(3) {
                 assert_eq!(update(checksum(&bytes[..cut]), &bytes[cut..end]), expected, "{cut} of {end}");
             }
         }

@@ -8,6 +8,7 @@ pub mod effects;
 pub mod entry;
 pub mod hashing;
 pub mod limits;
+mod load;
 pub mod placement;
 pub mod random;
 pub mod sampling;

@@ -36,6 +36,12 @@ pub fn staggered(hash: u64) -> u64 {
     hash & !((ONE - 1) << LOW_BITS) | bent << LOW_BITS
 }
 
+/// The share of all keys that `shard` has, from 0 to 1.
+pub fn share_of(shard: usize, shards: usize) -> f64 {
+    let bound = |shard: usize| (shard as f64 / shards as f64).exp2();
+    bound(shard + 1) - bound(shard)
+}
+
 /// Which of `parts` has `shard`: contiguous parts of the shards with about equal shares of the keys.
 pub fn part_of(shard: usize, shards: usize, parts: usize) -> usize {
     // The share of the keys that lies before the middle of the shard: the inverse of `staggered`.

@@ -194,7 +194,7 @@ impl<'a> View<'a> {
     }
 
     #[inline]
-    fn table_mut(&mut self, shard: usize) -> &mut Table {
+    pub(crate) fn table_mut(&mut self, shard: usize) -> &mut Table {
         assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
         assert!(self.access == Access::Write, "a command that is planned as a reader writes");
         // SAFETY: the shard is covered exclusively, and `&mut self` makes this the only reference.
@@ -398,13 +398,13 @@ impl<'a> View<'a> {
 
     /// Must precede each change of a key: a snapshot under way wants it as it was.
     #[inline]
-    fn before_change(&mut self, shard: usize, key: Key<'_>) {
+    pub(crate) fn before_change(&mut self, shard: usize, key: Key<'_>) {
         if self.store.is_preserving.load(Relaxed) {
             self.preserve(shard, key);
         }
     }
 
-    fn layout_changed(&mut self, shard: usize) {
+    pub(crate) fn layout_changed(&mut self, shard: usize) {
         let state = self.state_mut(shard);
         state.layout_version = state.layout_version.wrapping_add(1);
     }
@@ -492,7 +492,7 @@ impl<'a> View<'a> {
         true
     }
 
-    fn index_expiry(&mut self, shard: usize, hash: u64, old: Option<u64>, new: Option<u64>) {
+    pub(crate) fn index_expiry(&mut self, shard: usize, hash: u64, old: Option<u64>, new: Option<u64>) {
         if old == new {
             return;
         }

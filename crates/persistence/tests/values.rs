@@ -275,9 +275,9 @@ fn files_are_read_as_written() {
     assert_eq!(parts.len(), entries.len() + 3);
     for (part, entry) in parts.into_iter().skip(3).zip(&entries) {
         let Part::Key(key) = part else { panic!("{part:?}") };
-        let number: usize = std::str::from_utf8(&key.key).unwrap().parse().unwrap();
+        let read = key.entry;
+        let number: usize = std::str::from_utf8(read.key()).unwrap().parse().unwrap();
         assert_eq!(key.usage, [None, Some(Usage::Idle(70)), Some(Usage::Frequency(5))][number % 3]);
-        let read = Entry::new(&key.key, key.value.unwrap(), key.expire_at_ms);
         assert_eq!((read.key(), read.expire_at_ms()), (entry.key(), entry.expire_at_ms()));
         assert_eq!(digest_of(&read), digest_of(entry));
     }
@@ -297,7 +297,7 @@ fn damaged_files_are_noticed() {
 #[test]
 fn old_files_have_seconds_and_no_checksum() {
     let parts = parts(b"REDIS0003\xfe\x02\xfd\x0a\0\0\0\x00\x01k\x01v\x02\x01e\x00\xff").unwrap();
-    let [Part::Select(2), Part::Key(key), Part::Key(empty)] = &parts[..] else { panic!("{parts:?}") };
-    assert_eq!((key.key.as_slice(), key.expire_at_ms), (b"k".as_slice(), Some(10_000)));
-    assert!(empty.value.is_none(), "a set without members");
+    let [Part::Select(2), Part::Key(key), Part::EmptyKey(empty)] = &parts[..] else { panic!("{parts:?}") };
+    assert_eq!((key.entry.key(), key.entry.expire_at_ms()), (b"k".as_slice(), Some(10_000)));
+    assert_eq!(empty, b"e", "a set without members");
 }

@@ -8,7 +8,7 @@
 mod stores;
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufReader, ErrorKind, Read};
+use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -133,7 +133,7 @@ enum Preamble {
 fn load_parts(
     server: &Server,
     stores: &mut Stores<'_>,
-    reader: &mut FileReader<impl Read>,
+    reader: &mut FileReader<impl BufRead>,
     preamble: Preamble,
     conflict: Conflict,
     read_before: u64,
@@ -142,6 +142,8 @@ fn load_parts(
     let (mut loaded, mut expired, mut empty, mut functions, mut records) = (0u64, 0u64, 0u64, 0u64, 0u64);
     let now_ms = now_ms();
     stores.select(0);
+    // Whatever a file promises: so many slots take less memory than the file has bytes.
+    let mut room = server.loading.total_bytes.load(Relaxed) / 16;
     while let Some(part) = reader.next() {
         records += 1;
         if records.is_multiple_of(PROGRESS_RECORDS) {
@@ -153,17 +155,19 @@ fn load_parts(
                 stores.select(db.ok_or(LoadError::Database(number))?);
             }
             Part::Aux { name, value } => tell_remark(server, &name, &value),
-            Part::Resize { .. } => {}
+            Part::Resize { keys, .. } => {
+                let keys = keys.min(room);
+                room -= keys;
+                stores.reserve(keys as usize);
+            }
             Part::Function(_) => functions += 1,
-            Part::Key(LoadedKey { key, value: None, .. }) => {
+            Part::EmptyKey(key) => {
                 if empty < EMPTY_KEYS_NAMED {
                     tracing::warn!("skipping empty key: {}", String::from_utf8_lossy(&key));
                 }
                 empty += 1;
             }
-            Part::Key(LoadedKey { expire_at_ms: Some(at_ms), .. })
-                if at_ms <= now_ms && preamble == Preamble::No =>
-            {
+            Part::Key(LoadedKey { entry, .. }) if preamble == Preamble::No && entry.is_expired(now_ms) => {
                 expired += 1;
             }
             Part::Key(key) => {

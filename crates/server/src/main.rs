@@ -1,4 +1,4 @@
-//! The `rustredis` binary: reads its arguments, opens the sockets, starts the workers, waits for the end.
+//! The `rustredis` binary: a tool that checks files, if that is what it was asked or called for; else the server.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,9 @@ use std::process::ExitCode;
 static ALLOCATOR: rustredis::memory::CountingAllocator = rustredis::memory::CountingAllocator;
 
 fn main() -> ExitCode {
+    if let Some(code) = rustredis::check::run(std::env::args_os()) {
+        return code;
+    }
     let words = std::env::args_os().skip(1);
     match rustredis_config::parse_command_line(words, &mut std::io::stdin()) {
         Ok(rustredis_config::Invocation::Print(text)) => {

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use rustredis_config::{Directive, REDIS_VERSION};
-use rustredis_keyspace::access::{ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds};
+use rustredis_keyspace::access::{
+    ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds, new_clock,
+};
 use rustredis_keyspace::{Entry, Key, Value, View};
 use rustredis_persistence::rdb::{
     Checksum, Compression, FileWriter, RdbError, Usage, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN,
@@ -274,14 +276,17 @@ pub fn insert(
     if let Some(at_ms) = next_field_expiry {
         view.track_field_expiry(key, at_ms);
     }
-    let now_ms = view.clock_ms();
-    let clock = match (usage, ACCESS_POLICY.is_lfu.load(Relaxed)) {
+    if let Some(entry) = view.peek(key) {
+        entry.set_clock(clock_of(usage, view.clock_ms()));
+    }
+}
+
+/// The access clock of a key that was used so, as far as the policy understands it; else that of a new one.
+pub fn clock_of(usage: Option<Usage>, now_ms: u64) -> u32 {
+    match (usage, ACCESS_POLICY.is_lfu.load(Relaxed)) {
         (Some(Usage::Idle(seconds)), false) => clock_of_idle(seconds.min(IDLE_SECONDS_MAX) as u32, now_ms),
         (Some(Usage::Frequency(counter)), true) => clock_of_frequency(counter, now_ms),
-        _ => return,
-    };
-    if let Some(entry) = view.peek(key) {
-        entry.set_clock(clock);
+        _ => new_clock(now_ms),
     }
 }
 

@@ -4,7 +4,7 @@
 //! as elements arrive, never because a length promises them: a promised count is at most a hint, capped.
 //! A collection of no elements is not an error of the format (old versions wrote some); it is no value either.
 
-use std::io::Read;
+use std::io::BufRead;
 
 use rustredis_keyspace::Value;
 use rustredis_keyspace::types::hash::Hash;
@@ -23,7 +23,7 @@ const HINT_MAX: u64 = 1 << 12;
 ///
 /// # Errors
 /// `Unsupported` for streams and modules, `Malformed` for what is no value of that type.
-pub fn read_value<R: Read>(reader: &mut Reader<R>, value_type: u8) -> Result<Option<Value>, RdbError> {
+pub fn read_value<R: BufRead>(reader: &mut Reader<R>, value_type: u8) -> Result<Option<Value>, RdbError> {
     let offset = reader.offset();
     let malformed = |expected| RdbError::Malformed { offset, expected };
     Ok(match value_type {
@@ -108,7 +108,7 @@ pub fn restore(payload: &[u8], checksum: Checksum, string_bytes_max: u64) -> Res
     value.ok_or(RdbError::Malformed { offset: 0, expected: "at least one element" })
 }
 
-fn read_listpack<R: Read>(reader: &mut Reader<R>) -> Result<Listpack, RdbError> {
+fn read_listpack<R: BufRead>(reader: &mut Reader<R>) -> Result<Listpack, RdbError> {
     let offset = reader.offset();
     Listpack::from_bytes(&reader.read_string()?)
         .map_err(|_| RdbError::Malformed { offset, expected: "a listpack" })
@@ -118,7 +118,7 @@ fn some_list(list: List) -> Option<Value> {
     (!list.is_empty()).then_some(Value::List(list))
 }
 
-fn read_plain_list<R: Read>(reader: &mut Reader<R>) -> Result<List, RdbError> {
+fn read_plain_list<R: BufRead>(reader: &mut Reader<R>) -> Result<List, RdbError> {
     let mut list = List::new();
     for _ in 0..reader.read_length()? {
         list.push(End::Back, &reader.read_string()?);
@@ -126,7 +126,7 @@ fn read_plain_list<R: Read>(reader: &mut Reader<R>) -> Result<List, RdbError> {
     Ok(list)
 }
 
-fn read_quicklist<R: Read>(
+fn read_quicklist<R: BufRead>(
     reader: &mut Reader<R>,
     read_node: impl Fn(&mut Reader<R>) -> Result<ListNode, RdbError>,
 ) -> Result<List, RdbError> {
@@ -134,7 +134,7 @@ fn read_quicklist<R: Read>(
     Ok(List::from_nodes(nodes.collect::<Result<Vec<_>, _>>()?))
 }
 
-fn read_quicklist_node<R: Read>(reader: &mut Reader<R>) -> Result<ListNode, RdbError> {
+fn read_quicklist_node<R: BufRead>(reader: &mut Reader<R>) -> Result<ListNode, RdbError> {
     let offset = reader.offset();
     match reader.read_length()? {
         quicklist_node::PLAIN => Ok(ListNode::Plain(reader.read_string()?)),
@@ -143,7 +143,7 @@ fn read_quicklist_node<R: Read>(reader: &mut Reader<R>) -> Result<ListNode, RdbE
     }
 }
 
-fn read_set<R: Read>(reader: &mut Reader<R>) -> Result<Option<Value>, RdbError> {
+fn read_set<R: BufRead>(reader: &mut Reader<R>) -> Result<Option<Value>, RdbError> {
     let count = reader.read_length()?;
     let mut set = None;
     for _ in 0..count {
@@ -157,7 +157,7 @@ fn read_set<R: Read>(reader: &mut Reader<R>) -> Result<Option<Value>, RdbError> 
     Ok(set.map(Value::Set))
 }
 
-fn read_zset<R: Read>(reader: &mut Reader<R>, value_type: u8) -> Result<Option<Value>, RdbError> {
+fn read_zset<R: BufRead>(reader: &mut Reader<R>, value_type: u8) -> Result<Option<Value>, RdbError> {
     let count = reader.read_length()?;
     let mut builder = Builder::with_capacity(count.min(HINT_MAX) as usize);
     for _ in 0..count {
@@ -183,7 +183,7 @@ fn some_zset(pairs: Listpack, offset: u64) -> Result<Option<Value>, RdbError> {
     Ok((!zset.is_empty()).then_some(Value::ZSet(zset)))
 }
 
-fn read_hash<R: Read>(reader: &mut Reader<R>) -> Result<Option<Value>, RdbError> {
+fn read_hash<R: BufRead>(reader: &mut Reader<R>) -> Result<Option<Value>, RdbError> {
     let count = reader.read_length()?;
     let mut hash = Hash::with_capacity(count.min(HINT_MAX) as usize);
     for _ in 0..count {
@@ -197,7 +197,7 @@ fn read_hash<R: Read>(reader: &mut Reader<R>) -> Result<Option<Value>, RdbError>
 }
 
 /// `expiry_of` gives what a field's number means: nothing, or a Unix time in ms if that is possible.
-fn read_expiring_hash<R: Read>(
+fn read_expiring_hash<R: BufRead>(
     reader: &mut Reader<R>,
     expiry_of: impl Fn(u64) -> Option<Option<u64>>,
 ) -> Result<Option<Value>, RdbError> {

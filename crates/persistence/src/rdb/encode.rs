@@ -177,7 +177,7 @@ pub fn dump(entry: &Entry, compression: Compression) -> Result<Vec<u8>, RdbError
     let mut writer = Writer::new(Vec::new(), compression);
     writer.write_byte(encoded.value_type())?;
     encoded.write(&mut writer)?;
-    let mut payload = writer.into_sink();
+    let mut payload = writer.into_sink()?;
     seal_dump(&mut payload, encoded.version());
     Ok(payload)
 }

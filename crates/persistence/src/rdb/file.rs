@@ -8,11 +8,11 @@
 //! Neither side knows a keyspace: [`FileWriter`] is handed entries, [`FileReader`] hands out parts, so that a file may
 //! come from a disk or from a replication link, at once or a part at a time.
 
-use std::io::{Read, Write};
+use std::io::{BufRead, Write};
 
-use rustredis_keyspace::{Entry, Value};
+use rustredis_keyspace::Entry;
 
-use super::{Checksum, Compression, Encoded, RdbError, Reader, Writer, opcode, read_value};
+use super::{Checksum, Compression, Encoded, RdbError, Reader, Writer, opcode, read_value, value_type};
 
 /// How a key was used, as far as a file remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +84,7 @@ impl<W: Write> FileWriter<W> {
     /// Ends the file, flushes the sink and hands it back.
     pub fn finish(mut self, checksum: Checksum) -> Result<W, RdbError> {
         self.writer.write_end(self.version, checksum)?;
-        Ok(self.writer.into_sink())
+        self.writer.into_sink()
     }
 }
 
@@ -98,7 +98,10 @@ pub fn encode_key(
     compression: Compression,
     out: &mut Vec<u8>,
 ) -> Result<(), RdbError> {
-    write_key(&mut Writer::unsummed(out, compression), entry, usage)
+    let mut writer = Writer::in_memory(std::mem::take(out), compression);
+    let result = write_key(&mut writer, entry, usage);
+    *out = writer.into_buffer();
+    result
 }
 
 fn write_key<W: Write>(writer: &mut Writer<W>, entry: &Entry, usage: Option<Usage>) -> Result<(), RdbError> {
@@ -123,15 +126,14 @@ fn write_key<W: Write>(writer: &mut Writer<W>, entry: &Entry, usage: Option<Usag
     encoded.write(writer)
 }
 
+/// Longer keys are refused: an entry tells the length of its key in 32 bits.
+const KEY_BYTES_MAX: usize = u32::MAX as usize;
+
 /// A key as a file has it.
 #[derive(Debug)]
 pub struct LoadedKey {
-    /// The key.
-    pub key: Vec<u8>,
-    /// Its value; `None` for a collection of no elements, which some old versions wrote.
-    pub value: Option<Value>,
-    /// When it expires, in Unix ms.
-    pub expire_at_ms: Option<u64>,
+    /// The key with its value and expiry. Its access clock is yet to be set.
+    pub entry: Entry,
     /// How it was used.
     pub usage: Option<Usage>,
 }
@@ -159,6 +161,8 @@ pub enum Part {
     Function(Vec<u8>),
     /// A key.
     Key(LoadedKey),
+    /// A collection of no elements, which some old versions wrote: its key.
+    EmptyKey(Vec<u8>),
 }
 
 /// Reads a file.
@@ -167,9 +171,11 @@ pub struct FileReader<R> {
     version: u16,
     checksum: Checksum,
     is_done: bool,
+    /// The key under way; kept for its memory.
+    key: Vec<u8>,
 }
 
-impl<R: Read> FileReader<R> {
+impl<R: BufRead> FileReader<R> {
     /// Begins with the header. The source should be buffered; strings may have `string_bytes_max` bytes.
     ///
     /// # Errors
@@ -177,7 +183,7 @@ impl<R: Read> FileReader<R> {
     pub fn begin(source: R, string_bytes_max: u64, checksum: Checksum) -> Result<Self, RdbError> {
         let mut reader = Reader::new(source, string_bytes_max);
         let version = reader.read_header()?;
-        Ok(Self { reader, version, checksum, is_done: false })
+        Ok(Self { reader, version, checksum, is_done: false, key: Vec::new() })
     }
 
     /// How many bytes were read.
@@ -246,14 +252,37 @@ impl<R: Read> FileReader<R> {
                     reader.read_checksum(self.version, self.checksum)?;
                     return Ok(None);
                 }
-                value_type => {
-                    let key = reader.read_string()?;
-                    let value = read_value(reader, value_type)?;
-                    Part::Key(LoadedKey { key, value, expire_at_ms, usage })
-                }
+                value_type => return self.read_key(value_type, expire_at_ms, usage).map(Some),
             };
             return Ok(Some(part));
         }
+    }
+
+    /// Key and value. A string becomes an entry at once, without a copy in between.
+    fn read_key(
+        &mut self,
+        value_type: u8,
+        expire_at_ms: Option<u64>,
+        usage: Option<Usage>,
+    ) -> Result<Part, RdbError> {
+        let (reader, key) = (&mut self.reader, &mut self.key);
+        let offset = reader.offset();
+        reader.with_string(|bytes| {
+            key.clear();
+            key.extend_from_slice(bytes);
+        })?;
+        if key.len() > KEY_BYTES_MAX {
+            return Err(RdbError::TooLong { offset, length: key.len() as u64 });
+        }
+        let entry = if value_type == value_type::STRING {
+            reader.with_string(|value| Entry::string(key, value, expire_at_ms))?
+        } else {
+            match read_value(reader, value_type)? {
+                Some(value) => Entry::new(key, value, expire_at_ms),
+                None => return Ok(Part::EmptyKey(std::mem::take(key))),
+            }
+        };
+        Ok(Part::Key(LoadedKey { entry, usage }))
     }
 }
 

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! [`Reader`] and [`Writer`] sum up and count what passes; errors tell the offset. A reader never believes a length: it
-//! allocates as the bytes arrive. Both expect a buffered source or sink, since they move single bytes too.
+//! allocates as the bytes arrive. Neither makes a call or a sum for each element: the reader works on its source's
+//! buffer, the writer has one of its own.
 //! Memory maps were rejected: files come through pipes and replication links too.
 
 use std::{fmt, io};

@@ -1,6 +1,10 @@
 //! Reads RDB's elements, sums them up, and believes nothing.
+//!
+//! It reads from the source's own buffer: what was read is summed up and given back to the source only when the buffer
+//! is used up, so that a small element costs neither a call nor a sum of its own, and a string that lies in the buffer
+//! as a whole is lent from there ([`Reader::with_string`]).
 
-use std::io::{ErrorKind, Read};
+use std::io::{BufRead, ErrorKind};
 
 use rustredis_keyspace::crc64;
 use rustredis_resp::number::parse_f64;
@@ -18,46 +22,104 @@ pub enum Length {
     Special(u8),
 }
 
-/// Strings are read in pieces of this size, so that no length costs memory before its bytes are there.
-const PIECE_BYTES: usize = 1 << 20;
-
 /// A source with a running checksum and offset.
 pub struct Reader<R> {
     source: R,
     string_bytes_max: u64,
-    offset: u64,
+    /// Bytes that the source was told to be done with; all of them are part of the sum.
+    consumed: u64,
+    /// Bytes of the source's buffer that were read since then.
+    pending: usize,
     sum: u64,
+    /// For compressed strings, and for strings that do not lie in the buffer as a whole.
+    scratch: Vec<u8>,
 }
 
-impl<R: Read> Reader<R> {
-    /// A reader at offset 0, which refuses strings of more than `string_bytes_max` bytes. The source should be buffered.
+/// Scratch memory beyond this is not kept.
+const SCRATCH_BYTES_KEPT: usize = 1 << 20;
+
+impl<R: BufRead> Reader<R> {
+    /// A reader at offset 0, which refuses strings of more than `string_bytes_max` bytes.
     pub fn new(source: R, string_bytes_max: u64) -> Self {
-        Self { source, string_bytes_max, offset: 0, sum: 0 }
+        Self { source, string_bytes_max, consumed: 0, pending: 0, sum: 0, scratch: Vec::new() }
     }
 
     /// How many bytes were read.
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.consumed + self.pending as u64
     }
 
     /// The source, right behind what was read.
-    pub fn into_source(self) -> R {
+    pub fn into_source(mut self) -> R {
+        // It gives the buffer that it has, or else nothing is pending.
+        let _ = self.settle();
         self.source
     }
 
-    /// Fills `bytes`.
+    /// Sums up what was read of the buffer, and gives it back to the source.
+    fn settle(&mut self) -> Result<(), RdbError> {
+        let offset = self.offset();
+        if self.pending > 0 {
+            let buffer = self.source.fill_buf().map_err(|error| RdbError::Io { offset, error })?;
+            self.sum = crc64::update(self.sum, &buffer[..self.pending]);
+            self.source.consume(self.pending);
+            self.consumed = offset;
+            self.pending = 0;
+        }
+        Ok(())
+    }
+
+    /// What the source has in its buffer; at least one byte.
+    #[inline]
+    fn available(&mut self) -> Result<&[u8], RdbError> {
+        let is_used_up = match self.source.fill_buf() {
+            Ok(buffer) => buffer.len() <= self.pending,
+            Err(_) => true,
+        };
+        if is_used_up {
+            self.refill()?;
+        }
+        let (pending, offset) = (self.pending, self.offset());
+        let buffer = self.source.fill_buf().map_err(|error| RdbError::Io { offset, error })?;
+        Ok(&buffer[pending..])
+    }
+
+    #[cold]
+    fn refill(&mut self) -> Result<(), RdbError> {
+        self.settle()?;
+        let offset = self.offset();
+        loop {
+            match self.source.fill_buf() {
+                Ok([]) => return Err(RdbError::UnexpectedEnd { offset }),
+                Ok(_) => return Ok(()),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(RdbError::Io { offset, error }),
+            }
+        }
+    }
+
+    /// Fills `bytes`. If the source ends before, the offset in the error is that of the first of them.
     pub fn read_exact(&mut self, bytes: &mut [u8]) -> Result<(), RdbError> {
-        self.source.read_exact(bytes).map_err(|error| match error.kind() {
-            ErrorKind::UnexpectedEof => RdbError::UnexpectedEnd { offset: self.offset },
-            _ => RdbError::Io { offset: self.offset, error },
-        })?;
-        self.sum = crc64::update(self.sum, bytes);
-        self.offset += bytes.len() as u64;
+        let offset = self.offset();
+        let mut filled = 0;
+        while filled < bytes.len() {
+            let available = self.available().map_err(|error| starting_at(offset, error))?;
+            let count = available.len().min(bytes.len() - filled);
+            bytes[filled..filled + count].copy_from_slice(&available[..count]);
+            self.pending += count;
+            filled += count;
+        }
         Ok(())
     }
 
     /// The next `N` bytes.
+    #[inline]
     pub fn read_array<const N: usize>(&mut self) -> Result<[u8; N], RdbError> {
+        if let Some(bytes) = self.available()?.first_chunk::<N>() {
+            let bytes = *bytes;
+            self.pending += N;
+            return Ok(bytes);
+        }
         let mut bytes = [0; N];
         self.read_exact(&mut bytes)?;
         Ok(bytes)
@@ -90,6 +152,7 @@ impl<R: Read> Reader<R> {
         if version < VERSION_WITH_CHECKSUM {
             return Ok(());
         }
+        self.settle()?;
         let computed = self.sum;
         let stored = u64::from_le_bytes(self.read_array()?);
         if checksum == Checksum::On && stored != 0 && stored != computed {
@@ -100,7 +163,7 @@ impl<R: Read> Reader<R> {
 
     /// A length, or the mark of a special string.
     pub fn read_length_or_special(&mut self) -> Result<Length, RdbError> {
-        let offset = self.offset;
+        let offset = self.offset();
         let first = self.read_byte()?;
         Ok(match first {
             0..length_form::BITS_14 => Length::Plain(u64::from(first)),
@@ -117,7 +180,7 @@ impl<R: Read> Reader<R> {
 
     /// A length.
     pub fn read_length(&mut self) -> Result<u64, RdbError> {
-        let offset = self.offset;
+        let offset = self.offset();
         match self.read_length_or_special()? {
             Length::Plain(length) => Ok(length),
             Length::Special(_) => Err(RdbError::Malformed { offset, expected: "a length" }),
@@ -126,16 +189,70 @@ impl<R: Read> Reader<R> {
 
     /// A string in any form.
     pub fn read_string(&mut self) -> Result<Vec<u8>, RdbError> {
-        let offset = self.offset;
+        self.with_string(<[u8]>::to_vec)
+    }
+
+    /// Lends a string in any form. Only one that does not lie in the source's buffer as a whole is copied.
+    #[inline]
+    pub fn with_string<T>(&mut self, take: impl FnOnce(&[u8]) -> T) -> Result<T, RdbError> {
+        let offset = self.offset();
         let integer = match self.read_length_or_special()? {
-            Length::Plain(length) => return self.read_bytes(offset, length),
-            Length::Special(string_form::LZF) => return self.read_compressed(offset),
+            Length::Plain(length) => {
+                let length = self.checked_length(offset, length)?;
+                return self.with_bytes(length, take);
+            }
+            Length::Special(string_form::LZF) => {
+                self.read_compressed(offset)?;
+                let taken = take(&self.scratch);
+                self.trim_scratch();
+                return Ok(taken);
+            }
             Length::Special(string_form::INTEGER_8) => i32::from(i8::from_le_bytes(self.read_array()?)),
             Length::Special(string_form::INTEGER_16) => i32::from(i16::from_le_bytes(self.read_array()?)),
             Length::Special(string_form::INTEGER_32) => i32::from_le_bytes(self.read_array()?),
             Length::Special(_) => return Err(RdbError::Malformed { offset, expected: "a string" }),
         };
-        Ok(itoa::Buffer::new().format(integer).as_bytes().to_vec())
+        Ok(take(itoa::Buffer::new().format(integer).as_bytes()))
+    }
+
+    /// Lends the next `length` bytes.
+    #[inline]
+    fn with_bytes<T>(&mut self, length: usize, take: impl FnOnce(&[u8]) -> T) -> Result<T, RdbError> {
+        // Nothing is there of nothing, even at the end.
+        let available = if length == 0 { &[] } else { self.available()? };
+        if let Some(bytes) = available.get(..length) {
+            let taken = take(bytes);
+            self.pending += length;
+            return Ok(taken);
+        }
+        self.read_to_scratch(length)?;
+        let taken = take(&self.scratch);
+        self.trim_scratch();
+        Ok(taken)
+    }
+
+    /// Reads `length` bytes to the scratch memory, which grows as they arrive.
+    #[cold]
+    fn read_to_scratch(&mut self, length: usize) -> Result<(), RdbError> {
+        let offset = self.offset();
+        self.scratch.clear();
+        while self.scratch.len() < length {
+            let mut scratch = std::mem::take(&mut self.scratch);
+            let missing = length - scratch.len();
+            let available = self.available().map_err(|error| starting_at(offset, error))?;
+            let piece = &available[..available.len().min(missing)];
+            let count = piece.len();
+            scratch.extend_from_slice(piece);
+            self.scratch = scratch;
+            self.pending += count;
+        }
+        Ok(())
+    }
+
+    fn trim_scratch(&mut self) {
+        if self.scratch.capacity() > SCRATCH_BYTES_KEPT {
+            self.scratch = Vec::new();
+        }
     }
 
     /// A score in 8 bytes, as [`super::value_type::ZSET_2`] has it. May be NaN.
@@ -145,7 +262,7 @@ impl<R: Read> Reader<R> {
 
     /// A score as text, as [`super::value_type::ZSET`] has it. May be NaN.
     pub fn read_double_text(&mut self) -> Result<f64, RdbError> {
-        let offset = self.offset;
+        let offset = self.offset();
         let mut text = [0; u8::MAX as usize];
         let length = match self.read_byte()? {
             score_form::NAN => return Ok(f64::NAN),
@@ -169,27 +286,16 @@ impl<R: Read> Reader<R> {
         Ok(i32::from_le_bytes(self.read_array()?))
     }
 
-    /// `length` bytes of the string that starts at `offset`.
-    fn read_bytes(&mut self, offset: u64, length: u64) -> Result<Vec<u8>, RdbError> {
-        let length = self.checked_length(offset, length)?;
-        let mut bytes = Vec::new();
-        while bytes.len() < length {
-            let start = bytes.len();
-            let piece = (length - start).min(PIECE_BYTES.max(start));
-            bytes.reserve_exact(piece);
-            bytes.resize(start + piece, 0);
-            self.read_exact(&mut bytes[start..])?;
-        }
-        Ok(bytes)
-    }
-
-    fn read_compressed(&mut self, offset: u64) -> Result<Vec<u8>, RdbError> {
+    /// Expands the compressed string that starts at `offset` to the scratch memory.
+    fn read_compressed(&mut self, offset: u64) -> Result<(), RdbError> {
         let compressed_length = self.read_length()?;
         let length = self.read_length()?;
+        let compressed_length = self.checked_length(offset, compressed_length)?;
         let length = self.checked_length(offset, length)?;
-        let compressed = self.read_bytes(offset, compressed_length)?;
-        lzf::decompress(&compressed, length)
-            .ok_or(RdbError::Malformed { offset, expected: "a compressed string" })
+        let expanded =
+            self.with_bytes(compressed_length, |compressed| lzf::decompress(compressed, length))?;
+        self.scratch = expanded.ok_or(RdbError::Malformed { offset, expected: "a compressed string" })?;
+        Ok(())
     }
 
     fn checked_length(&self, offset: u64, length: u64) -> Result<usize, RdbError> {
@@ -197,6 +303,14 @@ impl<R: Read> Reader<R> {
             .ok()
             .filter(|_| length <= self.string_bytes_max)
             .ok_or(RdbError::TooLong { offset, length })
+    }
+}
+
+/// The error of an item that begins at `offset`.
+fn starting_at(offset: u64, error: RdbError) -> RdbError {
+    match error {
+        RdbError::UnexpectedEnd { .. } => RdbError::UnexpectedEnd { offset },
+        error => error,
     }
 }
 
@@ -245,7 +359,7 @@ mod tests {
             }
             writer.write_end(11, Checksum::On).unwrap();
             let offset = writer.offset();
-            let file = writer.into_sink();
+            let file = writer.into_sink().unwrap();
 
             let mut reader = reader(&file);
             assert_eq!(reader.read_header().unwrap(), 11);
@@ -282,7 +396,7 @@ mod tests {
         let mut writer = Writer::new(Vec::new(), Compression::Off);
         writer.write_header(10).unwrap();
         writer.write_end(10, Checksum::On).unwrap();
-        let file = writer.into_sink();
+        let file = writer.into_sink().unwrap();
         let check = |file: &[u8], version: u16| {
             let mut reader = reader(file);
             reader.read_array::<10>().unwrap();

@@ -1,6 +1,6 @@
 //! Writes RDB's elements and sums them up.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use rustredis_keyspace::crc64;
 use rustredis_resp::number::{INTEGER_BYTES_MAX, parse_i64};
@@ -25,43 +25,83 @@ const UNCOMPRESSED_BYTES_MAX: usize = 20;
 /// Compression must save more than the two lengths cost.
 const COMPRESSION_BYTES_SAVED_MIN: usize = 4;
 
+/// What is written is passed on, and summed up, in pieces of about this size.
+const BUFFER_BYTES: usize = 64 << 10;
+
 /// A sink with a running checksum and offset.
 pub struct Writer<W> {
     sink: W,
     compression: Compression,
-    offset: u64,
+    /// Bytes that the sink has, all of which are part of the sum.
+    passed_on: u64,
+    /// Bytes that it does not have yet.
+    buffer: Vec<u8>,
     sum: u64,
-    is_summed: bool,
+    /// How much of it is kept until it is passed on.
+    buffer_bytes_max: usize,
 }
 
 impl<W: Write> Writer<W> {
-    /// A writer at offset 0. The sink should be buffered.
+    /// A writer at offset 0. The sink need not be buffered.
     pub fn new(sink: W, compression: Compression) -> Self {
-        Self { sink, compression, offset: 0, sum: 0, is_summed: true }
+        let (buffer, buffer_bytes_max) = (Vec::new(), BUFFER_BYTES);
+        Self { sink, compression, passed_on: 0, buffer, buffer_bytes_max, sum: 0 }
+    }
+}
+
+impl Writer<io::Sink> {
+    /// A writer that appends to `buffer`, which [`Writer::into_buffer`] gives back; nothing is summed up.
+    pub fn in_memory(buffer: Vec<u8>, compression: Compression) -> Self {
+        Self { buffer, buffer_bytes_max: usize::MAX, ..Self::new(io::sink(), compression) }
     }
 
-    /// The same without a running checksum, for a part that is summed up when it is put into its place.
-    pub fn unsummed(sink: W, compression: Compression) -> Self {
-        Self { is_summed: false, ..Self::new(sink, compression) }
+    /// The buffer with what was written.
+    pub fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
+}
 
+impl<W: Write> Writer<W> {
     /// How many bytes were written.
     pub fn offset(&self) -> u64 {
-        self.offset
+        self.passed_on + self.buffer.len() as u64
     }
 
-    /// The sink, without flushing it.
-    pub fn into_sink(self) -> W {
-        self.sink
+    /// The sink, which then has all that was written, without flushing it.
+    pub fn into_sink(mut self) -> Result<W, RdbError> {
+        self.pass_on()?;
+        Ok(self.sink)
     }
 
     /// Bytes as they are.
+    #[inline]
     pub fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), RdbError> {
-        self.sink.write_all(bytes).map_err(|error| RdbError::Io { offset: self.offset, error })?;
-        if self.is_summed {
-            self.sum = crc64::update(self.sum, bytes);
+        if self.buffer.len() + bytes.len() > self.buffer_bytes_max {
+            return self.write_beyond_buffer(bytes);
         }
-        self.offset += bytes.len() as u64;
+        self.buffer.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    #[cold]
+    fn write_beyond_buffer(&mut self, bytes: &[u8]) -> Result<(), RdbError> {
+        self.pass_on()?;
+        if bytes.len() < BUFFER_BYTES {
+            self.buffer.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.sum = crc64::update(self.sum, bytes);
+        self.sink.write_all(bytes).map_err(|error| RdbError::Io { offset: self.passed_on, error })?;
+        self.passed_on += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn pass_on(&mut self) -> Result<(), RdbError> {
+        self.sum = crc64::update(self.sum, &self.buffer);
+        let offset = self.passed_on;
+        self.sink.write_all(&self.buffer).map_err(|error| RdbError::Io { offset, error })?;
+        self.passed_on += self.buffer.len() as u64;
+        self.buffer.clear();
         Ok(())
     }
 
@@ -80,10 +120,12 @@ impl<W: Write> Writer<W> {
     pub fn write_end(&mut self, version: u16, checksum: Checksum) -> Result<(), RdbError> {
         self.write_byte(opcode::EOF)?;
         if version >= VERSION_WITH_CHECKSUM {
+            self.pass_on()?;
             let sum = if checksum == Checksum::On { self.sum } else { 0 };
             self.write_bytes(&sum.to_le_bytes())?;
         }
-        self.sink.flush().map_err(|error| RdbError::Io { offset: self.offset, error })
+        self.pass_on()?;
+        self.sink.flush().map_err(|error| RdbError::Io { offset: self.passed_on, error })
     }
 
     /// A length in its shortest form.
@@ -192,7 +234,7 @@ mod tests {
         let mut writer = Writer::new(Vec::new(), Compression::Lzf);
         write(&mut writer).unwrap();
         assert_eq!(writer.offset(), expected.len() as u64);
-        assert_eq!(writer.into_sink(), expected);
+        assert_eq!(writer.into_sink().unwrap(), expected);
     }
 
     #[test]
@@ -231,9 +273,17 @@ mod tests {
 
     #[test]
     fn a_sink_that_fails_tells_where() {
-        let mut storage = [0; 6];
+        let piece = vec![b'x'; BUFFER_BYTES / 2];
+        let mut storage = vec![0; 2 * BUFFER_BYTES];
         let mut writer = Writer::new(storage.as_mut_slice(), Compression::Off);
-        writer.write_string(b"abc").unwrap();
-        assert!(matches!(writer.write_string(b"defgh"), Err(RdbError::Io { offset: 5, .. })));
+        let error = (0..5).find_map(|_| writer.write_bytes(&piece).and_then(|()| writer.pass_on()).err());
+        assert!(matches!(error, Some(RdbError::Io { offset, .. }) if offset == 2 * BUFFER_BYTES as u64));
+        let mut short = [0; 6];
+        let mut writer = Writer::new(short.as_mut_slice(), Compression::Off);
+        writer.write_string(b"abcdefgh").unwrap();
+        assert!(
+            matches!(writer.into_sink(), Err(RdbError::Io { offset: 0, .. })),
+            "not before it is passed on"
+        );
     }
 }

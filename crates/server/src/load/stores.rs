@@ -197,10 +197,22 @@ impl<'s> Stores<'s> {
         self.db = db;
     }
 
+    /// Makes room for so many keys in the selected database: memory is taken at once.
+    pub(super) fn reserve(&mut self, keys: usize) {
+        self.wait();
+        let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+        // SAFETY: as in `run_here`.
+        let mut view = unsafe {
+            let store = self.server.engine.store();
+            View::new(store, Covered::All, Access::Write, self.db, 0, &random, &mut effects)
+        };
+        view.reserve(keys);
+    }
+
     /// Stores a key with its value.
     pub(super) fn key(&mut self, key: LoadedKey, conflict: Conflict) -> Result<(), LoadError> {
         self.conflict = conflict;
-        let hash = Key::new(&key.key).hash;
+        let hash = Key::new(key.entry.key()).hash;
         let thread = self.thread_of(hash);
         self.keys[thread].push(StoredKey { db: self.db, hash, key });
         if self.keys[thread].len() >= BATCH_ITEMS {
@@ -363,14 +375,19 @@ fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outc
 }
 
 fn store_key(view: &mut View<'_>, hash: u64, loaded: LoadedKey, conflict: Conflict) -> Result<(), LoadError> {
-    let LoadedKey { key: bytes, value, expire_at_ms, usage } = loaded;
-    let key = Key { bytes: &bytes, hash };
-    let Some(value) = value else { return Ok(()) };
-    if conflict == Conflict::Refused && view.exists(key) {
-        return Err(LoadError::Conflict { key: bytes, db: view.db() });
+    let LoadedKey { entry, usage } = loaded;
+    entry.set_clock(rdb::clock_of(usage, view.clock_ms()));
+    match view.load(hash, entry) {
+        Ok(()) => Ok(()),
+        Err(entry) if conflict == Conflict::Refused => {
+            Err(LoadError::Conflict { key: entry.key().to_vec(), db: view.db() })
+        }
+        Err(entry) => {
+            let (name, expire_at_ms) = (entry.key().to_vec(), entry.expire_at_ms());
+            rdb::insert(view, Key { bytes: &name, hash }, entry.into_value(), expire_at_ms, usage);
+            Ok(())
+        }
     }
-    rdb::insert(view, key, value, expire_at_ms, usage);
-    Ok(())
 }
 
 /// Runs a command of an append-only file. Its reply is of no interest; an error is told, and nothing more, as in Redis.
