@@ -16,6 +16,7 @@
 mod client;
 mod command;
 pub mod contents;
+pub mod crash;
 mod directory;
 mod launch;
 pub mod oracle;
