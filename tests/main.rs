@@ -8,6 +8,7 @@ mod client;
 mod concurrency;
 mod config;
 mod connections;
+mod crash;
 mod dump;
 mod info;
 mod memory;

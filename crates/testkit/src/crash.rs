@@ -29,14 +29,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contents::{Contents, Fields};
-use crate::{Binary, Client, Launch, Random, Server, copy_tree};
+use crate::{Binary, Client, Directory, Launch, Random, Server, copy_tree};
 use connection::now_ms;
 use model::Model;
+pub use power::library as power_cut_library;
 use step::Trace;
 
 /// Connections that write, and those of them that take what others push.
 const CONNECTIONS: usize = 20;
 const CONSUMERS: usize = 4;
+/// The file of a power cut's notes.
+const NOTES: &str = "notes";
 /// After so many rounds the server starts with nothing again.
 const ROUNDS_TOGETHER: u64 = 5;
 /// How much of what was acknowledged `everysec` may lose.
@@ -112,6 +115,8 @@ struct Life {
 /// A server with what is known of its contents.
 struct Subject {
     server: Server,
+    /// Where a power cut looks up what it spares.
+    notes: Directory,
     models: Vec<Model>,
     numbers: Vec<u64>,
 }
@@ -145,6 +150,7 @@ pub fn run(options: &Options) -> io::Result<Report> {
 
 impl Subject {
     fn start(options: &Options) -> io::Result<Self> {
+        let notes = Directory::try_new()?;
         let mut launch = Launch::new(options.binary.clone()).arguments(&[
             "--appendonly",
             "yes",
@@ -156,10 +162,10 @@ impl Subject {
             "300kb",
         ]);
         if let Some(library) = &options.power_cut {
-            launch = power::watched(launch, library);
+            launch = power::watched(launch, library, &notes.path().join(NOTES));
         }
         let server = launch.try_start()?;
-        Ok(Self { server, models: vec![Model::default(); CONNECTIONS], numbers: vec![0; CONNECTIONS] })
+        Ok(Self { server, notes, models: vec![Model::default(); CONNECTIONS], numbers: vec![0; CONNECTIONS] })
     }
 
     /// One life and death; gives back what does not hold afterwards.
@@ -181,7 +187,7 @@ impl Subject {
             power::cut_newest(self.server.directory(), options.damage_bytes)?;
         }
         if options.power_cut.is_some() {
-            report.cut_bytes += power::cut(self.server.directory())?;
+            report.cut_bytes += power::cut(self.server.directory(), &self.notes.path().join(NOTES))?;
         }
         if let Err(error) = self.server.try_restart() {
             return Ok(vec![format!("it does not start again: {error}")]);
@@ -273,7 +279,8 @@ impl Subject {
 /// Keys that nobody ever wrote.
 fn foreign_keys(recovered: &Contents) -> Vec<String> {
     let known = [&b"own:"[..], b"soon:", b"shared:"];
-    let foreign = recovered.keys.iter().filter(|((_, key), _)| !known.iter().any(|name| key.starts_with(name)));
+    let foreign =
+        recovered.keys.iter().filter(|((_, key), _)| !known.iter().any(|name| key.starts_with(name)));
     foreign
         .map(|((database, key), held)| {
             let key = crate::contents::quoted(key);

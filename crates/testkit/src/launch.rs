@@ -34,6 +34,13 @@ pub enum Binary {
     Redis,
     /// Any binary, without options of our own but the port and the directory.
     Path(PathBuf),
+    /// A RustRedis that is not the one of the tests, with this `--engine`.
+    At {
+        /// The file.
+        path: PathBuf,
+        /// The engine.
+        engine: String,
+    },
 }
 
 impl Binary {
@@ -42,7 +49,7 @@ impl Binary {
         match self {
             Self::Rustredis(_) => rustredis_path(),
             Self::Redis => PathBuf::from("redis-server"),
-            Self::Path(path) => path.clone(),
+            Self::Path(path) | Self::At { path, .. } => path.clone(),
         }
     }
 
@@ -302,7 +309,7 @@ impl Launch {
         if self.has_defaults {
             program.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
             program.arg("--dir").arg(self.data.as_deref().unwrap_or(directory));
-            if let Binary::Rustredis(engine) = &self.binary {
+            if let Binary::Rustredis(engine) | Binary::At { engine, .. } = &self.binary {
                 self.own_options(&mut program, engine);
             }
         }

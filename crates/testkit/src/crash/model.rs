@@ -133,7 +133,8 @@ impl Model {
             "APPEND" | "SETRANGE" | "INCRBY" | "INCRBYFLOAT" | "SETBIT" | "BITFIELD" => {
                 self.change_text(&place(1), |text| change_text(&name, &args, text));
             }
-            "RPUSH" | "LPUSH" | "RPUSHX" | "LPOP" | "RPOP" | "BLPOP" | "LTRIM" | "LREM" | "LINSERT" | "LSET" => {
+            "RPUSH" | "LPUSH" | "RPUSHX" | "LPOP" | "RPOP" | "BLPOP" | "LTRIM" | "LREM" | "LINSERT"
+            | "LSET" => {
                 self.change_list(&place(1), |list| change_list(&name, &args, list));
             }
             "LMOVE" => self.move_element(&place(1), &place(2), &args),
@@ -142,7 +143,11 @@ impl Model {
             }
             "SADD" | "SREM" => self.change_set(&place(1), |set| {
                 for member in &args[2..] {
-                    if name == "SADD" { set.insert(member.to_vec()) } else { set.remove(*member) };
+                    if name == "SADD" {
+                        set.insert(member.to_vec())
+                    } else {
+                        set.remove(*member)
+                    };
                 }
             }),
             "SPOP" => self.pop_member(&place(1), at),
@@ -172,15 +177,13 @@ impl Model {
 
     fn take(&mut self, place: &Place) -> Option<Entry> {
         let entry = self.keys.remove(place)?;
-        self.digest =
-            self.digest.wrapping_sub(digest_of(place, &entry.content, entry.deadline.is_some()));
+        self.digest = self.digest.wrapping_sub(digest_of(place, &entry.content, entry.deadline.is_some()));
         Some(entry)
     }
 
     fn put(&mut self, place: Place, entry: Entry) {
         self.take(&place);
-        self.digest =
-            self.digest.wrapping_add(digest_of(&place, &entry.content, entry.deadline.is_some()));
+        self.digest = self.digest.wrapping_add(digest_of(&place, &entry.content, entry.deadline.is_some()));
         self.keys.insert(place, entry);
     }
 
@@ -339,7 +342,11 @@ fn change_text(name: &str, args: &[&[u8]], text: &mut Vec<u8>) {
             let bit = number(args[2]) as usize;
             text.resize(text.len().max(bit / 8 + 1), 0);
             let mask = 0x80 >> (bit % 8);
-            if args[3] == b"1" { text[bit / 8] |= mask } else { text[bit / 8] &= !mask };
+            if args[3] == b"1" {
+                text[bit / 8] |= mask
+            } else {
+                text[bit / 8] &= !mask
+            };
         }
         // BITFIELD key SET|INCRBY u8 #index value
         _ => {
@@ -484,9 +491,10 @@ mod tests {
             assert_eq!(held.expires_at_ms.is_some(), entry.deadline.is_some(), "{place:?}");
         }
         assert_eq!(contents.keys.len(), model.keys.len());
-        let digests = model.keys.iter().map(|(place, entry)| {
-            digest_of(place, &entry.content, entry.deadline.is_some())
-        });
+        let digests = model
+            .keys
+            .iter()
+            .map(|(place, entry)| digest_of(place, &entry.content, entry.deadline.is_some()));
         assert_eq!(digests.fold(0, u64::wrapping_add), model.digest());
         assert!(model.keys.len() > 60, "{}", model.keys.len());
     }

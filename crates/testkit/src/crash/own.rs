@@ -47,9 +47,8 @@ pub(super) fn check(
     client: &mut Client,
 ) -> Result<Survivor, String> {
     let recovered = own_keys(crash.recovered, connection);
-    let digest = recovered.iter().map(|(place, held)| {
-        digest_of(place, &held.content, held.expires_at_ms.is_some())
-    });
+    let digest =
+        recovered.iter().map(|(place, held)| digest_of(place, &held.content, held.expires_at_ms.is_some()));
     let digest = digest.fold(0, u64::wrapping_add);
     let required = trace.required(crash.limit);
     let logged = crash.logged.get(&connection).copied().unwrap_or(0);
@@ -120,9 +119,7 @@ fn apply(model: &mut Model, step: &Step, crash: &Crash<'_>) -> usize {
 fn own_keys(recovered: &Contents, connection: usize) -> HashMap<&Place, &Held> {
     let prefix = format!("own:{connection}:");
     let [one, two] = databases(connection);
-    let is_own = |place: &Place| {
-        place.1.starts_with(prefix.as_bytes()) && (place.0 == one || place.0 == two)
-    };
+    let is_own = |place: &Place| place.1.starts_with(prefix.as_bytes()) && (place.0 == one || place.0 == two);
     recovered.keys.iter().filter(|(place, _)| is_own(place)).collect()
 }
 
@@ -180,7 +177,11 @@ fn difference(model: &Model, recovered: &HashMap<&Place, &Held>) -> (usize, Stri
             }
             Some(held) if held.expires_at_ms.is_some() != has_deadline => {
                 let time = held.expires_at_ms;
-                differences.push(format!("{} expires at {time:?} instead of {:?}", name(place), entry.deadline));
+                differences.push(format!(
+                    "{} expires at {time:?} instead of {:?}",
+                    name(place),
+                    entry.deadline
+                ));
             }
             Some(_) => {}
         }

@@ -173,8 +173,9 @@ fn rings(recovered: &Contents) -> Option<String> {
     let count = tokens.len();
     tokens.sort_unstable();
     tokens.dedup();
-    (count != RINGS * TOKENS || tokens.len() != count)
-        .then(|| format!("shared:ring: {count} tokens, {} different ones, of {}", tokens.len(), RINGS * TOKENS))
+    (count != RINGS * TOKENS || tokens.len() != count).then(|| {
+        format!("shared:ring: {count} tokens, {} different ones, of {}", tokens.len(), RINGS * TOKENS)
+    })
 }
 
 /// Members and elements that come from many and are taken by many.
