@@ -1,7 +1,7 @@
 //! The order of the append-only file is the order of execution: whatever many clients did at once, replaying the file
 //! gives what the live server held.
 
-use rustredis_testkit::{Server, every_engine};
+use rustredis_testkit::every_engine;
 
 use crate::files::{
     ALWAYS, EVERYSEC, check_replay, contents, digest, load, settle, sync, wait_for_background,
