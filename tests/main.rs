@@ -3,18 +3,25 @@
 //! They start the built server (`cargo build -p rustredis`, or any binary named by `RUSTREDIS_BIN`) and know nothing of
 //! its crates. Most of them also hold for a real Redis: `RUSTREDIS_BIN=/usr/bin/redis-server` checks the tests themselves.
 
+mod aof;
 mod blocking;
 mod check_tools;
 mod client;
 mod concurrency;
 mod config;
 mod connections;
+mod crash;
+mod damage;
 mod dump;
+mod files;
 mod info;
 mod memory;
 mod metrics;
 mod oracle;
+mod order;
 mod protocol;
 mod pubsub;
+mod rdb_files;
+mod snapshot;
 mod startup;
 mod transactions;

@@ -8,7 +8,18 @@ use crate::shell;
 /// a handler that reaches for a key outside its plan.
 pub(crate) fn server(is_release: bool) -> Result<PathBuf, String> {
     let (profile, directory) = if is_release { ("release", "release") } else { ("test", "debug") };
-    shell::run(&mut shell::cargo(&["build", "--quiet", "--package", "rustredis", "--profile", profile]))?;
+    build("rustredis", profile)?;
     let path = shell::target().join(directory).join("rustredis");
     if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
+}
+
+/// Builds the library that a server is preloaded with to see what a power cut would leave, beside the server of the tests.
+pub(crate) fn power_cut_library() -> Result<PathBuf, String> {
+    build("rustredis-powercut", "test")?;
+    let path = shell::target().join("debug/librustredis_powercut.so");
+    if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
+}
+
+fn build(package: &str, profile: &str) -> Result<(), String> {
+    shell::run(&mut shell::cargo(&["build", "--quiet", "--package", package, "--profile", profile]))
 }

@@ -6,6 +6,7 @@ mod arguments;
 mod bench;
 mod build;
 mod clients;
+mod crash;
 mod shell;
 mod soak;
 mod tally;
@@ -25,6 +26,7 @@ Usage: cargo xtask <task>
                     a unit is written type/list or unit/type/list; --server runs it against another binary
   bench [throughput|memory|grow|matrix]
                     what the server costs, beside redis-server
+  crash             kill the server under load, again and again, and see what it recovers
   soak connections  10,000 connections, and what they leave behind
 
 The options of a task are shown by `cargo xtask <task> --help`.
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(),
         "tcl" => tcl::run(rest),
         "bench" => bench::run(rest),
+        "crash" => crash::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

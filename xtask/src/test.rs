@@ -47,7 +47,10 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
     });
     step("tidy", &tidy::check);
     step("tools", &|| {
-        shell::install(&["redis-server", "redis-cli", "redis-benchmark"], &["redis-server", "redis-tools"])?;
+        shell::install(
+            &["redis-server", "redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"],
+            &["redis-server", "redis-tools"],
+        )?;
         Ok(Tally::default())
     });
     if step("build", &|| build::server(false).map(|_| Tally::default())) {
@@ -89,6 +92,7 @@ fn cargo_test(arguments: &[&str]) -> Result<Tally, String> {
 /// Runs tests with their output shown, and counts with `tally` what each line of it reports.
 fn count(mut command: Command, tally: fn(&str) -> Option<Tally>) -> Result<Tally, String> {
     command.env("RUSTREDIS_BIN", build::server(false)?);
+    command.env("RUSTREDIS_POWERCUT", build::power_cut_library()?);
     let (reader, writer) = std::io::pipe().map_err(|error| format!("no pipe: {error}"))?;
     let other_writer = writer.try_clone().map_err(|error| format!("no pipe: {error}"))?;
     command.stdin(Stdio::null()).stdout(writer).stderr(other_writer);

@@ -6,16 +6,16 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Program, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{Client, Random, Server};
+use crate::{Client, Directory, Random, Server};
 
-/// How long a server may take until it is ready.
+/// How long a server may take until it is ready, unless told otherwise.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
 /// How many ports are tried.
 const PORT_ATTEMPTS: usize = 20;
@@ -38,6 +38,13 @@ pub enum Binary {
     Redis,
     /// Any binary, without options of our own but the port and the directory.
     Path(PathBuf),
+    /// A RustRedis that is not the one of the tests, with this `--engine`.
+    At {
+        /// The file.
+        path: PathBuf,
+        /// The engine.
+        engine: String,
+    },
 }
 
 impl Binary {
@@ -46,7 +53,7 @@ impl Binary {
         match self {
             Self::Rustredis(_) => rustredis_path(),
             Self::Redis => PathBuf::from("redis-server"),
-            Self::Path(path) => path.clone(),
+            Self::Path(path) | Self::At { path, .. } => path.clone(),
         }
     }
 
@@ -80,6 +87,17 @@ pub struct Launch {
     config: Option<String>,
     has_unix_socket: bool,
     has_defaults: bool,
+    data: Option<PathBuf>,
+    ready_deadline: Duration,
+}
+
+/// What a server must do before its start is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Readiness {
+    /// Answer PING and say in its log that it is ready.
+    Ready,
+    /// Answer anything: it may be loading.
+    Listening,
 }
 
 /// A server that ended by itself.
@@ -99,12 +117,21 @@ pub(crate) enum StartError {
     NotReady(String),
 }
 
+impl StartError {
+    pub(crate) fn into_io(self) -> io::Error {
+        match self {
+            Self::Io(error) => error,
+            other => io::Error::other(other.to_string()),
+        }
+    }
+}
+
 impl fmt::Display for StartError {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Io(error) => write!(out, "{error}"),
             Self::Exited(exited) => write!(out, "it ended with code {:?}:\n{}", exited.code, exited.log),
-            Self::NotReady(log) => write!(out, "not ready within {READY_DEADLINE:?}:\n{log}"),
+            Self::NotReady(log) => write!(out, "not ready in time:\n{log}"),
         }
     }
 }
@@ -119,6 +146,8 @@ impl Launch {
             config: None,
             has_unix_socket: false,
             has_defaults: true,
+            data: None,
+            ready_deadline: READY_DEADLINE,
         }
     }
 
@@ -151,6 +180,20 @@ impl Launch {
         self
     }
 
+    /// Keeps its files (RDB, AOF) in this directory, which outlives it, instead of in its own.
+    #[must_use]
+    pub fn data(mut self, directory: &Path) -> Self {
+        self.data = Some(directory.to_path_buf());
+        self
+    }
+
+    /// Changes how long it may take until it is ready.
+    #[must_use]
+    pub fn ready_within(mut self, limit: Duration) -> Self {
+        self.ready_deadline = limit;
+        self
+    }
+
     /// Gives it nothing but [`Self::arguments`]: no port, directory or engine. For [`Self::run_to_exit`].
     #[must_use]
     pub fn bare(mut self) -> Self {
@@ -161,7 +204,7 @@ impl Launch {
     /// Starts it and waits until it is ready. Panics with its log if it does not get there.
     #[track_caller]
     pub fn start(self) -> Server {
-        match self.attempt() {
+        match self.attempt(Readiness::Ready) {
             Ok(server) => server,
             Err(error) => panic!("cannot start {}: {error}", self.binary.path().display()),
         }
@@ -169,17 +212,22 @@ impl Launch {
 
     /// Starts it and waits until it is ready, or tells why it is not.
     pub fn try_start(self) -> io::Result<Server> {
-        self.attempt().map_err(|error| match error {
-            StartError::Io(error) => error,
-            other => io::Error::other(other.to_string()),
-        })
+        self.attempt(Readiness::Ready).map_err(StartError::into_io)
+    }
+
+    /// Starts it and waits only until it answers, be it with `-LOADING`.
+    #[track_caller]
+    pub fn start_loading(self) -> Server {
+        match self.attempt(Readiness::Listening) {
+            Ok(server) => server,
+            Err(error) => panic!("cannot start {}: {error}", self.binary.path().display()),
+        }
     }
 
     /// Starts it and waits until it ends by itself; panics if it is still running after `limit`.
     #[track_caller]
     pub fn run_to_exit(self, limit: Duration) -> Exited {
-        let directory =
-            Directory::create().unwrap_or_else(|error| panic!("no directory for a server: {error}"));
+        let directory = Directory::new();
         let port = free_port();
         let spawned = self.spawn(directory.path(), port);
         let mut child =
@@ -187,47 +235,75 @@ impl Launch {
         let end = Instant::now() + limit;
         loop {
             if let Ok(Some(status)) = child.try_wait() {
-                return Exited { code: status.code(), log: read_log(directory.path()) };
+                return Exited { code: status.code(), log: read_log(directory.path(), 0) };
             }
             if Instant::now() > end {
                 // It is ours and still runs, so that neither call can fail in a way that matters.
                 let _ = child.kill();
                 let _ = child.wait();
-                panic!("still running after {limit:?}:\n{}", read_log(directory.path()));
+                panic!("still running after {limit:?}:\n{}", read_log(directory.path(), 0));
             }
             std::thread::sleep(POLL_INTERVAL);
         }
     }
 
-    fn attempt(&self) -> Result<Server, StartError> {
+    fn attempt(&self, readiness: Readiness) -> Result<Server, StartError> {
         let mut last = None;
         for _ in 0..PORT_ATTEMPTS {
-            let directory = Directory::create().map_err(StartError::Io)?;
+            let directory = Directory::try_new().map_err(StartError::Io)?;
             let port = free_port();
-            let mut child = self.spawn(directory.path(), port).map_err(StartError::Io)?;
-            match self.wait_until_ready(&mut child, directory.path(), port) {
-                Ok(()) => return Ok(self.server(child, directory, port)),
+            match self.run_at(directory.path(), port, 0, readiness) {
+                Ok(child) => return Ok(self.server(child, directory, port)),
                 Err(StartError::Exited(exited)) if is_port_taken(&exited.log) => {
                     last = Some(StartError::Exited(exited));
                 }
-                Err(error) => {
-                    // It may have ended by itself; then there is nothing to end.
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Err(error);
-                }
+                Err(error) => return Err(error),
             }
         }
         Err(last.unwrap_or_else(|| StartError::NotReady(String::new())))
     }
 
+    /// Starts it once more where it was: the same directory, the same port. What it logged before stays in the log, up to
+    /// `log_start`.
+    pub(crate) fn again(&self, directory: &Path, port: u16, log_start: u64) -> Result<Child, StartError> {
+        self.run_at(directory, port, log_start, Readiness::Ready)
+    }
+
+    fn run_at(
+        &self,
+        directory: &Path,
+        port: u16,
+        log_start: u64,
+        readiness: Readiness,
+    ) -> Result<Child, StartError> {
+        let mut child = self.spawn(directory, port).map_err(StartError::Io)?;
+        match self.wait_until(readiness, &mut child, directory, port, log_start) {
+            Ok(()) => Ok(child),
+            Err(error) => {
+                // It may have ended by itself; then there is nothing to end.
+                let _ = child.kill();
+                let _ = child.wait();
+                Err(error)
+            }
+        }
+    }
+
     fn server(&self, child: Child, directory: Directory, port: u16) -> Server {
         let unix_socket = self.has_unix_socket.then(|| directory.path().join(SOCKET_FILE));
-        Server::adopt(child, directory, address(port), unix_socket, self.binary.clone())
+        Server::adopt(child, directory, address(port), unix_socket, self.clone())
+    }
+
+    pub(crate) fn binary(&self) -> &Binary {
+        &self.binary
+    }
+
+    /// Where its files are, if not in its own directory.
+    pub(crate) fn data_directory(&self) -> Option<&Path> {
+        self.data.as_deref()
     }
 
     fn spawn(&self, directory: &Path, port: u16) -> io::Result<Child> {
-        let log = File::create(directory.join(LOG_FILE))?;
+        let log = File::options().create(true).append(true).open(directory.join(LOG_FILE))?;
         let mut program = Program::new(self.binary.path());
         if let Some(config) = &self.config {
             let path = directory.join("redis.conf");
@@ -236,8 +312,8 @@ impl Launch {
         }
         if self.has_defaults {
             program.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
-            program.arg("--dir").arg(directory);
-            if let Binary::Rustredis(engine) = &self.binary {
+            program.arg("--dir").arg(self.data.as_deref().unwrap_or(directory));
+            if let Binary::Rustredis(engine) | Binary::At { engine, .. } = &self.binary {
                 self.own_options(&mut program, engine);
             }
         }
@@ -273,21 +349,30 @@ impl Launch {
         supported
     }
 
-    fn wait_until_ready(&self, child: &mut Child, directory: &Path, port: u16) -> Result<(), StartError> {
+    fn wait_until(
+        &self,
+        readiness: Readiness,
+        child: &mut Child,
+        directory: &Path,
+        port: u16,
+        log_start: u64,
+    ) -> Result<(), StartError> {
         // A server that logs elsewhere, or little, cannot say that it is ready.
         let is_silent =
             self.arguments.iter().any(|argument| ["--logfile", "--loglevel"].contains(&argument.as_str()));
-        let end = Instant::now() + READY_DEADLINE;
+        let end = Instant::now() + self.ready_deadline;
+        let says_ready = || is_silent || read_log(directory, log_start).contains(READY_LINE);
         while Instant::now() < end {
             if let Some(status) = child.try_wait().map_err(StartError::Io)? {
-                return Err(StartError::Exited(Exited { code: status.code(), log: read_log(directory) }));
+                let log = read_log(directory, log_start);
+                return Err(StartError::Exited(Exited { code: status.code(), log }));
             }
-            if (is_silent || read_log(directory).contains(READY_LINE)) && has_answered(port) {
+            if (readiness == Readiness::Listening || says_ready()) && has_answered(port) {
                 return Ok(());
             }
             std::thread::sleep(POLL_INTERVAL);
         }
-        Err(StartError::NotReady(read_log(directory)))
+        Err(StartError::NotReady(read_log(directory, log_start)))
     }
 }
 
@@ -315,9 +400,20 @@ fn is_port_taken(log: &str) -> bool {
     log.contains("Address already in use") || log.contains("in use")
 }
 
-pub(crate) fn read_log(directory: &Path) -> String {
-    fs::read(directory.join(LOG_FILE))
-        .map_or_else(|_| String::new(), |log| String::from_utf8_lossy(&log).into_owned())
+/// What was logged from this byte on.
+pub(crate) fn read_log(directory: &Path, start: u64) -> String {
+    let read = || {
+        let mut file = File::open(directory.join(LOG_FILE))?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut log = Vec::new();
+        file.read_to_end(&mut log).map(|_| String::from_utf8_lossy(&log).into_owned())
+    };
+    read().unwrap_or_default()
+}
+
+/// How much was logged so far, in bytes.
+pub(crate) fn log_length(directory: &Path) -> u64 {
+    fs::metadata(directory.join(LOG_FILE)).map_or(0, |metadata| metadata.len())
 }
 
 /// A port that nobody listened on a moment ago.
@@ -332,34 +428,9 @@ fn free_port() -> u16 {
 }
 
 /// A number that no other call got: the process, the time and a count, mixed.
-fn unique_number() -> u64 {
+pub(crate) fn unique_number() -> u64 {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let time = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos() as u64);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     Random::new(time ^ (u64::from(std::process::id()) << 40) ^ count.rotate_left(20)).next_u64()
-}
-
-/// A server's directory; removed with it unless `RUSTREDIS_KEEP` is set.
-#[derive(Debug)]
-pub(crate) struct Directory(PathBuf);
-
-impl Directory {
-    fn create() -> io::Result<Self> {
-        let path = std::env::temp_dir().join(format!("rustredis-test-{:016x}", unique_number()));
-        fs::create_dir_all(&path)?;
-        Ok(Self(path))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if std::env::var_os("RUSTREDIS_KEEP").is_none() {
-            // What cannot be removed stays behind in the temporary directory.
-            let _ = fs::remove_dir_all(&self.0);
-        }
-    }
 }

@@ -15,6 +15,9 @@
 
 mod client;
 mod command;
+pub mod contents;
+pub mod crash;
+mod directory;
 mod launch;
 pub mod oracle;
 pub mod process;
@@ -25,6 +28,7 @@ mod suite;
 
 pub use client::{Client, DEADLINE_DEFAULT};
 pub use command::{Argument, Command, words};
+pub use directory::{Directory, copy_tree};
 pub use launch::{Binary, Exited, Launch};
 pub use random::Random;
 pub use reply::{DecodeError, Reply, ReplyReader};

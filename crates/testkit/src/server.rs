@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::launch::{Directory, POLL_INTERVAL, read_log};
-use crate::{Binary, Client, Exited, Launch, process, wait_until};
+use crate::launch::{POLL_INTERVAL, log_length, read_log};
+use crate::{Binary, Client, Directory, Exited, Launch, process, wait_until};
 
 /// How long a server may take to end after SIGTERM before it is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -18,8 +18,10 @@ pub struct Server {
     directory: Directory,
     address: SocketAddr,
     unix_socket: Option<PathBuf>,
-    binary: Binary,
+    launch: Launch,
     is_stopped: bool,
+    /// Where the log of the present process begins, in bytes.
+    log_start: u64,
 }
 
 impl Server {
@@ -40,9 +42,9 @@ impl Server {
         directory: Directory,
         address: SocketAddr,
         unix_socket: Option<PathBuf>,
-        binary: Binary,
+        launch: Launch,
     ) -> Self {
-        Self { child, directory, address, unix_socket, binary, is_stopped: false }
+        Self { child, directory, address, unix_socket, launch, is_stopped: false, log_start: 0 }
     }
 
     /// A new connection over TCP.
@@ -84,24 +86,24 @@ impl Server {
         self.child.id()
     }
 
-    /// Its working directory.
+    /// The directory where its files (RDB, AOF) are.
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.launch.data_directory().unwrap_or(self.directory.path())
     }
 
     /// What was launched.
     pub fn binary(&self) -> &Binary {
-        &self.binary
+        self.launch.binary()
     }
 
     /// True if it is a real redis-server, for the few checks that are about RustRedis alone.
     pub fn is_redis(&self) -> bool {
-        self.binary.is_redis()
+        self.binary().is_redis()
     }
 
-    /// All that it has logged so far.
+    /// All that it has logged since it was last started.
     pub fn log(&self) -> String {
-        read_log(self.directory.path())
+        read_log(self.directory.path(), self.log_start)
     }
 
     /// Waits until its log contains `text`.
@@ -123,6 +125,40 @@ impl Server {
         let text = self.client().call(&["INFO", "everything"]).text();
         let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
         value.map(|value| value.trim().to_owned())
+    }
+
+    /// Ends it at once (SIGKILL), as a crash would.
+    pub fn kill(&mut self) {
+        process::kill(self.pid());
+        self.wait_for_exit(STOP_DEADLINE);
+    }
+
+    /// Starts it again after its end, with the same arguments, directory and port. Panics if it does not get ready.
+    #[track_caller]
+    pub fn restart(&mut self) {
+        if let Err(error) = self.try_restart() {
+            panic!("cannot start again: {error}");
+        }
+    }
+
+    /// Starts it again after its end, with the same arguments, directory and port, or tells why it is not ready.
+    pub fn try_restart(&mut self) -> std::io::Result<()> {
+        assert!(self.is_stopped, "a server must have ended before it is started again");
+        self.log_start = log_length(self.directory.path());
+        let child = self.launch.again(self.directory.path(), self.port(), self.log_start);
+        self.child = child.map_err(crate::launch::StartError::into_io)?;
+        self.is_stopped = false;
+        Ok(())
+    }
+
+    /// What it is started with. A second server of the same kind is a clone of it away.
+    pub fn launch(&self) -> &Launch {
+        &self.launch
+    }
+
+    /// Changes what the next [`Self::restart`] starts.
+    pub fn set_launch(&mut self, launch: Launch) {
+        self.launch = launch;
     }
 
     /// Sends SIGTERM and waits for the end.
@@ -156,7 +192,8 @@ impl Drop for Server {
         if !self.is_stopped {
             self.stop();
         }
-        let log = self.log();
+        // A panic before a restart counts too.
+        let log = read_log(self.directory.path(), 0);
         let has_panicked = log.contains("panicked at");
         if std::thread::panicking() {
             eprintln!("the server's log:\n{}", tail(&log));
