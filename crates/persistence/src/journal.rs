@@ -45,6 +45,8 @@ pub struct Journal {
     /// Whether the reader's thread sleeps until it is woken.
     is_dormant: AtomicBool,
     reader: OnceLock<Thread>,
+    /// The place with which the group is complete that is synced next.
+    group_end: AtomicU64,
     /// Whether a lane holds more than its share of the limit.
     is_full: AtomicBool,
     lane_bytes_max: AtomicUsize,
@@ -81,6 +83,7 @@ impl Journal {
             is_on: AtomicBool::new(false),
             is_dormant: AtomicBool::new(false),
             reader: OnceLock::new(),
+            group_end: AtomicU64::new(0),
             is_full: AtomicBool::new(false),
             lane_bytes_max: AtomicUsize::new(usize::MAX),
         }
@@ -171,6 +174,21 @@ impl Journal {
     /// Says that the reader is about to sleep until it is woken, or is awake. After saying so it looks at the lanes once more.
     pub fn set_dormant(&self, is_dormant: bool) {
         self.is_dormant.store(is_dormant, Ordering::SeqCst);
+    }
+
+    /// Sets the place with which a group is complete: until then a worker that has nothing more to do need not wake the reader,
+    /// who comes by himself after a while.
+    pub fn set_group_end(&self, place: Place) {
+        self.group_end.store(place, Ordering::Relaxed);
+    }
+
+    /// Wakes the reader if the group is complete; whether it is.
+    pub fn wake_for_group(&self) -> bool {
+        let is_complete = self.last() >= self.group_end.load(Ordering::Relaxed);
+        if is_complete {
+            self.wake();
+        }
+        is_complete
     }
 
     /// Wakes the reader.

@@ -123,8 +123,9 @@ pub async fn release(worker: std::rc::Rc<Worker>) {
 
 /// Called before the worker's thread sleeps: whoever waits for a sync waits for all that has gathered, and not for more.
 pub fn before_sleep(worker: &Worker) {
-    if worker.lane.is_fresh.take() && worker.server.durability.is_awaited() {
-        worker.server.durability.journal.wake();
+    if worker.lane.is_fresh.get() {
+        let durability = &worker.server.durability;
+        worker.lane.is_fresh.set(durability.is_awaited() && !durability.journal.wake_for_group());
     }
 }
 

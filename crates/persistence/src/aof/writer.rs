@@ -1,5 +1,10 @@
 //! The thread that writes the append-only file, and the one that syncs it once a second.
 //!
+//! How large a group is decides what a request costs, for each sync costs the processor time as well. In a closed loop the
+//! clients of the last group come back a moment after their replies: the thread waits for as many entries as the last group
+//! had and had gathered behind it, or a moment at most ([`GROUP_WAIT_MAX`]), so that all who are there share one
+//! sync. One client alone waits for nobody.
+//!
 //! No thread that serves clients writes or syncs: they leave entries in the journal. This thread takes what has gathered, writes
 //! it in one piece, and with `always` syncs it: one `fdatasync` covers all who have come meanwhile (group commit), and while
 //! it runs the next group gathers. With `everysec` another thread syncs, so that a slow disk delays neither the writing nor
@@ -66,6 +71,8 @@ const CHUNK_BYTES: usize = 4 << 20;
 const GATHERING: Duration = Duration::from_millis(1);
 /// Rounds without an entry until the thread sleeps until it is woken.
 const IDLE_ROUNDS: u32 = 50;
+/// The longest that a group waits for those who were in the last one.
+const GROUP_WAIT_MAX: Duration = Duration::from_millis(1);
 /// Between two attempts after an error.
 const RETRY: Duration = Duration::from_millis(100);
 /// Between two syncs with `everysec`.
@@ -271,6 +278,8 @@ struct Writing {
     target: Option<Target>,
     controls: VecDeque<Control>,
     last_sync: Instant,
+    /// The place with which the next group is complete.
+    group_end: Place,
     idle_rounds: u32,
 }
 
@@ -286,6 +295,7 @@ impl Writing {
             target: None,
             controls: VecDeque::new(),
             last_sync: Instant::now(),
+            group_end: 0,
             idle_rounds: 0,
         }
     }
@@ -305,6 +315,10 @@ impl Writing {
             self.idle_rounds = if self.sequencer.taken() > taken { 0 } else { self.idle_rounds + 1 };
             self.rest();
         }
+    }
+
+    fn has_controls(&self) -> bool {
+        !self.shared.controls.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     fn policy(&self) -> Policy {
@@ -447,13 +461,18 @@ impl Writing {
 
     /// Commits the group that was written.
     fn commit(&mut self) {
-        let status = &self.shared.status;
-        if status.durable() < status.written()
-            && let Err(error) = self.sync_now()
-        {
+        let before = self.shared.status.durable();
+        let written = self.shared.status.written();
+        if before >= written {
+            return;
+        }
+        if let Err(error) = self.sync_now() {
             self.shared.status.sync_errno.store(errno(&error), Relaxed);
             (self.shared.hooks.fatal)(error);
+            return;
         }
+        self.group_end = self.shared.journal.last() + (written - before);
+        self.shared.journal.set_group_end(self.group_end);
     }
 
     fn sync_if_due(&mut self) {
@@ -481,14 +500,22 @@ impl Writing {
         if status.write_errno.load(Relaxed) != 0 {
             return thread::park_timeout(RETRY);
         }
-        if self.idle_rounds == 0 && self.policy() == Policy::Always {
-            // What has gathered during the sync is the next group.
+        let journal = &self.shared.journal;
+        if self.policy() == Policy::Always && journal.last() > self.sequencer.taken() {
+            while journal.last() < self.group_end
+                && let Some(left) = GROUP_WAIT_MAX.checked_sub(self.last_sync.elapsed())
+                && !left.is_zero()
+            {
+                thread::park_timeout(left);
+                if self.has_controls() {
+                    return;
+                }
+            }
             return;
         }
         if self.idle_rounds < IDLE_ROUNDS || !self.controls.is_empty() {
             return thread::park_timeout(GATHERING);
         }
-        let journal = &self.shared.journal;
         journal.set_dormant(true);
         if journal.pending_bytes() == 0 {
             if self.policy() == Policy::Everysec && status.durable() < status.written() {
