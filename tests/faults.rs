@@ -137,7 +137,7 @@ fn check_every(engine: &str, arguments: &[&str], operation: &str, action: &str) 
         let has_happened = live(&mut server, &mut ledger, operation, number, action);
         if arguments.contains(&"everysec") && server.is_running() {
             // What it acknowledged it may lose for two seconds; here it must not.
-            server.client().line("WAITAOF 1 0 10000");
+            crate::files::sync(&server);
         }
         if server.is_running() {
             server.kill();
