@@ -212,9 +212,11 @@ every_engine! {
             switches
         });
         assert!(count >= 3);
+        // The last policy waits for the disk, and what came before goes there first.
+        server.client().check("SET last v", "+OK");
         server.kill();
         server.restart();
-        server.client().check("DBSIZE", "1200");
+        server.client().check("DBSIZE", "1201");
         server.client().check_prefix("CONFIG SET appendfsync sometimes", "-ERR CONFIG SET failed");
     }
 
@@ -353,6 +355,7 @@ every_engine! {
         client.check("WAITAOF 0 0 0", "[0, 0]");
         client.check("WAITAOF 1 0 0", "[1, 0]");
         client.check("SET a 2", "+OK");
+        client.check("WAITAOF 1 0 0", "[1, 0]");
         // Nobody replicates, so that only the timeout ends it.
         client.check("WAITAOF 1 1 50", "[1, 0]");
         client.check("DEBUG STORAGE SYNC every delay 300", "+OK");

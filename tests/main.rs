@@ -13,6 +13,7 @@ mod connections;
 mod crash;
 mod damage;
 mod dump;
+mod faults;
 mod files;
 mod info;
 mod memory;

@@ -3,10 +3,15 @@
 //! Figures of a shared machine are noisy, so every comparison alternates between the servers, is repeated, and is
 //! reported as ratios of medians; raw figures go to `target/bench` as JSON. Nothing here is a test with a time limit.
 
+mod disk;
+mod durability;
 mod grow;
+mod load;
 mod matrix;
 mod memory;
+mod pace;
 mod report;
+mod snapshot;
 mod throughput;
 
 use std::path::{Path, PathBuf};
@@ -17,23 +22,27 @@ use crate::arguments::Arguments;
 use crate::{Outcome, build};
 
 const HELP: &str = "\
-Usage: cargo xtask bench [throughput|memory|grow|matrix] [options]
+Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load] [options]
 
   throughput   (default) CPU time per request and throughput of GET and SET beside redis-server
   memory       resident growth per key, of 1M strings and of 1M small hashes, beside redis-server
   grow         latency of a probe beside a load that inserts keys
   matrix       every default test of redis-benchmark on every engine, in short, for errors
 
+  durability   SET under every appendfsync, beside redis-server on the same disk, and everysec on a slow one
+  snapshot     what BGSAVE and BGREWRITEAOF of 5M keys cost 20,000 writes a second, beside redis-server
+  load         seconds to start with an RDB file and an append-only file of 5M keys, beside redis-server
+
   --engine E        the engine (throughput, memory, grow: the server's default; matrix: all)
   --server PATH     measure this binary instead of a release build of rustredis
   --argument A      one more argument for that server; repeat it for an option's value
-  --no-redis        leave redis-server out (memory, grow)
-  --rounds N        rounds of throughput (5)
-  --requests N      requests of a measurement at -P 1 (300000) or of a cell of the matrix (20000)
+  --no-redis        leave redis-server out (not throughput)
+  --rounds N        rounds of throughput (5), durability and load (3)
+  --requests N      requests of a measurement at -P 1 (300000; durability: 40000) or of a cell of the matrix (20000)
   --pipelines L     -P, a comma-separated list (1,16,64)
   --clients L       -c, a comma-separated list (throughput: 50; matrix: 1,50,1000,5000)
   --load-threads N  threads of redis-benchmark (1)
-  --keys N          keys (1000000; grow: 20000000)
+  --keys N          keys (1000000; grow: 20000000; snapshot, load: 5000000)
   --tests L         tests of redis-benchmark (throughput: set,get; matrix: all)
 ";
 
@@ -59,6 +68,9 @@ pub(crate) fn run(given: &[String]) -> Outcome {
         "memory" => memory::run(&arguments),
         "grow" => grow::run(&arguments),
         "matrix" => matrix::run(&arguments),
+        "durability" => durability::run(&arguments),
+        "snapshot" => snapshot::run(&arguments),
+        "load" => load::run(&arguments),
         other => Err(format!("nothing to measure is called {other:?}\n\n{HELP}")),
     }
 }

@@ -24,7 +24,7 @@ Usage: cargo xtask <task>
   tcl [--engine E] [--server PATH] [unit ...]
                     run Redis's own test suite (7.0.15, from Debian's source package) in external mode;
                     a unit is written type/list or unit/type/list; --server runs it against another binary
-  bench [throughput|memory|grow|matrix]
+  bench [throughput|memory|grow|matrix|durability|snapshot|load]
                     what the server costs, beside redis-server
   crash             kill the server under load, again and again, and see what it recovers
   soak connections  10,000 connections, and what they leave behind

@@ -131,7 +131,12 @@ fn reaches_shards(row: &Row, args: Args<'_>) -> bool {
 /// Why writes are refused.
 fn disk_error(server: &Server) -> CommandError {
     match server.aof.error() {
-        Some(error) => CommandError::owned(format!("MISCONF Errors writing to the AOF file: {error}")),
+        Some(error) => {
+            // The reason alone, as the C library words it, without the number that Rust adds.
+            let text = error.to_string();
+            let reason = text.split(" (os error").next().unwrap_or_default();
+            CommandError::owned(format!("MISCONF Errors writing to the AOF file: {reason}"))
+        }
         None => CommandError::text(
             "MISCONF RustRedis is configured to save RDB snapshots, but is currently unable to persist to disk. Writes are refused until a save succeeds (stop-writes-on-bgsave-error). Check the log for the reason.",
         ),

@@ -185,9 +185,9 @@ impl Writer {
         let (jobs, received) = mpsc::channel();
         let syncer = shared.clone();
         thread::Builder::new().name("aof-sync".into()).spawn(move || sync_jobs(&syncer, &received))?;
-        let writing = shared.clone();
-        let thread =
-            thread::Builder::new().name("aof".into()).spawn(move || Writing::new(writing, jobs).run())?;
+        // Here and not on its thread: what is appended before that runs for the first time stands behind its beginning.
+        let writing = Writing::new(shared.clone(), jobs);
+        let thread = thread::Builder::new().name("aof".into()).spawn(move || writing.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
