@@ -202,10 +202,15 @@ impl Aof {
 
 /// Writes are refused while the disk does not take what must be there.
 pub fn refresh_gate(server: &Server) {
-    let is_unsaved = server.rdb.has_failed.load(Relaxed) && {
-        let config = server.config.lock();
-        config.bool(Directive::StopWritesOnBgsaveError) && !config.save_points().is_empty()
-    };
+    let config = server.config.lock();
+    apply_gate(server, &config);
+}
+
+/// The same by whoever has the configuration.
+pub fn apply_gate(server: &Server, config: &Config) {
+    let is_unsaved = server.rdb.has_failed.load(Relaxed)
+        && config.bool(Directive::StopWritesOnBgsaveError)
+        && !config.save_points().is_empty();
     server.set_gate(gate::DISK_ERROR, is_unsaved || server.aof.error().is_some());
 }
 

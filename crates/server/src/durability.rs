@@ -32,6 +32,7 @@ pub struct Durability {
     pub journal: Arc<Journal>,
     /// Whether replies wait for what they show to be durable.
     is_awaited: AtomicBool,
+    has_told_newer: AtomicBool,
     signals: Box<[Signal]>,
 }
 
@@ -48,6 +49,7 @@ impl Durability {
         Self {
             journal: Arc::new(Journal::new(workers, shards)),
             is_awaited: AtomicBool::new(false),
+            has_told_newer: AtomicBool::new(false),
             signals: (0..workers).map(|_| Signal::default()).collect(),
         }
     }
@@ -61,6 +63,16 @@ impl Durability {
     /// Sets whether they wait. Who waits already must be told: [`Durability::progressed`].
     pub fn set_awaited(&self, on: bool) {
         self.is_awaited.store(on, Relaxed);
+    }
+
+    /// Says in the log, once, that servers before 7.4 cannot load what is being written.
+    #[cold]
+    fn tell_newer(&self) {
+        if !self.has_told_newer.swap(true, Relaxed) {
+            tracing::warn!(
+                "Fields of hashes expire: servers before Redis 7.4 cannot load the append-only file"
+            );
+        }
     }
 
     /// Has every worker look again who still waits.
@@ -151,6 +163,9 @@ pub fn record(server: &Server, worker: &Worker, view: &mut View<'_>, command: Op
             JournalForm::Verbatim => unit.add(db, args.from(0)),
             JournalForm::Instead(commands) => {
                 for words in commands {
+                    if words[0] == b"HPEXPIREAT" {
+                        server.durability.tell_newer();
+                    }
                     unit.add(db, words.iter().map(Vec::as_slice));
                 }
             }

@@ -12,7 +12,7 @@ use rustredis_keyspace::Key;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
 use rustredis_persistence::storage::Faulty;
 
-use crate::aof::Aof;
+use crate::aof::{self, Aof};
 use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
 use crate::durability::Durability;
@@ -165,6 +165,7 @@ impl Server {
             config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
         self.set_gate(gate::REPLICAS_MISSING, wants_replicas);
         self.aof.apply(self, config);
+        aof::apply_gate(self, config);
         crate::log::set_level(config.choice(Directive::Loglevel));
     }
 

@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustredis_config::Directive;
@@ -32,6 +32,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 const SYNC_BYTES: u64 = 32 << 20;
 /// Rewrites that failed in a row until the next one waits.
 const FAILURES_UNTIL_DELAY: u64 = 3;
+/// How often the end of a snapshot that is given up is looked for, a millisecond apart.
+const GIVE_UP_LOOKS: usize = 2000;
 /// The longest wait, in seconds.
 const DELAY_SECONDS_MAX: u64 = 3600;
 
@@ -205,6 +207,21 @@ impl Snapshots {
         state.is_save_scheduled = false;
         if matches!(state.running, Some((Job::Save, _))) {
             self.is_given_up.store(true, Relaxed);
+        }
+    }
+
+    /// Gives up whatever is under way, and returns when it has been cleared away, or after a while.
+    pub async fn give_up(&self) {
+        {
+            let mut state = self.state.lock();
+            (state.is_save_scheduled, state.is_rewrite_scheduled) = (false, false);
+            self.is_given_up.store(state.running.is_some(), Relaxed);
+        }
+        for _ in 0..GIVE_UP_LOOKS {
+            if self.state().running.is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 

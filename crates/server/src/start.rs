@@ -279,7 +279,7 @@ async fn wait_for_signal(server: &Server) {
 /// Makes what there is safe; false if that failed and the server goes on. SHUTDOWN has saved already what it was told to.
 async fn prepare_end(server: &Server) -> bool {
     tracing::warn!("User requested shutdown...");
-    server.snapshots.give_up_save();
+    server.snapshots.give_up().await;
     let wish = server.shutdown_wish.swap(shutdown::BY_SIGNAL, Relaxed);
     let saves = match wish {
         shutdown::BY_SIGNAL => {
