@@ -1,6 +1,7 @@
 //! The table of all commands, made once at the start from the families' rows.
 //!
-//! A command is found by its name in one probe of a small open-addressing table; a subcommand by the name of its container
+//! A command is found by its name in one probe of a small open-addressing table: one for names that fit in a word, which are
+//! compared as words, and one for the others. A subcommand by the name of its container
 //! and its own. Each row, and each subcommand's row, has an index: what counts commands uses it.
 
 use std::collections::HashMap;
@@ -28,6 +29,8 @@ pub struct Row {
     pub access: Access,
     /// Whether it may be run as part of a batch that holds one view: a plain function over its keys.
     pub is_plain: bool,
+    /// The number of arguments that is right without looking further, 0 if there is none; an exact arity of no container.
+    exact_arity: usize,
 }
 
 impl Row {
@@ -68,10 +71,28 @@ impl Row {
 /// The longest name that the table holds, in bytes; a longer word is no command.
 const NAME_BYTES_MAX: usize = 32;
 
+/// A name of up to eight bytes, in small case, and its row.
+#[derive(Clone, Copy, Default)]
+struct Word {
+    name: u64,
+    len: u8,
+    id: u16,
+}
+
+impl Word {
+    /// Where the search for it begins, in a table of `mask + 1` places.
+    #[inline]
+    fn place(name: u64, mask: usize) -> usize {
+        (name.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize & mask
+    }
+}
+
 /// All commands.
 pub struct Registry {
     rows: Vec<Row>,
-    /// Open addressing over the names; `u16::MAX` is free.
+    /// Open addressing over the names of up to eight bytes; a length of 0 is free.
+    words: Vec<Word>,
+    /// Open addressing over the longer names; `u16::MAX` is free.
     slots: Vec<u16>,
     names: Vec<Box<[u8]>>,
     by_name: HashMap<String, u16>,
@@ -83,8 +104,13 @@ impl Registry {
     /// # Errors
     /// The name of a renamed command that does not exist, or of a new name that is taken.
     pub fn new(families: &[&'static [Command]], renames: &[(String, String)]) -> Result<Self, String> {
-        let mut registry =
-            Self { rows: Vec::new(), slots: Vec::new(), names: Vec::new(), by_name: HashMap::new() };
+        let mut registry = Self {
+            rows: Vec::new(),
+            words: Vec::new(),
+            slots: Vec::new(),
+            names: Vec::new(),
+            by_name: HashMap::new(),
+        };
         for command in families.iter().copied().flatten() {
             let id = registry.add(command, command.name, None);
             let previous = registry.by_name.insert(command.name.to_owned(), id);
@@ -127,6 +153,11 @@ impl Registry {
             only_key,
             access: command.access(),
             is_plain,
+            exact_arity: if command.subcommands.is_empty() && !matches!(command.run, Run::Container) {
+                command.arity.max(0) as usize
+            } else {
+                0
+            },
         });
         for sub in command.subcommands {
             let full_name: &'static str =
@@ -141,7 +172,16 @@ impl Registry {
         let capacity = (self.by_name.len() * 4).next_power_of_two();
         self.slots = vec![u16::MAX; capacity];
         self.names = vec![Box::default(); capacity];
+        self.words = vec![Word::default(); capacity];
         for (name, id) in &self.by_name {
+            if let Some(word) = word_of(name.as_bytes()) {
+                let mut place = Word::place(word, capacity - 1);
+                while self.words[place].len != 0 {
+                    place = (place + 1) & (capacity - 1);
+                }
+                self.words[place] = Word { name: word, len: name.len() as u8, id: *id };
+                continue;
+            }
             let mut slot = name_hash(name.as_bytes()) & (capacity - 1);
             while self.slots[slot] != u16::MAX {
                 slot = (slot + 1) & (capacity - 1);
@@ -170,6 +210,22 @@ impl Registry {
     /// The row of a command, in capitals or not.
     #[inline]
     pub fn find(&self, name: &[u8]) -> Option<&Row> {
+        let Some(word) = word_of(name) else { return self.find_long(name) };
+        let mask = self.words.len() - 1;
+        let mut place = Word::place(word, mask);
+        loop {
+            let candidate = self.words[place];
+            if candidate.name == word && usize::from(candidate.len) == name.len() {
+                return Some(&self.rows[candidate.id as usize]);
+            }
+            if candidate.len == 0 {
+                return None;
+            }
+            place = (place + 1) & mask;
+        }
+    }
+
+    fn find_long(&self, name: &[u8]) -> Option<&Row> {
         if name.len() > NAME_BYTES_MAX {
             return None;
         }
@@ -210,6 +266,9 @@ impl Registry {
     #[inline]
     pub fn resolve(&self, args: Args<'_>) -> Result<&Row, CommandError> {
         let Some(row) = self.find(args.get(0)) else { return Err(unknown_command(args)) };
+        if args.len() == row.exact_arity {
+            return Ok(row);
+        }
         if !row.subcommands.is_empty() && args.len() >= 2 {
             let Some(sub) = self.subcommand(row, args.get(1)) else {
                 return Err(CommandError::UnknownSubcommand {
@@ -249,6 +308,40 @@ fn unknown_command(args: Args<'_>) -> CommandError {
     ))
 }
 
+/// A name of one to eight bytes in small case, as a number; `None` for any other.
+#[inline]
+fn word_of(name: &[u8]) -> Option<u64> {
+    let len = name.len();
+    // Two loads that overlap cover all lengths of a class.
+    let word = match len {
+        4..=8 => {
+            let low = u32::from_le_bytes(*name.first_chunk()?);
+            let high = u32::from_le_bytes(*name.last_chunk()?);
+            u64::from(low) | u64::from(high) << (8 * (len - 4))
+        }
+        2..=3 => {
+            let low = u16::from_le_bytes(*name.first_chunk()?);
+            let high = u16::from_le_bytes(*name.last_chunk()?);
+            u64::from(low) | u64::from(high) << (8 * (len - 2))
+        }
+        1 => u64::from(name[0]),
+        _ => return None,
+    };
+    Some(small(word))
+}
+
+/// The eight bytes with capitals of ASCII made small.
+#[inline]
+fn small(word: u64) -> u64 {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let low_bits = word & (0x7f * EACH);
+    // The high bit of each byte says: at least `A`; more than `Z`; within ASCII.
+    let from_a = low_bits + (0x80 - u64::from(b'A')) * EACH;
+    let beyond_z = low_bits + (0x7f - u64::from(b'Z')) * EACH;
+    let is_capital = from_a & !beyond_z & !word & (0x80 * EACH);
+    word | is_capital >> 2
+}
+
 /// FNV-1a over the letters in small case.
 #[inline]
 fn name_hash(name: &[u8]) -> usize {
@@ -257,4 +350,37 @@ fn name_hash(name: &[u8]) -> usize {
         hash = (hash ^ u64::from(byte | 0x20)).wrapping_mul(0x0100_0000_01b3);
     }
     (hash ^ hash >> 29) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_names_in_small_case() {
+        for byte in 0..=u8::MAX {
+            for len in 1..=8 {
+                let name = vec![byte; len];
+                let mut expected = [0; 8];
+                expected[..len].fill(byte.to_ascii_lowercase());
+                assert_eq!(word_of(&name), Some(u64::from_le_bytes(expected)), "{name:?}");
+            }
+        }
+        assert_eq!(word_of(b"PexPire"), Some(u64::from_le_bytes(*b"pexpire\0")));
+        assert_eq!((word_of(b""), word_of(b"pexpireat")), (None, None));
+    }
+
+    #[test]
+    fn every_name_is_found_and_nothing_else() {
+        let registry = Registry::new(crate::FAMILIES, &[]).unwrap();
+        for (name, row) in registry.commands() {
+            for written in [name.to_owned(), name.to_ascii_uppercase()] {
+                assert_eq!(registry.find(written.as_bytes()).map(|found| found.id), Some(row.id), "{name}");
+            }
+            for other in [format!("{name}\0"), format!("{name}x"), name[1..].to_owned()] {
+                let found = registry.find(other.as_bytes()).map(|found| found.full_name);
+                assert!(found.is_none_or(|found| found == other), "{other:?} finds {found:?}");
+            }
+        }
+    }
 }

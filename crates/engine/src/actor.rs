@@ -15,6 +15,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, placement};
 use rustredis_metrics::{Contention, Held as Measured, Stamp};
 use tokio::sync::{mpsc, oneshot};
@@ -182,16 +183,17 @@ impl Doors {
     }
 
     /// Prefetches the keys that belong to the calling thread.
-    pub(crate) fn touch(
-        &self,
-        hashes: impl Iterator<Item = u64>,
-        shard_of: impl Fn(u64) -> usize,
-        prefetch: impl Fn(u64),
-    ) {
+    pub(crate) fn touch(&self, keys: &[(u32, u64)], prefetch: impl Fn(&[(u32, u64)])) {
         OWNERSHIP.with_borrow(|ownership| {
             let Some(ownership) = ownership else { return };
             let is_mine = |shard: usize| self.owner_of(shard) == ownership.index && !ownership.lent[shard];
-            hashes.filter(|hash| is_mine(shard_of(*hash))).for_each(prefetch);
+            let mut mine = [(0u32, 0u64); TOUCHED_AT_ONCE];
+            let mut count = 0;
+            for key in keys.iter().filter(|(shard, _)| is_mine(*shard as usize)) {
+                mine[count] = *key;
+                count += 1;
+            }
+            prefetch(&mine[..count]);
         });
     }
 

@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 use lock_api::RawRwLock as _;
+use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
 use rustredis_metrics::{Access as HeldAs, Contention, Held};
-use smallvec::SmallVec;
 
 /// Passes the hash that an entry computes of its key through, so that the map's idea of where an entry lies is ours.
 #[derive(Clone, Copy, Default)]
@@ -68,19 +68,46 @@ pub(crate) struct Guard<'e> {
     covered: Covered<'e>,
     access: Access,
     contention: &'e Contention,
-    /// What is measured; empty while measuring is off.
-    measured: SmallVec<[Held; 1]>,
+    measured: Measured,
+}
+
+/// What is measured of a hold.
+#[derive(Default)]
+enum Measured {
+    /// Nothing: measuring is off.
+    #[default]
+    Off,
+    One(Held),
+    Many(Vec<Held>),
+}
+
+impl Measured {
+    #[cold]
+    fn push(&mut self, held: Held) {
+        *self = match std::mem::take(self) {
+            Self::Off => Self::One(held),
+            Self::One(first) => Self::Many(vec![first, held]),
+            Self::Many(mut all) => {
+                all.push(held);
+                Self::Many(all)
+            }
+        }
+    }
+
+    /// Records the hold times.
+    #[cold]
+    fn release(&mut self, contention: &Contention) {
+        match std::mem::take(self) {
+            Self::Off => {}
+            Self::One(held) => contention.release(held),
+            Self::Many(all) => all.into_iter().for_each(|held| contention.release(held)),
+        }
+    }
 }
 
 impl Doors {
     #[inline]
-    fn acquire(
-        &self,
-        shard: usize,
-        access: Access,
-        contention: &Contention,
-        measured: &mut SmallVec<[Held; 1]>,
-    ) {
+    fn acquire(&self, shard: usize, access: Access, contention: &Contention, measured: &mut Measured) {
         // SAFETY: the raw lock is released by `release` and nowhere else.
         let lock = unsafe { self.map.shards()[shard].raw() };
         if contention.is_enabled() {
@@ -117,21 +144,19 @@ impl Doors {
     /// Prefetches under shared locks that are all taken before and all released after: an atomic operation between two
     /// prefetches would make the second wait for the first's cache misses (0.43x instead of 0.25x of Redis's time per request
     /// at 64 in a pipeline). A lock that is not free at once is left alone, so that the order of taking does not matter.
-    pub(crate) fn touch(
-        &self,
-        hashes: impl Iterator<Item = u64>,
-        shard_of: impl Fn(u64) -> usize,
-        prefetch: impl Fn(u64),
-    ) {
-        let mut held: SmallVec<[(u32, u64); 32]> = SmallVec::new();
-        for hash in hashes {
-            let shard = shard_of(hash);
+    pub(crate) fn touch(&self, keys: &[(u32, u64)], prefetch: impl Fn(&[(u32, u64)])) {
+        let locks = self.map.shards();
+        let mut held = [(0u32, 0u64); TOUCHED_AT_ONCE];
+        let mut count = 0;
+        for (shard, hash) in keys {
             // SAFETY: released below.
-            if unsafe { self.map.shards()[shard].raw() }.try_lock_shared() {
-                held.push((shard as u32, hash));
+            if unsafe { locks[*shard as usize].raw() }.try_lock_shared() {
+                held[count] = (*shard, *hash);
+                count += 1;
             }
         }
-        held.iter().for_each(|(_, hash)| prefetch(*hash));
+        let held = &held[..count];
+        prefetch(held);
         held.iter().for_each(|(shard, _)| self.release(*shard as usize, Access::Read));
     }
 
@@ -142,7 +167,7 @@ impl Doors {
         access: Access,
         contention: &'e Contention,
     ) -> Guard<'e> {
-        let mut measured = SmallVec::new();
+        let mut measured = Measured::Off;
         let mut acquire = |shard: usize| self.acquire(shard, access, contention, &mut measured);
         match covered {
             Covered::None => {}
@@ -160,7 +185,9 @@ impl Doors {
 impl Drop for Guard<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.measured.drain(..).for_each(|held| self.contention.release(held));
+        if !matches!(self.measured, Measured::Off) {
+            self.measured.release(self.contention);
+        }
         let release = |shard: usize| self.doors.release(shard, self.access);
         match self.covered {
             Covered::None => {}

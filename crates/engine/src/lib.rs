@@ -13,6 +13,7 @@ mod mutex;
 
 use std::sync::Arc;
 
+use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
 use rustredis_metrics::{Clock, Contention};
 
@@ -94,11 +95,6 @@ impl Engine {
         &self.store
     }
 
-    /// Whether whoever holds one shard holds all, so that neighbouring commands share one hold whatever their keys.
-    pub fn is_one_door(&self) -> bool {
-        matches!(self.doors, Doors::Mutex(_))
-    }
-
     /// Makes the calling thread the worker `index`: an owner of shards, in the actor engine. Called once on each worker
     /// thread, within its runtime, before it serves.
     pub fn enter_worker(self: &Arc<Self>, index: usize) {
@@ -125,19 +121,33 @@ impl Engine {
 
     /// Brings the memory of these keys near, by their hashes, as far as their shards can be entered at once; a key more or
     /// less changes nothing but time. The misses of the keys overlap: nothing that orders memory stands between them.
-    pub fn touch(&self, db: usize, hashes: impl Iterator<Item = u64> + Clone) {
-        let store = &*self.store;
-        let prefetch = |hash: u64| {
-            // SAFETY: each arm holds the hash's shard, or owns it, for the time of the call.
-            unsafe { store.prefetch(store.shard_of(hash), db, hash) }
-        };
+    #[inline]
+    pub fn touch(&self, db: usize, hashes: impl Iterator<Item = u64>) {
+        let mut keys = [(0u32, 0u64); TOUCHED_AT_ONCE];
+        let mut count = 0;
+        for hash in hashes {
+            keys[count] = (self.store.shard_of(hash) as u32, hash);
+            count += 1;
+            if count == TOUCHED_AT_ONCE {
+                self.touch_some(db, &keys);
+                count = 0;
+            }
+        }
+        if count > 0 {
+            self.touch_some(db, &keys[..count]);
+        }
+    }
+
+    fn touch_some(&self, db: usize, keys: &[(u32, u64)]) {
+        // SAFETY: each arm calls it with keys whose shards it holds, or owns, for the time of the call.
+        let prefetch = |keys: &[(u32, u64)]| unsafe { self.store.prefetch(db, keys) };
         match &self.doors {
             Doors::Mutex(doors) => {
                 let _guard = doors.lock(&self.contention);
-                hashes.for_each(prefetch);
+                prefetch(keys);
             }
-            Doors::DashMap(doors) => doors.touch(hashes, |hash| store.shard_of(hash), prefetch),
-            Doors::Actor(doors) => doors.touch(hashes, |hash| store.shard_of(hash), prefetch),
+            Doors::DashMap(doors) => doors.touch(keys, prefetch),
+            Doors::Actor(doors) => doors.touch(keys, prefetch),
         }
     }
 

@@ -130,13 +130,9 @@ impl Effects {
     /// Whether a command left nothing to settle.
     #[inline]
     pub fn is_clean(&self) -> bool {
-        self.dirty == 0
-            && self.events.is_empty()
-            && self.ready.is_empty()
-            && self.expired.is_empty()
-            && self.expired_fields_of.is_empty()
-            && self.block.is_none()
-            && self.stale.borrow().is_empty()
+        // One test of a sum instead of six: a read comes by here each time.
+        let left = self.events.len() | self.ready.len() | self.expired.len() | self.expired_fields_of.len();
+        self.dirty | (left | self.stale.borrow().len()) as u64 == 0 && self.block.is_none()
     }
 
     /// Forgets the last command's effects; the counters of hits, misses and expirations run on.

@@ -163,6 +163,8 @@ unsafe impl Sync for Store {}
 // SAFETY: as above; everything in it is Send.
 unsafe impl Send for Store {}
 
+/// Keys whose memory is brought near at once: enough that their cache misses overlap, few enough to stay in the first cache.
+pub const TOUCHED_AT_ONCE: usize = 32;
 /// Values that take more allocations than this to free are freed on a thread of their own.
 pub const LAZYFREE_EFFORT_MIN: usize = 64;
 /// Strings of more bytes than this are freed there too: the allocator gives their memory back to the system.
@@ -247,15 +249,29 @@ impl Store {
         self.states[shard].get()
     }
 
-    /// Brings the block of the key with this hash near, if it is in `shard`. O(1).
+    /// Brings the blocks of the keys with these (shard, hash) near, as far as they are there. At most [`TOUCHED_AT_ONCE`].
+    ///
+    /// A key is three misses in a row: the table's control bytes say where its slot is, the slot where its block. So all slots
+    /// are found and prefetched first, and then all blocks: a processor looks ahead over many short steps, but over few long ones.
     ///
     /// # Safety
-    /// As for `table`, to read.
+    /// As for `table`, to read, for each of the shards.
     #[inline]
-    pub unsafe fn prefetch(&self, shard: usize, db: usize, hash: u64) {
-        // SAFETY: the caller's promise, passed on.
-        let table = unsafe { &*self.table(shard, db) };
-        if let Some((entry, ())) = table.iter_hash(hash).next() {
+    pub unsafe fn prefetch(&self, db: usize, keys: &[(u32, u64)]) {
+        let mut slots = [std::ptr::null(); TOUCHED_AT_ONCE];
+        let mut count = 0;
+        for (shard, hash) in keys {
+            // SAFETY: the caller's promise, passed on.
+            let table = unsafe { &*self.table(*shard as usize, db) };
+            if let Some(slot) = table.iter_hash(*hash).next() {
+                prefetch_line(std::ptr::from_ref(slot).cast());
+                slots[count] = slot;
+                count += 1;
+            }
+        }
+        for slot in &slots[..count] {
+            // SAFETY: found in a table just now, which nobody changes meanwhile.
+            let (entry, ()) = unsafe { &**slot };
             prefetch_block(entry.address());
         }
     }
@@ -345,14 +361,19 @@ pub(crate) fn for_each_prefetched(table: &Table, mut each: impl FnMut(&Entry)) {
 
 #[inline]
 fn prefetch_block(address: *const u8) {
+    prefetch_line(address);
+    prefetch_line(address.wrapping_add(64));
+    // A block of 96 bytes that begins late in a line reaches into a third.
+    prefetch_line(address.wrapping_add(95));
+}
+
+#[inline]
+fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can observe, and never faults.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
-        _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(64).cast());
-        // A block of 96 bytes that begins late in a line reaches into a third.
-        _mm_prefetch::<_MM_HINT_T0>(address.wrapping_add(95).cast());
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;

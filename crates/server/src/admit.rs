@@ -103,7 +103,7 @@ pub async fn admit(
         )));
     }
     if server.has_gate(gate::LOADING) && (!flags.has(Flags::LOADING) || reaches_shards(row, args)) {
-        return Err(CommandError::text("LOADING RustRedis is loading the dataset in memory"));
+        return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
     }
     if session.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
         return Err(CommandError::text("ERR Replica can't interact with the keyspace"));

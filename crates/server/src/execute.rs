@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Row, Run};
 use rustredis_engine::{Held, Kind};
 use rustredis_keyspace::effects::Journal;
+use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::view::cursor_shard;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
@@ -32,13 +33,16 @@ use crate::transaction;
 use crate::worker::{self, Worker};
 
 /// A command of the batch, ready to run.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Prepared {
-    /// Its row, or why there is none.
-    row: Result<u16, CommandError>,
+    /// Its row, or [`NO_ROW`].
+    row: u16,
     first_key: u32,
     keys: u32,
 }
+
+/// Stands for the row of a command that is none; `Scratch::errors` knows why.
+const NO_ROW: u16 = u16::MAX;
 
 /// What executing needs besides the connection; lent by the worker for the time of a batch.
 #[derive(Debug, Default)]
@@ -48,6 +52,8 @@ pub struct Scratch {
     /// Effects of the command that runs.
     pub effects: Effects,
     prepared: Vec<Prepared>,
+    /// Why a command has no row, by its index.
+    errors: Vec<(usize, CommandError)>,
     keys: Vec<KeyRef>,
     shards: Vec<u32>,
 }
@@ -75,23 +81,32 @@ pub struct Blocked {
 /// How long one client's pipeline may run before the others of its thread have their turn, in nanoseconds. All tables of a
 /// database double at about the same number of keys, so a batch of insertions may meet a growing table in each of them.
 const TURN_NANOS: u64 = 1_000_000;
+/// How often CONFIG SET looks whether the append-only file is off.
+const TURN_OFF_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
-/// Commands that are touched ahead at a time: enough that their cache misses overlap, few enough to stay in the first cache.
-const TOUCH_AHEAD: usize = 32;
+/// Commands that are touched ahead at a time.
+const TOUCH_AHEAD: usize = TOUCHED_AT_ONCE;
 
 impl Scratch {
     /// Resolves and hashes the commands of the batch.
     fn prepare(&mut self, server: &Server, input: &[u8]) {
         self.prepared.clear();
+        self.errors.clear();
         self.keys.clear();
         for index in 0..self.batch.len() {
             let (text, spans) = self.batch.command(index, input);
             let args = Args::new(text, spans, &[]);
             let first_key = self.keys.len() as u32;
-            let row = server.registry.resolve(args).map(|row| {
-                row.hash_keys(args, &mut self.keys);
-                row.id
-            });
+            let row = match server.registry.resolve(args) {
+                Ok(row) => {
+                    row.hash_keys(args, &mut self.keys);
+                    row.id
+                }
+                Err(error) => {
+                    self.errors.push((index, error));
+                    NO_ROW
+                }
+            };
             let keys = self.keys.len() as u32 - first_key;
             self.prepared.push(Prepared { row, first_key, keys });
         }
@@ -106,13 +121,44 @@ impl Scratch {
         };
         self.prepared
             .iter()
-            .any(|prepared| prepared.row.as_ref().is_ok_and(|id| writes(server.registry.row(*id))))
+            .any(|prepared| prepared.row != NO_ROW && writes(server.registry.row(prepared.row)))
     }
 
+    /// The row of a command, or why there is none.
+    fn row(&self, index: usize) -> Result<u16, &CommandError> {
+        match self.prepared[index].row {
+            NO_ROW => {
+                let error = self.errors.iter().find(|(of, _)| *of == index).map(|(_, error)| error);
+                Err(error.expect("a command without a row has an error"))
+            }
+            row => Ok(row),
+        }
+    }
+
+    /// The command at `index` with its row, if it may go the short way.
+    #[inline]
+    fn plain<'a>(&'a self, server: &'a Server, index: usize, input: &'a [u8]) -> Option<(&'a Row, Args<'a>)> {
+        let Prepared { row, .. } = *self.prepared.get(index)?;
+        let row = Some(row).filter(|row| *row != NO_ROW).map(|row| server.registry.row(row))?;
+        row.is_plain.then(|| (row, self.args(index, input)))
+    }
+
+    #[inline]
     fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {
         let (text, spans) = self.batch.command(index, input);
         let Prepared { first_key, keys, .. } = self.prepared[index];
         Args::new(text, spans, &self.keys[first_key as usize..(first_key + keys) as usize])
+    }
+}
+
+/// Whether a hold of these shards serves a command with these arguments too, as far as can be told at a glance.
+#[inline]
+fn covers(server: &Server, covered: Covered<'_>, args: Args<'_>) -> bool {
+    let store = server.engine.store();
+    match covered {
+        Covered::All => true,
+        Covered::One(shard) => args.key_refs().iter().all(|key| store.shard_of(key.hash) == shard),
+        Covered::None | Covered::Many(_) => false,
     }
 }
 
@@ -195,8 +241,8 @@ impl Connection {
         bump(&worker.stats().commands, commands as u64);
         let client = &self.session.client;
         bump(&client.commands, commands as u64);
-        let last = commands.checked_sub(1).and_then(|last| scratch.prepared[last].row.as_ref().ok());
-        client.last_command.store(last.copied().unwrap_or(u16::MAX), Relaxed);
+        let last = commands.checked_sub(1).map_or(NO_ROW, |last| scratch.prepared[last].row);
+        client.last_command.store(last, Relaxed);
     }
 
     /// Runs the longest row of plain commands from `first` on; how many that were. Stops where a command needs the long way
@@ -209,11 +255,7 @@ impl Connection {
         first: usize,
         input: &[u8],
     ) -> usize {
-        let is_one_door = server.engine.is_one_door();
         let count = scratch.batch.len();
-        let plain = |prepared: &Prepared| {
-            prepared.row.as_ref().ok().map(|id| server.registry.row(*id)).filter(|row| row.is_plain)
-        };
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
         let mut shards = std::mem::take(&mut scratch.shards);
@@ -221,41 +263,41 @@ impl Connection {
         let mut index = first;
         let output_max = self.output.len() + OUTPUT_FLUSH_BYTES;
         let turn_end = worker.last_clock() + TURN_NANOS;
-        while index < count && self.output.len() < output_max && worker.last_clock() < turn_end {
-            let Some(row) = plain(&scratch.prepared[index]) else { break };
+        let mut next = scratch.plain(server, index, input);
+        while let Some((mut row, mut args)) = next.take() {
             if count - first > 1 && index >= touched {
                 touched = (index + TOUCH_AHEAD).min(count);
                 self.touch(server, scratch, index..touched);
             }
-            let args = scratch.args(index, input);
             let covered = cover(server, args.key_refs(), &mut shards);
-            let Some(mut held) = server.engine.hold(covered, row.access) else { break };
-            // Neighbours that need no more than what is held run under the same hold.
+            let access = row.access;
+            let Some(mut held) = server.engine.hold(covered, access) else { break };
             let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, &mut effects);
             view.no_touch = self.session.no_touch;
-            if needs_everything(&view, args) {
-                break;
-            }
-            run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
-            index += 1;
-            while index < count && self.output.len() < output_max && worker.last_clock() < turn_end {
-                let Some(next) = plain(&scratch.prepared[index]) else { break };
-                let args = scratch.args(index, input);
-                let store = server.engine.store();
-                let is_covered = match (covered, is_one_door) {
-                    (_, true) => index < touched || count - first == 1,
-                    (Covered::One(shard), _) => {
-                        next.access == row.access
-                            && args.key_refs().iter().all(|key| store.shard_of(key.hash) == shard)
-                    }
-                    _ => false,
-                };
-                if !is_covered || needs_everything(&view, args) {
+            // Neighbours that need no more than what is held run under the same hold.
+            loop {
+                if needs_everything(&view, args) {
                     break;
                 }
-                view.set_now_ms(worker.now_ms());
-                run_one(server, worker, &mut view, &mut self.session, &mut self.output, next, args);
+                run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
                 index += 1;
+                if self.output.len() >= output_max || worker.last_clock() >= turn_end {
+                    break;
+                }
+                match scratch.plain(server, index, input) {
+                    Some((next_row, next_args))
+                        if (next_row.access == access || view.access() == Access::Write)
+                            && (index < touched || count - first == 1)
+                            && covers(server, view.covered(), next_args) =>
+                    {
+                        (row, args) = (next_row, next_args);
+                    }
+                    other => {
+                        next = other;
+                        break;
+                    }
+                }
+                view.set_now_ms(worker.now_ms());
             }
         }
         scratch.effects = effects;
@@ -284,13 +326,9 @@ impl Connection {
         let mut owner = None;
         let mut errand = Errand::new(&self.session);
         for index in first..scratch.batch.len() {
-            let Some(row) = scratch.prepared[index].row.as_ref().ok().map(|id| server.registry.row(*id))
-            else {
-                break;
-            };
-            let args = scratch.args(index, input);
+            let Some((row, args)) = scratch.plain(server, index, input) else { break };
             let covered = cover(server, args.key_refs(), &mut covered_shards);
-            let Some(here) = server.engine.owner_elsewhere(covered).filter(|_| row.is_plain) else { break };
+            let Some(here) = server.engine.owner_elsewhere(covered) else { break };
             if *owner.get_or_insert(here) != here {
                 break;
             }
@@ -339,7 +377,7 @@ impl Connection {
         let before = self.output.len();
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
-        let next = match scratch.prepared[index].row.clone() {
+        let next = match scratch.row(index).map_err(Clone::clone) {
             Ok(id) => {
                 let row = server.registry.row(id);
                 self.session.client.last_command.store(id, Relaxed);
@@ -413,6 +451,10 @@ impl Connection {
         } else {
             self.run_held(server, worker, row, args, effects, shards).await
         };
+        while server.snapshots.is_turning_off() && self.session.waits_for_turn_off {
+            tokio::time::sleep(TURN_OFF_LOOK).await;
+        }
+        self.session.waits_for_turn_off = false;
         if let Some(wait) = self.session.sync_wait.take() {
             self.wait_for_sync(wait).await;
         }

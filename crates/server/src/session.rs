@@ -93,6 +93,8 @@ pub struct Session {
     pub depends_on: u64,
     /// The journal's place of its last write, for WAITAOF; 0 before the first.
     pub last_write: u64,
+    /// Asked for by CONFIG SET appendonly no: the reply waits until the file is left.
+    pub waits_for_turn_off: bool,
     /// Asked for by WAITAOF: the connection waits before it goes on.
     pub sync_wait: Option<SyncWait>,
     /// Asked for by DISCARD, UNWATCH and RESET: the connection ends the watches after the command, as their keys' shards are not
@@ -129,6 +131,7 @@ impl Session {
             close_after_reply: false,
             is_flooded: false,
             is_executing: false,
+            waits_for_turn_off: false,
             sync_wait: None,
             depends_on: 0,
             last_write: 0,

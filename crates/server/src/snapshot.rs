@@ -67,6 +67,8 @@ pub struct Snapshots {
     pub keys_done: AtomicU64,
     /// Set to give the snapshot under way up.
     is_given_up: AtomicBool,
+    /// Ends of the append-only file that were asked for and have not come.
+    turning_off: AtomicU64,
 }
 
 /// What INFO shows; times are in seconds, and -1 stands for none.
@@ -126,6 +128,7 @@ impl Default for Snapshots {
             keys_total: AtomicU64::new(0),
             keys_done: AtomicU64::new(0),
             is_given_up: AtomicBool::new(false),
+            turning_off: AtomicU64::new(0),
         }
     }
 }
@@ -198,7 +201,13 @@ impl Snapshots {
         if state.running.is_some_and(|(job, _)| job.is_rewrite()) {
             self.is_given_up.store(true, Relaxed);
         }
+        self.turning_off.fetch_add(1, Relaxed);
         self.send(Job::TurnOff);
+    }
+
+    /// Whether the append-only file is still written to though it is not wanted any more.
+    pub fn is_turning_off(&self) -> bool {
+        self.turning_off.load(Relaxed) > 0
     }
 
     /// Gives the save under way up, and the one that is scheduled (FLUSHALL, SHUTDOWN).
@@ -682,9 +691,10 @@ async fn switch_off(server: &Server) {
 
 async fn turn_off(server: &Server) -> Result<(), Failure> {
     switch_off(server).await;
-    server.aof.sync_left_file()?;
+    let synced = server.aof.sync_left_file();
     // The directory's lock goes with the files.
     server.aof.set_files(None);
     server.durability.progressed();
-    Ok(())
+    server.snapshots.turning_off.fetch_sub(1, Relaxed);
+    Ok(synced?)
 }

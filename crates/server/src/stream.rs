@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::task::Poll;
 
+use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::worker::StdStream;
@@ -50,11 +51,24 @@ impl Stream {
     }
 
     /// Reads what is there to the end of `buffer`, as far as its capacity allows; 0 at the end of the stream.
+    ///
+    /// A read that leaves room has emptied the socket, and what comes later is announced anew: so the socket is marked as not
+    /// readable at once. Otherwise each request would be followed by a second read, only to hear that there is nothing.
     pub fn try_read_buf(&self, buffer: &mut Vec<u8>) -> io::Result<usize> {
-        match self {
+        let room = buffer.capacity() - buffer.len();
+        let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
+        let count = match self {
             Self::Tcp(stream) => stream.try_read_buf(buffer),
             Self::Unix(stream) => stream.try_read_buf(buffer),
+        }?;
+        if 0 < count && count < room {
+            // The answer is the error that it was given.
+            let _ = match self {
+                Self::Tcp(stream) => stream.try_io(Interest::READABLE, nothing),
+                Self::Unix(stream) => stream.try_io(Interest::READABLE, nothing),
+            };
         }
+        Ok(count)
     }
 
     /// Writes as much as there is room for.

@@ -108,6 +108,7 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         config.undo(changes);
         return Err(refused(error));
     }
+    context.session.waits_for_turn_off = changes.contains(Directive::Appendonly);
     reply.ok();
     Ok(())
 }
