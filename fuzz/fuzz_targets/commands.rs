@@ -58,12 +58,23 @@ fuzz_target!(|input: &[u8]| {
         row.hash_keys(args, &mut keys);
         effects.clear();
         // SAFETY: the store is this function's alone.
-        let mut view =
-            unsafe { rustredis_keyspace::View::new(&store, Covered::All, row.access, 0, 1_000_000 + index as u64, &random, &mut effects) };
+        let mut view = unsafe {
+            rustredis_keyspace::View::new(
+                &store,
+                Covered::All,
+                row.access,
+                0,
+                1_000_000 + index as u64,
+                &random,
+                &mut effects,
+            )
+        };
         let mut out = Vec::new();
         let mut reply = Reply::new(&mut out, proto);
         match handler(&mut view, args.with_keys(&keys), &mut reply) {
-            Ok(()) if view.effects.block.is_some() => assert!(out.is_empty(), "a command that waits has answered"),
+            Ok(()) if view.effects.block.is_some() => {
+                assert!(out.is_empty(), "a command that waits has answered")
+            }
             Ok(()) => assert_eq!(skip_replies(&out, 1), Some(out.len()), "{}: {out:?}", row.full_name),
             Err(error) => assert!(!error.to_string().is_empty()),
         }

@@ -25,7 +25,7 @@ use rustredis_resp::parse::ARGUMENTS_MAX;
 use crate::rdb::{self, Checksum, FileReader, RdbError};
 
 /// The buffer's size at first; it is doubled for a command that does not fit.
-const BUFFER_BYTES: usize = 1 << 20;
+const BUFFER_BYTES: usize = 128 << 10;
 /// A longer command cannot be told in [`Span`]s. Redis has no limit here, and its clients' buffers end at 1 GB.
 pub const COMMAND_BYTES_MAX: usize = (1 << 31) - 64;
 /// The longest line that begins with `#`. (Redis: 127 bytes.)
@@ -602,7 +602,7 @@ mod tests {
 
     #[test]
     fn long_commands_grow_the_buffer_and_promises_do_not() {
-        let value = vec![b'v'; 3 * BUFFER_BYTES];
+        let value = vec![b'v'; 30 * BUFFER_BYTES];
         let words: Vec<&[u8]> = std::iter::repeat_n(b"word".as_slice(), 300_000).collect();
         let mut file = commands(&["SET a 1"]);
         write_request(&mut file, &[b"SET", b"b", &value]);
@@ -622,7 +622,7 @@ mod tests {
         };
         assert_eq!(lengths, [(3, 1), (3, value.len()), (300_000, 4)]);
         assert!(matches!(error, AofError::Torn { valid_bytes, .. } if valid_bytes == 1000 + end), "{error}");
-        assert!(reader.buffer.len() <= 8 * BUFFER_BYTES && reader.spans.capacity() < 1 << 20);
+        assert!(reader.buffer.len() <= 64 * BUFFER_BYTES && reader.spans.capacity() < 1 << 20);
     }
 
     #[test]
