@@ -3,6 +3,8 @@
 //! They start the built server (`cargo build -p rustredis`, or any binary named by `RUSTREDIS_BIN`) and know nothing of
 //! its crates. Most of them also hold for a real Redis: `RUSTREDIS_BIN=/usr/bin/redis-server` checks the tests themselves.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod aof;
 mod blocking;
 mod check_tools;

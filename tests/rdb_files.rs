@@ -290,7 +290,7 @@ every_engine! {
         fs::create_dir_all(directory.path().join("taken/inside")).unwrap();
         client.check("BGSAVE", "+Background saving started");
         wait_until("it to fail", LIMIT, || failing.info("rdb_last_bgsave_status").as_deref() == Some("err"));
-        client.check("SET a 2", "-MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error.");
+        client.check_prefix("SET a 2", "-MISCONF ");
         client.check("GET a", "\"1\"");
         client.check_prefix("SAVE", "-ERR");
         client.check("CONFIG SET stop-writes-on-bgsave-error no", "+OK");

@@ -27,7 +27,8 @@ pub const ROWS: &[Command] = &[
             "key [element [element ...]]",
             "Counts elements in a HyperLogLog, which is made if the key is missing.",
         ),
-    Command::new("pfcount", -2, Flags::READONLY, pfcount)
+    // A stored estimate is a change, which the append-only file must have as well.
+    Command::new("pfcount", -2, Flags::READONLY.with(Flags::MAY_REPLICATE), pfcount)
         .keys(&[KeySpec::range(KeyFlags::RW.with(KeyFlags::ACCESS), 1, -1, 1)
             .notes("May store the estimate in the value")])
         .acl(Categories::HYPERLOGLOG)

@@ -1,5 +1,7 @@
 //! A snapshot holds the keys as they were when it began, whatever happens to them until their shard is visited.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
