@@ -251,6 +251,8 @@ fn load_aof_file(
         File::open(path).map_err(|error| format!("Can't open the append only file {name}: {error}"))?;
     let source = BufReader::with_capacity(BUFFER_BYTES, file);
     let mut reader = match Start::of(source, rdb::checksum(server)).map_err(|error| refused(&error))? {
+        // An empty base is not one without keys: that has a beginning and an end.
+        Start::Commands(_) if name.ends_with(".rdb") => return Err(refused(&"it is no RDB file")),
         Start::Commands(reader) => reader,
         Start::Rdb(mut preamble) => {
             load_parts(server, stores, &mut preamble, Preamble::Yes, Conflict::Refused, read_before)

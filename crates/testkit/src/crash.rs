@@ -318,7 +318,8 @@ mod tests {
 
     #[test]
     fn a_loss_is_found() {
-        let report = run(&Options { damage_bytes: 700, ..options(3) }).unwrap();
+        // More than twenty clients can have under way, so something acknowledged is among it.
+        let report = run(&Options { damage_bytes: 60_000, ..options(3) }).unwrap();
         assert!(!report.violations.is_empty(), "{report:?}");
     }
 }
