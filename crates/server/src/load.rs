@@ -216,6 +216,10 @@ pub fn load_aof(server: &Server, view: &mut View<'_>, files: &mut Files) -> Resu
         if !files.path(file).is_file() {
             return Err(format!("The AOF file {} is in the manifest and not in the directory", file.name));
         }
+        // Even of nothing an RDB file has a head; Redis would take it for a file without a command, and start with nothing.
+        if file.name.ends_with(".rdb") && files.bytes_of(file) == 0 {
+            return Err(format!("Bad file format reading the append only file {}: it is empty", file.name));
+        }
     }
     server.loading.begin(files.manifest.loaded().map(|file| files.bytes_of(file)).sum());
     let names: Vec<_> = files.manifest.loaded().cloned().collect();
