@@ -1,7 +1,11 @@
 //! The laboratory: loads, experiments, statistics, reports. See ARCHITECTURE.md, "The lab".
 
+pub mod bench;
 pub mod cell;
+pub mod claims;
+pub mod data;
 pub mod load;
+pub mod plan;
 pub mod reference;
 pub mod stats;
 pub mod target;

@@ -1,2 +1,48 @@
-//! x
-fn main() {}
+//! `rustredis-lab`: where does performance break under concurrency?
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use clap::{Parser, Subcommand};
+use rustredis_lab::bench;
+
+#[derive(Debug, Parser)]
+#[command(name = "rustredis-lab", version, about = "Where does performance break under concurrency?")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Put one load on a server that runs already
+    Bench(bench::BenchArgs),
+}
+
+fn main() -> ExitCode {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    // A second Ctrl-C ends the process at once.
+    let installed = ctrlc::set_handler(move || {
+        if flag.swap(true, Relaxed) {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = installed {
+        eprintln!("rustredis-lab: Ctrl-C will end it at once: {error}");
+    }
+    // A thousand clients and as many files: as far as the system allows.
+    let _ = rustredis_testkit::process::raise_open_file_limit(65_536);
+    let result = match Cli::parse().task {
+        Task::Bench(args) => bench::run(&args, &interrupted),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rustredis-lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,7 +2,9 @@
 
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use rustredis_testkit::process;
 
 use crate::cell::{Measure, Reference, Span};
 use crate::workloads::Workload;
@@ -35,11 +37,13 @@ pub fn run(
         command.args(["--ratio", ratio, "--key-maximum", &keys, "-d", &bytes, "--test-time", &seconds]);
         command.args(["--key-prefix", "key:", "--hide-histogram"]);
     }
+    let (cpu, started) = (process::children_cpu_time(), Instant::now());
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
+    let cpu = process::children_cpu_time().saturating_sub(cpu).as_secs_f64() / started.elapsed().as_secs_f64();
     let text = String::from_utf8_lossy(&output.stdout);
     let main = if is_redis { csv(&text) } else { totals(&text) };
     let main = main.ok_or_else(|| format!("{} wrote no figures: {text}", reference.tool))?;
-    Ok(Measure { main, ..Measure::default() })
+    Ok(Measure { main, generator_busiest: cpu, generator_cores: cpu, ..Measure::default() })
 }
 
 /// redis-benchmark's line: `"GET","rps","avg","min","p50","p95","p99","max"`, latencies in ms.
