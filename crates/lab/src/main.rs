@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::{Parser, Subcommand};
-use rustredis_lab::bench;
+use rustredis_lab::{bench, run};
 
 #[derive(Debug, Parser)]
 #[command(name = "rustredis-lab", version, about = "Where does performance break under concurrency?")]
@@ -16,6 +16,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Measure the claims and write the report; goes on where an earlier run stopped
+    Run(run::RunArgs),
     /// Put one load on a server that runs already
     Bench(bench::BenchArgs),
 }
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     // A thousand clients and as many files: as far as the system allows.
     let _ = rustredis_testkit::process::raise_open_file_limit(65_536);
     let result = match Cli::parse().task {
+        Task::Run(args) => run::run(&args, &interrupted),
         Task::Bench(args) => bench::run(&args, &interrupted),
     };
     match result {
