@@ -96,7 +96,8 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
     let ready = Arc::new(Barrier::new(plan.threads + 1));
     let threads: Vec<_> = (0..plan.threads)
         .map(|index| {
-            let (shared, ready, plan, metrics) = (shared.clone(), ready.clone(), plan.clone(), metrics.clone());
+            let (shared, ready, plan, metrics) =
+                (shared.clone(), ready.clone(), plan.clone(), metrics.clone());
             std::thread::spawn(move || work(index, &shared, &ready, &plan, &metrics))
         })
         .collect();

@@ -169,7 +169,8 @@ fn as_text(figures: &Figures, phase: &Phase, pace: Pace) -> String {
     if figures.unfinished > 0 {
         let _ = writeln!(out, "{} requests were due and not answered at the end", figures.unfinished);
     }
-    let shares: Vec<String> = phase.generator_cpu.iter().map(|share| format!("{:.0}%", share * 100.0)).collect();
+    let shares: Vec<String> =
+        phase.generator_cpu.iter().map(|share| format!("{:.0}%", share * 100.0)).collect();
     let _ = writeln!(out, "the generator's threads used {} of a processor", shares.join(", "));
     if phase.generator_cpu.iter().any(|share| *share >= GENERATOR_BOUND) {
         let _ = writeln!(out, "the generator was the bottleneck: the server can do more than this");

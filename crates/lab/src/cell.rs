@@ -43,7 +43,11 @@ impl Setup {
 
     /// A Redis or Valkey with more options.
     pub fn other(program: Program, label: &str, more: &[&str]) -> Self {
-        Self { program, label: label.to_owned(), options: more.iter().map(|&option| option.to_owned()).collect() }
+        Self {
+            program,
+            label: label.to_owned(),
+            options: more.iter().map(|&option| option.to_owned()).collect(),
+        }
     }
 }
 
@@ -131,7 +135,10 @@ impl fmt::Display for Cell {
             Self::Snapshot(Snapshot { setup, rate }) => write!(out, "snapshot {}, {rate}/s", setup.label),
             Self::InProcess(InProcess { engine, metrics, threads, workload, batch, contention }) => {
                 let measured = if *contention { ", lock waits measured" } else { "" };
-                write!(out, "in-process {engine}, metrics {metrics}, {workload}, {threads} threads, B{batch}{measured}")
+                write!(
+                    out,
+                    "in-process {engine}, metrics {metrics}, {workload}, {threads} threads, B{batch}{measured}"
+                )
             }
             Self::Reference(Reference { tool, workload, clients, pipeline }) => {
                 write!(out, "{tool}, {workload}, {clients} clients, P{pipeline}")

@@ -85,7 +85,8 @@ impl Data {
     pub fn add(&mut self, trial: Trial) -> Result<(), String> {
         let path = self.directory.join(TRIALS_FILE);
         let line = serde_json::to_string(&trial).map_err(|what| what.to_string())? + "\n";
-        let append = || fs::OpenOptions::new().append(true).create(true).open(&path)?.write_all(line.as_bytes());
+        let append =
+            || fs::OpenOptions::new().append(true).create(true).open(&path)?.write_all(line.as_bytes());
         append().map_err(|what| format!("{}: {what}", path.display()))?;
         self.trials.push(trial);
         Ok(())
@@ -118,7 +119,12 @@ impl Data {
     }
 
     /// The ratio of a cell's figure to another's, by rounds.
-    pub fn ratio(&self, cell: &Cell, base: &Cell, figure: impl Fn(&Measure) -> f64 + Copy) -> Option<Interval> {
+    pub fn ratio(
+        &self,
+        cell: &Cell,
+        base: &Cell,
+        figure: impl Fn(&Measure) -> f64 + Copy,
+    ) -> Option<Interval> {
         stats::ratio(&self.series(cell, figure), &self.series(base, figure))
     }
 

@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod cell;
 pub mod claims;
+pub mod compare;
 pub mod data;
 pub mod load;
 pub mod machine;

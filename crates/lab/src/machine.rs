@@ -18,7 +18,12 @@ pub fn describe() -> Vec<(String, String)> {
     };
     add("processor", field("/proc/cpuinfo", "model name"));
     add("cores", std::thread::available_parallelism().ok().map(|cores| cores.to_string()));
-    add("virtual", field("/proc/cpuinfo", "flags").filter(|flags| flags.contains("hypervisor")).map(|_| "yes".to_owned()));
+    add(
+        "virtual",
+        field("/proc/cpuinfo", "flags")
+            .filter(|flags| flags.contains("hypervisor"))
+            .map(|_| "yes".to_owned()),
+    );
     add("memory", field("/proc/meminfo", "MemTotal"));
     add("system", first_line("uname", &["-sr"]));
     add("governor", read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"));

@@ -1,11 +1,13 @@
 //! `rustredis-lab`: where does performance break under concurrency?
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use clap::{Parser, Subcommand};
-use rustredis_lab::{bench, run};
+use rustredis_lab::data::Data;
+use rustredis_lab::{bench, compare, report, run};
 
 #[derive(Debug, Parser)]
 #[command(name = "rustredis-lab", version, about = "Where does performance break under concurrency?")]
@@ -20,6 +22,13 @@ enum Task {
     Run(run::RunArgs),
     /// Put one load on a server that runs already
     Bench(bench::BenchArgs),
+    /// Compare two runs cell by cell, or two servers under the same load
+    Compare(compare::CompareArgs),
+    /// Write the report of a run again from its raw data
+    Report {
+        /// The run's directory
+        directory: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -39,6 +48,8 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Run(args) => run::run(&args, &interrupted),
         Task::Bench(args) => bench::run(&args, &interrupted),
+        Task::Compare(args) => compare::run(&args, &interrupted),
+        Task::Report { directory } => write_report(&directory),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -48,4 +59,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn write_report(directory: &Path) -> Result<bool, String> {
+    let data = Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))?;
+    let path = report::write(&data)?;
+    print!("{}", report::overview(&data));
+    println!("{}", path.display());
+    Ok(true)
 }

@@ -39,7 +39,8 @@ pub fn run(
     }
     let (cpu, started) = (process::children_cpu_time(), Instant::now());
     let output = command.stdin(Stdio::null()).output().map_err(|error| error.to_string())?;
-    let cpu = process::children_cpu_time().saturating_sub(cpu).as_secs_f64() / started.elapsed().as_secs_f64();
+    let cpu =
+        process::children_cpu_time().saturating_sub(cpu).as_secs_f64() / started.elapsed().as_secs_f64();
     let text = String::from_utf8_lossy(&output.stdout);
     let main = if is_redis { csv(&text) } else { totals(&text) };
     let main = main.ok_or_else(|| format!("{} wrote no figures: {text}", reference.tool))?;

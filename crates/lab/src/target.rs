@@ -50,8 +50,12 @@ impl Programs {
         if !rustredis.is_file() {
             return Err(format!("there is no server at {}", rustredis.display()));
         }
-        let mut programs =
-            Self { rustredis: Some(rustredis.clone()), in_process, engines: Vec::new(), versions: Vec::new() };
+        let mut programs = Self {
+            rustredis: Some(rustredis.clone()),
+            in_process,
+            engines: Vec::new(),
+            versions: Vec::new(),
+        };
         programs.engines = offered_engines(&rustredis);
         let candidates = [
             ("rustredis", rustredis.to_string_lossy().into_owned()),
@@ -81,7 +85,9 @@ impl Programs {
             Program::Valkey => self.has("valkey-server").then(|| PathBuf::from("valkey-server")),
         };
         let Some(path) = path else {
-            return Err(StartError::Absent(format!("{:?} is not installed here", setup.program).to_lowercase()));
+            return Err(StartError::Absent(
+                format!("{:?} is not installed here", setup.program).to_lowercase(),
+            ));
         };
         let launch = Launch::new(Binary::Path(path)).arguments(&setup.options);
         match launch.try_start() {
@@ -98,9 +104,17 @@ impl Programs {
 /// A server refuses an option that it does not have, at once and in words.
 fn is_refusal(log: &str) -> bool {
     let log = log.to_lowercase();
-    ["bad directive", "unknown", "not supported", "no such", "argument(s) must be", "fatal config", "not there yet"]
-        .iter()
-        .any(|words| log.contains(words))
+    [
+        "bad directive",
+        "unknown",
+        "not supported",
+        "no such",
+        "argument(s) must be",
+        "fatal config",
+        "not there yet",
+    ]
+    .iter()
+    .any(|words| log.contains(words))
 }
 
 fn last_line(text: &str) -> String {
@@ -134,7 +148,8 @@ fn build() -> Result<PathBuf, String> {
         let message: serde_json::Value = serde_json::from_str(line).ok()?;
         Some(PathBuf::from(message.get("executable")?.as_str()?))
     });
-    let server = executables.into_iter().find(|path| path.file_name().is_some_and(|name| name == "rustredis"));
+    let server =
+        executables.into_iter().find(|path| path.file_name().is_some_and(|name| name == "rustredis"));
     let directory = server.as_deref().and_then(Path::parent).map(Path::to_owned);
     directory.ok_or_else(|| "cargo did not say where it put the server".to_owned())
 }
@@ -142,7 +157,8 @@ fn build() -> Result<PathBuf, String> {
 /// The first line that a program writes, if it can be run.
 pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     text.lines().find(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
 }
 

@@ -203,13 +203,8 @@ fn measure_snapshot(
 ) -> Result<Measure, StartError> {
     let mut server = programs.start(&snapshot.setup)?;
     let load = load_on(&server, "snapshot", seed)?;
-    let load = Load {
-        clients: 50,
-        threads: 1,
-        pipeline: 16,
-        pace: Pace::Open(f64::from(snapshot.rate)),
-        ..load
-    };
+    let load =
+        Load { clients: 50, threads: 1, pipeline: 16, pace: Pace::Open(f64::from(snapshot.rate)), ..load };
     probe(&server)?;
     let mut script_error = None;
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
@@ -221,10 +216,9 @@ fn measure_snapshot(
             calm(conductor)?;
             conductor.phase("before");
             calm(conductor)?;
-            for (command, field) in [
-                ("BGSAVE", "rdb_bgsave_in_progress"),
-                ("BGREWRITEAOF", "aof_rewrite_in_progress"),
-            ] {
+            for (command, field) in
+                [("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")]
+            {
                 conductor.phase(command);
                 let reply = client.try_call(&[command]).map_err(|error| error.to_string())?;
                 if reply.is_error() {
@@ -244,8 +238,7 @@ fn measure_snapshot(
         return Err(failed(error));
     }
     let mut measure = summary(&figures, &before);
-    measure.phases =
-        figures.phases.iter().filter(|phase| phase.name != WARM_UP).map(span).collect();
+    measure.phases = figures.phases.iter().filter(|phase| phase.name != WARM_UP).map(span).collect();
     measure.slices = figures.slices.iter().map(slice).collect();
     measure.server_bytes = server.bytes();
     measure.more.insert("unfinished".to_owned(), figures.unfinished as f64);
@@ -333,8 +326,13 @@ fn measure_in_process(
     }
     let figure = |name: &str| measure.more.get(name).copied().ok_or_else(|| failed(format!("no {name}")));
     let (commands, seconds) = (figure("commands")?, figure("seconds")?);
-    measure.main =
-        Span { name: MEASURED.to_owned(), seconds, requests: commands as u64, rate: commands / seconds, ..Span::default() };
+    measure.main = Span {
+        name: MEASURED.to_owned(),
+        seconds,
+        requests: commands as u64,
+        rate: commands / seconds,
+        ..Span::default()
+    };
     measure.server_cores = round(figure("cpu_seconds")? / seconds);
     Ok(measure)
 }
@@ -353,7 +351,8 @@ fn measure_reference(
     let workload =
         workloads::named(&reference.workload).ok_or_else(|| failed("the references run get and set"))?;
     workload.fill(server.address()).map_err(failed)?;
-    crate::reference::run(reference, workload, server.address(), times.warm_up + times.measured).map_err(failed)
+    crate::reference::run(reference, workload, server.address(), times.warm_up + times.measured)
+        .map_err(failed)
 }
 
 #[cfg(test)]

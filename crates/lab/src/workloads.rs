@@ -90,7 +90,8 @@ pub fn named(name: &str) -> Option<&'static Workload> {
 impl Workload {
     /// Its mix, encoded.
     pub fn mix(&self) -> Mix {
-        Mix::parse(self.mix, &[self.value_bytes]).expect("the mixes of the table are right, a test reads them all")
+        Mix::parse(self.mix, &[self.value_bytes])
+            .expect("the mixes of the table are right, a test reads them all")
     }
 
     /// Writes what the load expects to be there.

@@ -39,7 +39,10 @@ pub(super) fn cells(matrix: &Matrix) -> Vec<Planned> {
     }
     for engine in LOCKED {
         for spread in SPREADS {
-            cells.push(Planned { cell: alone(engine, 2 * matrix.cores, spread, true), rounds: matrix.rounds_few() });
+            cells.push(Planned {
+                cell: alone(engine, 2 * matrix.cores, spread, true),
+                rounds: matrix.rounds_few(),
+            });
         }
     }
     cells
@@ -98,7 +101,9 @@ pub(super) fn answer(data: &Data) -> Finding {
         matrix.engines.iter().map(|engine| (engine.clone(), fit(data, engine))).collect();
     let mut notes: Vec<String> = fits
         .iter()
-        .map(|(engine, fit)| format!("Universal Scalability Law over threads in process, {engine}: {}.", fit_words(fit)))
+        .map(|(engine, fit)| {
+            format!("Universal Scalability Law over threads in process, {engine}: {}.", fit_words(fit))
+        })
         .collect();
     notes.push(format!(
         "More threads than the {} cores add nothing that the law is about; such points are fitted all the same and drawn.",
@@ -108,7 +113,8 @@ pub(super) fn answer(data: &Data) -> Finding {
     Finding {
         number: 2,
         title: "The lock convoy".to_owned(),
-        claim: "A global lock makes a convoy: throughput collapses and p99 explodes as clients grow.".to_owned(),
+        claim: "A global lock makes a convoy: throughput collapses and p99 explodes as clients grow."
+            .to_owned(),
         verdict: overall(&parts),
         summary: summary(data, most),
         parts,
@@ -125,7 +131,8 @@ fn contended_share(measure: &Measure) -> f64 {
 fn summary(data: &Data, most: usize) -> String {
     let rate = |measure: &Measure| measure.main.rate;
     let found = |engine| {
-        let ratio = data.ratio(&alone(engine, most, "uniform", false), &alone(engine, 1, "uniform", false), rate)?;
+        let ratio =
+            data.ratio(&alone(engine, most, "uniform", false), &alone(engine, 1, "uniform", false), rate)?;
         Some(ratio.median)
     };
     match (found("mutex"), found("dashmap")) {
@@ -141,7 +148,8 @@ fn summary(data: &Data, most: usize) -> String {
 fn wait_words(data: &Data, engine: &str) -> Option<String> {
     let cell = alone(engine, 2 * data.settings.matrix.cores, "uniform", true);
     let of = |name: &str| {
-        data.interval(&cell, |measure| measure.more.get(name).copied().unwrap_or(0.0)).map(|found| found.median)
+        data.interval(&cell, |measure| measure.more.get(name).copied().unwrap_or(0.0))
+            .map(|found| found.median)
     };
     let share = data.interval(&cell, contended_share)?.median * 100.0;
     Some(format!(
@@ -177,7 +185,11 @@ fn scaling(data: &Data, fits: &[(String, Result<Fit, String>)]) -> Chart {
                 let y = fit.at(x) / 1e6;
                 Point { x, low: y, median: y, high: y }
             });
-            series.push(Series { name: format!("{engine}, fitted"), points: points.collect(), is_curve: true });
+            series.push(Series {
+                name: format!("{engine}, fitted"),
+                points: points.collect(),
+                is_curve: true,
+            });
         }
     }
     series.retain(|series| !series.points.is_empty());
@@ -218,6 +230,10 @@ fn heat(data: &Data) -> Chart {
         ),
         x_name: "shards".to_owned(),
         y_name: "µs waited per second".to_owned(),
-        drawing: Drawing::Heat { columns: (0..columns).map(|index| (index * 32).to_string()).collect(), rows, values },
+        drawing: Drawing::Heat {
+            columns: (0..columns).map(|index| (index * 32).to_string()).collect(),
+            rows,
+            values,
+        },
     }
 }

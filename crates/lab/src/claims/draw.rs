@@ -32,8 +32,10 @@ pub(super) fn over_clients(
 ) -> Chart {
     let matrix = &data.settings.matrix;
     let of_setup = |setup: &Setup| {
-        let cells =
-            matrix.clients().iter().map(|clients| (*clients as f64, matrix.tcp(setup, "uniform", *clients, 1)));
+        let cells = matrix
+            .clients()
+            .iter()
+            .map(|clients| (*clients as f64, matrix.tcp(setup, "uniform", *clients, 1)));
         line(data, &setup.label, cells, figure)
     };
     Chart {
@@ -52,7 +54,13 @@ pub(super) fn over_clients(
 }
 
 /// Latency percentile curves: all rounds of each cell merged.
-pub(super) fn percentiles(data: &Data, id: &str, title: &str, caption: &str, cells: &[(String, Cell)]) -> Chart {
+pub(super) fn percentiles(
+    data: &Data,
+    id: &str,
+    title: &str,
+    caption: &str,
+    cells: &[(String, Cell)],
+) -> Chart {
     let series = cells.iter().filter_map(|(name, cell)| {
         let mut merged = crate::load::figures::latency_histogram();
         for (_, measure) in data.measures(cell) {

@@ -100,18 +100,22 @@ pub(super) fn answer(data: &Data) -> Finding {
 
 fn against(data: &Data, server: &str, policy: &str, clients: usize) -> Option<crate::stats::Interval> {
     let matrix = &data.settings.matrix;
-    data.ratio(&cell(matrix, server, policy, clients), &cell(matrix, server, "off", clients), |measure: &Measure| {
-        measure.main.rate
-    })
+    data.ratio(
+        &cell(matrix, server, policy, clients),
+        &cell(matrix, server, "off", clients),
+        |measure: &Measure| measure.main.rate,
+    )
 }
 
 fn parts_of(data: &Data, server: &str) -> Vec<Part> {
     let matrix = &data.settings.matrix;
     let name = if server == "redis" { "redis-server" } else { "RustRedis" };
     let policy = |policy, base| {
-        data.ratio(&cell(matrix, server, policy, CLIENTS), &cell(matrix, server, base, CLIENTS), |measure: &Measure| {
-            measure.main.rate
-        })
+        data.ratio(
+            &cell(matrix, server, policy, CLIENTS),
+            &cell(matrix, server, base, CLIENTS),
+            |measure: &Measure| measure.main.rate,
+        )
     };
     vec![
         Part::ratio(
@@ -140,7 +144,9 @@ fn parts_of(data: &Data, server: &str) -> Vec<Part> {
         )
         .informs(),
         Part::ratio(
-            &format!("{name}: throughput with always, {CLIENTS} clients against 1: what sharing an fsync gives"),
+            &format!(
+                "{name}: throughput with always, {CLIENTS} clients against 1: what sharing an fsync gives"
+            ),
             "–",
             data.ratio(
                 &cell(matrix, server, "always", CLIENTS),

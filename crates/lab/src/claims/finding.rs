@@ -69,7 +69,9 @@ const COUNT_MIN: usize = 3;
 impl Limit {
     /// The rule.
     pub fn judge(self, figure: Option<Interval>) -> Verdict {
-        let Some(figure) = figure.filter(|figure| figure.count >= COUNT_MIN) else { return Verdict::CannotTell };
+        let Some(figure) = figure.filter(|figure| figure.count >= COUNT_MIN) else {
+            return Verdict::CannotTell;
+        };
         let (is_within, is_beyond) = match self {
             Self::AtLeast(limit) => (figure.low >= limit, figure.high < limit),
             Self::AtMost(limit) => (figure.high <= limit, figure.low > limit),

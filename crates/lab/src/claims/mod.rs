@@ -57,5 +57,8 @@ fn too_few_cores(data: &Data) -> Option<String> {
 
 /// Why a throughput may not be the server's: the generator was the bottleneck in one of these cells.
 fn generator_bound(data: &Data, cells: &[&crate::cell::Cell]) -> Option<String> {
-    cells.iter().any(|cell| data.is_generator_bound(cell)).then(|| "the generator was the bottleneck".to_owned())
+    cells
+        .iter()
+        .any(|cell| data.is_generator_bound(cell))
+        .then(|| "the generator was the bottleneck".to_owned())
 }

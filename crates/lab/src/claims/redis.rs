@@ -31,13 +31,18 @@ pub(super) fn answer(data: &Data) -> Finding {
         for other in &others {
             let decides = engine == DEFAULT_ENGINE && other.label == "redis";
             let own = matrix.engine(engine);
-            parts.extend(parts_of(data, &own, other).into_iter().map(|part| if decides { part } else { part.informs() }));
+            parts.extend(
+                parts_of(data, &own, other)
+                    .into_iter()
+                    .map(|part| if decides { part } else { part.informs() }),
+            );
         }
     }
     parts.sort_by_key(|part| !part.decides);
     let setups = matrix.setups();
     let names: Vec<String> = setups.iter().map(|setup| setup.label.clone()).collect();
-    let categories = ["1 client", "10 clients", "50 clients", "1000 clients", "50 clients, P16", "500 clients, P16"];
+    let categories =
+        ["1 client", "10 clients", "50 clients", "1000 clients", "50 clients, P16", "500 clients, P16"];
     let loads = [(1, 1), (10, 1), (50, 1), (1_000, 1), (50, 16), (500, 16)];
     let cost = draw::bars(
         data,

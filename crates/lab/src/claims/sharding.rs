@@ -36,9 +36,8 @@ fn scan(matrix: &Matrix, engine: &str) -> Cell {
 
 pub(super) fn answer(data: &Data) -> Finding {
     let matrix = &data.settings.matrix;
-    let cell = |engine: &str, clients, pipeline| {
-        matrix.tcp(&matrix.engine(engine), "uniform", clients, pipeline)
-    };
+    let cell =
+        |engine: &str, clients, pipeline| matrix.tcp(&matrix.engine(engine), "uniform", clients, pipeline);
     let rate = |measure: &Measure| measure.main.rate;
     let hidden = |clients, pipeline| {
         let cells = [&cell("dashmap", clients, pipeline), &cell("mutex", clients, pipeline)];
@@ -49,7 +48,11 @@ pub(super) fn answer(data: &Data) -> Finding {
     };
     let most = matrix.threads().last().copied().unwrap_or(4);
     let in_process = |threads| {
-        data.ratio(&alone("dashmap", threads, "uniform", false), &alone("mutex", threads, "uniform", false), rate)
+        data.ratio(
+            &alone("dashmap", threads, "uniform", false),
+            &alone("mutex", threads, "uniform", false),
+            rate,
+        )
     };
     let parts = vec![
         Part::ratio(
@@ -100,7 +103,10 @@ pub(super) fn answer(data: &Data) -> Finding {
         ),
     ];
     let threads = matrix.threads();
-    let labels: Vec<String> = threads.iter().map(|count| format!("{count} threads")).collect();
+    let labels: Vec<String> = threads
+        .iter()
+        .map(|count| format!("{count} {}", if *count == 1 { "thread" } else { "threads" }))
+        .collect();
     let categories: Vec<&str> = labels.iter().map(String::as_str).collect();
     let engines = ["mutex".to_owned(), "dashmap".to_owned()];
     let alone_chart = draw::bars(

@@ -1,7 +1,9 @@
 //! Claim 8: what a snapshot and an AOF rewrite do to the tail, with and without fork.
 
 use crate::cell::{Cell, Measure, Program, Setup, Snapshot};
-use crate::claims::finding::{Axis, Chart, Drawing, Finding, Limit, Mark, Part, Point, Series, Verdict, overall};
+use crate::claims::finding::{
+    Axis, Chart, Drawing, Finding, Limit, Mark, Part, Point, Series, Verdict, overall,
+};
 use crate::data::Data;
 use crate::load::figures::SLICE_MS;
 use crate::plan::{DEFAULT_ENGINE, Matrix, Planned};
@@ -105,7 +107,11 @@ fn timeline(data: &Data, name: &str, setup: &Setup) -> Option<Chart> {
             let ms = figure(slice) / 1e3;
             Point { x: seconds(index), low: ms, median: ms, high: ms }
         });
-        Series { name: name.to_owned(), points: points.filter(|point| point.median > 0.0).collect(), is_curve: true }
+        Series {
+            name: name.to_owned(),
+            points: points.filter(|point| point.median > 0.0).collect(),
+            is_curve: true,
+        }
     };
     let marks = measure.phases.iter().filter(|span| WORKS.iter().any(|(command, _)| span.name == *command));
     let marks = marks.map(|span| Mark {
@@ -116,7 +122,10 @@ fn timeline(data: &Data, name: &str, setup: &Setup) -> Option<Chart> {
     Some(Chart {
         id: format!("snapshot-{}", setup.label),
         title: format!("{name} through a snapshot and a rewrite"),
-        caption: format!("{RATE} requests/s, open loop: p99 and the longest latency of each 100 ms; shaded while it saves. One run of {}.", measures.len()),
+        caption: format!(
+            "{RATE} requests/s, open loop: p99 and the longest latency of each 100 ms; shaded while it saves. One run of {}.",
+            measures.len()
+        ),
         x_name: "seconds".to_owned(),
         y_name: "latency, ms".to_owned(),
         drawing: Drawing::Lines {

@@ -45,9 +45,10 @@ pub(super) fn answer(data: &Data) -> Finding {
     let mut wins = Vec::new();
     for (load, (name, ..)) in LOADS.iter().enumerate() {
         for engine in matrix.engines.iter().filter(|engine| *engine != BASE) {
-            let rate = data.ratio(&cell(matrix, engine, load), &cell(matrix, BASE, load), |measure: &Measure| {
-                measure.main.rate
-            });
+            let rate =
+                data.ratio(&cell(matrix, engine, load), &cell(matrix, BASE, load), |measure: &Measure| {
+                    measure.main.rate
+                });
             let part = compared(name, engine, rate);
             if part.verdict == Verdict::Holds {
                 wins.push(part.statement.clone());
@@ -85,7 +86,11 @@ pub(super) fn answer(data: &Data) -> Finding {
     let notes = ["lockfree"]
         .iter()
         .filter(|engine| !matrix.engines.iter().any(|offered| offered == *engine))
-        .map(|engine| format!("The server offers no engine called {engine} yet; the lab measures it as soon as it does."))
+        .map(|engine| {
+            format!(
+                "The server offers no engine called {engine} yet; the lab measures it as soon as it does."
+            )
+        })
         .collect();
     Finding {
         number: 7,
@@ -135,6 +140,11 @@ fn summary(parts: &[Part]) -> String {
     if differences.is_empty() {
         format!("In none of {} comparisons with {BASE} a difference can be named.", parts.len())
     } else {
-        format!("{} of {} comparisons with {BASE} differ. {}.", differences.len(), parts.len(), differences.join("; "))
+        format!(
+            "{} of {} comparisons with {BASE} differ. {}.",
+            differences.len(),
+            parts.len(),
+            differences.join("; ")
+        )
     }
 }

@@ -203,12 +203,18 @@ fn check(expect: Expect, reply: &Reply, bytes: &[u8]) -> Result<bool, String> {
         Expect::Integer => reply.kind == Kind::Scalar,
         Expect::Array => reply.kind == Kind::Aggregate,
         Expect::Any => true,
-        Expect::Value => {
-            reply.kind == Kind::Nil || (reply.kind == Kind::Bulk && is_pattern(body))
-        }
+        Expect::Value => reply.kind == Kind::Nil || (reply.kind == Kind::Bulk && is_pattern(body)),
     };
     let is_miss = expect == Expect::Value && reply.kind == Kind::Nil;
-    if is_right { Ok(is_miss) } else { Err(format!("wrong reply: {:?} {} to a command that answers {expect:?}", reply.kind, text(&reply.body))) }
+    if is_right {
+        Ok(is_miss)
+    } else {
+        Err(format!(
+            "wrong reply: {:?} {} to a command that answers {expect:?}",
+            reply.kind,
+            text(&reply.body)
+        ))
+    }
 }
 
 /// Whether these bytes are a value as [`value`] makes it.

@@ -37,7 +37,8 @@ pub(crate) struct Driver {
 
 impl Driver {
     pub(crate) fn connect(load: &Load, index: usize, threads: usize, clients: usize) -> Result<Self, String> {
-        let poll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| format!("no epoll: {error}"))?;
+        let poll =
+            epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| format!("no epoll: {error}"))?;
         let mut connections = Vec::with_capacity(clients);
         for number in 0..clients {
             let connection = Connection::open(load.address)

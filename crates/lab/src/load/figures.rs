@@ -89,7 +89,8 @@ pub(crate) struct Share {
 
 impl Slice {
     pub(crate) fn new() -> Self {
-        let latency = Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 2).expect("the bounds are in order");
+        let latency =
+            Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 2).expect("the bounds are in order");
         Self { requests: 0, latency }
     }
 }

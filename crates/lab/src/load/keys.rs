@@ -111,7 +111,8 @@ impl KeyDraw {
                 Way::Hot { hot: ((count as f64 * keys) as u64).clamp(1, count), requests }
             }
             Spread::Zipf(exponent) => Way::Zipf(
-                Zipf::new(count as f64, exponent.max(0.0)).expect("at least one key, an exponent of at least 0"),
+                Zipf::new(count as f64, exponent.max(0.0))
+                    .expect("at least one key, an exponent of at least 0"),
             ),
         };
         Self { random: Bits(Random::new(seed)), count, way }

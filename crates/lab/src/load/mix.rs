@@ -86,7 +86,8 @@ impl Mix {
             let variants = if commands.contains("{value}") { sizes } else { &sizes[..1] };
             for size in variants {
                 let commands = operation(commands, *size).map_err(|what| error(&what))?;
-                operations.push(Operation { weight: weight * (sizes.len() / variants.len()) as u32, commands });
+                operations
+                    .push(Operation { weight: weight * (sizes.len() / variants.len()) as u32, commands });
             }
         }
         Self::of(operations, false)
@@ -110,7 +111,11 @@ impl Mix {
                 sum
             })
             .collect();
-        if sum == 0 { Err("a mix without commands".to_owned()) } else { Ok(Self { operations, bounds, is_sequence }) }
+        if sum == 0 {
+            Err("a mix without commands".to_owned())
+        } else {
+            Ok(Self { operations, bounds, is_sequence })
+        }
     }
 
     /// How many operations there are.
@@ -212,7 +217,9 @@ fn argument(word: &str, size: usize, prefix: &mut String) -> Result<Argument, St
             Ok(bytes) if bytes <= 512 << 20 => Ok((value(bytes), None)),
             _ => Err(format!("no size in {word}")),
         },
-        _ => Err(format!("nothing is called {word}: {{key}}, {{key:PREFIX}}, {{same}}, {{value}}, {{value:BYTES}}")),
+        _ => Err(format!(
+            "nothing is called {word}: {{key}}, {{key:PREFIX}}, {{same}}, {{value}}, {{value:BYTES}}"
+        )),
     }
 }
 
@@ -239,10 +246,12 @@ fn expectation(name: &str) -> Expect {
     match name {
         "SET" | "MSET" | "MULTI" | "LSET" | "RENAME" => Expect::Ok,
         "GET" | "HGET" | "LINDEX" => Expect::Value,
-        "INCR" | "DECR" | "INCRBY" | "DEL" | "UNLINK" | "EXISTS" | "APPEND" | "STRLEN" | "EXPIRE" | "TTL" | "LPUSH"
-        | "RPUSH" | "LLEN" | "SADD" | "SREM" | "SCARD" | "HSET" | "HDEL" | "HLEN" | "ZADD" | "ZREM" | "ZCARD"
-        | "DBSIZE" | "SETNX" => Expect::Integer,
-        "MGET" | "LRANGE" | "HGETALL" | "HMGET" | "SMEMBERS" | "ZRANGE" | "KEYS" | "SCAN" | "EXEC" => Expect::Array,
+        "INCR" | "DECR" | "INCRBY" | "DEL" | "UNLINK" | "EXISTS" | "APPEND" | "STRLEN" | "EXPIRE" | "TTL"
+        | "LPUSH" | "RPUSH" | "LLEN" | "SADD" | "SREM" | "SCARD" | "HSET" | "HDEL" | "HLEN" | "ZADD"
+        | "ZREM" | "ZCARD" | "DBSIZE" | "SETNX" => Expect::Integer,
+        "MGET" | "LRANGE" | "HGETALL" | "HMGET" | "SMEMBERS" | "ZRANGE" | "KEYS" | "SCAN" | "EXEC" => {
+            Expect::Array
+        }
         _ => Expect::Any,
     }
 }

@@ -132,11 +132,8 @@ pub fn run(
     interrupted: &AtomicBool,
     script: impl FnOnce(&mut Conductor<'_>),
 ) -> Result<Figures, String> {
-    let control = Control {
-        phase: AtomicUsize::new(0),
-        is_over: AtomicBool::new(false),
-        fault: Mutex::new(None),
-    };
+    let control =
+        Control { phase: AtomicUsize::new(0), is_over: AtomicBool::new(false), fault: Mutex::new(None) };
     let threads = load.threads.clamp(1, load.clients.max(1));
     let mut drivers = Vec::new();
     for index in 0..threads {

@@ -6,9 +6,36 @@
 
 /// Commands that are not replayed.
 const LEFT_OUT: &[&str] = &[
-    "auth", "hello", "select", "client", "monitor", "subscribe", "psubscribe", "ssubscribe", "unsubscribe",
-    "punsubscribe", "sunsubscribe", "quit", "reset", "shutdown", "sync", "psync", "replconf", "blpop", "brpop",
-    "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "watch", "multi", "exec", "discard", "debug",
+    "auth",
+    "hello",
+    "select",
+    "client",
+    "monitor",
+    "subscribe",
+    "psubscribe",
+    "ssubscribe",
+    "unsubscribe",
+    "punsubscribe",
+    "sunsubscribe",
+    "quit",
+    "reset",
+    "shutdown",
+    "sync",
+    "psync",
+    "replconf",
+    "blpop",
+    "brpop",
+    "blmove",
+    "blmpop",
+    "bzpopmin",
+    "bzpopmax",
+    "bzmpop",
+    "wait",
+    "watch",
+    "multi",
+    "exec",
+    "discard",
+    "debug",
 ];
 
 /// A trace's commands, and how many lines were left out.
@@ -30,7 +57,11 @@ pub fn parse(text: &str) -> Result<Trace, String> {
             _ => left_out += 1,
         }
     }
-    if commands.is_empty() { Err("the trace has no command that can be replayed".to_owned()) } else { Ok(Trace { commands, left_out }) }
+    if commands.is_empty() {
+        Err("the trace has no command that can be replayed".to_owned())
+    } else {
+        Ok(Trace { commands, left_out })
+    }
 }
 
 fn is_left_out(name: &[u8]) -> bool {

@@ -127,7 +127,8 @@ fn parts(out: &mut String, parts: &[Part]) {
     out.push_str("<div class=\"parts\">");
     rows(out, &deciding);
     if !informing.is_empty() {
-        let _ = write!(out, "<details><summary>{} more that inform and do not decide</summary>", informing.len());
+        let _ =
+            write!(out, "<details><summary>{} more that inform and do not decide</summary>", informing.len());
         rows(out, &informing);
         out.push_str("</details>");
     }
@@ -142,7 +143,11 @@ fn rows(out: &mut String, parts: &[&Part]) {
         "<table><thead><tr><th>statement</th><th>article</th><th>measured (95% interval)</th><th>needed</th><th>verdict</th></tr></thead><tbody>",
     );
     for part in parts {
-        let note = if part.note.is_empty() { String::new() } else { format!("<small>{}</small>", escaped(&part.note)) };
+        let note = if part.note.is_empty() {
+            String::new()
+        } else {
+            format!("<small>{}</small>", escaped(&part.note))
+        };
         let _ = write!(
             out,
             "<tr><td data-label=\"statement\">{}</td><td data-label=\"article\">{}</td><td data-label=\"measured\" class=\"figure\">{}</td>\
@@ -183,7 +188,9 @@ fn troubles(out: &mut String, data: &Data) {
 }
 
 fn settings(out: &mut String, data: &Data) {
-    out.push_str("<section id=\"machine\"><h2>Machine, versions, settings</h2><table class=\"plain\"><tbody>");
+    out.push_str(
+        "<section id=\"machine\"><h2>Machine, versions, settings</h2><table class=\"plain\"><tbody>",
+    );
     let times = data.settings.matrix.times();
     let more = [
         ("seed".to_owned(), data.settings.seed.to_string()),
@@ -191,7 +198,10 @@ fn settings(out: &mut String, data: &Data) {
         ("serving threads".to_owned(), data.settings.matrix.server_threads().to_string()),
         ("generator threads".to_owned(), data.settings.matrix.generators().to_string()),
         ("warm-up and measured".to_owned(), format!("{:?}, {:?}", times.warm_up, times.measured)),
-        ("repetitions".to_owned(), format!("{} or {}", data.settings.matrix.rounds(), data.settings.matrix.rounds_few())),
+        (
+            "repetitions".to_owned(),
+            format!("{} or {}", data.settings.matrix.rounds(), data.settings.matrix.rounds_few()),
+        ),
     ];
     for (name, value) in data.settings.machine.iter().chain(&data.settings.versions).chain(&more) {
         let _ = write!(out, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));

@@ -41,7 +41,11 @@ fn claim(out: &mut String, data: &Data, finding: &Finding) {
     let _ = writeln!(out, "> {}\n\n{}\n", finding.claim, finding.summary);
     out.push_str("| statement | article | measured, with 95% interval | needed | verdict | |\n|---|---|---|---|---|---|\n");
     for part in &finding.parts {
-        let verdict = if part.decides { format!("**{}**", part.verdict.words()) } else { part.verdict.words().to_owned() };
+        let verdict = if part.decides {
+            format!("**{}**", part.verdict.words())
+        } else {
+            part.verdict.words().to_owned()
+        };
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {verdict} | {} |",

@@ -71,7 +71,7 @@ fn quoted(text: &str) -> String {
 }
 
 /// A cell's medians and intervals, by figure.
-pub fn cell_figures(data: &Data, id: &str) -> Vec<(&'static str, Interval)> {
+fn cell_figures(data: &Data, id: &str) -> Vec<(&'static str, Interval)> {
     let Some(cell) = data.settings.cells.get(id) else { return Vec::new() };
     let of = |(name, figure): &(&'static str, Figure)| Some((*name, data.interval(cell, figure)?));
     FIGURES.iter().filter_map(of).collect()

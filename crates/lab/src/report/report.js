@@ -196,7 +196,12 @@
     drawAll();
   });
   dark.addEventListener("change", drawAll);
-  let pending = 0;
-  window.addEventListener("resize", () => { clearTimeout(pending); pending = setTimeout(drawAll, 100); });
   drawAll();
+  // The first call is for what has just been drawn; later ones mean that the width has changed.
+  let width = document.body.clientWidth;
+  new ResizeObserver(() => {
+    if (document.body.clientWidth === width) return;
+    width = document.body.clientWidth;
+    drawAll();
+  }).observe(document.body);
 })();
