@@ -23,6 +23,8 @@ use crate::workloads;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest that a snapshot or rewrite is waited for.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(20);
+/// How long after a broken connection the server's death is looked for.
+const DEATH_DEADLINE: Duration = Duration::from_millis(300);
 const MEASURED: &str = "measured";
 const WARM_UP: &str = "warm-up";
 
@@ -75,7 +77,7 @@ fn measure_tcp(
     interrupted: &AtomicBool,
 ) -> Result<Measure, StartError> {
     let mut server = programs.start(&tcp.setup)?;
-    let load = load_on(&server, &tcp.workload, seed)?;
+    let load = load_on(&mut server, &tcp.workload, seed)?;
     let load = Load { clients: tcp.clients, pipeline: tcp.pipeline, threads: tcp.generators, ..load };
     let mut server_cpu = (Duration::ZERO, Duration::ZERO);
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
@@ -86,8 +88,8 @@ fn measure_tcp(
         conductor.phase(MEASURED);
         conductor.wait(times.measured);
         server_cpu.1 = server.cpu();
-    })
-    .map_err(failed)?;
+    });
+    let figures = figures.map_err(|error| or_death(&mut server, error))?;
     let phase = checked(&figures, &mut server)?.clone();
     let mut measure = summary(&figures, &phase);
     measure.server_cores = (server_cpu.1.saturating_sub(server_cpu.0)).as_secs_f64() / phase.seconds;
@@ -95,11 +97,24 @@ fn measure_tcp(
     Ok(measure)
 }
 
+/// What went wrong, or the server's death where that is behind it.
+fn or_death(server: &mut Running, error: String) -> StartError {
+    // A connection ends a moment before its process can be waited for.
+    let end = Instant::now() + DEATH_DEADLINE;
+    while Instant::now() < end {
+        if let Some(death) = server.death() {
+            return failed(death);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    failed(error)
+}
+
 /// A load on a freshly filled server, with one client.
-fn load_on(server: &Running, workload: &str, seed: u64) -> Result<Load, StartError> {
+fn load_on(server: &mut Running, workload: &str, seed: u64) -> Result<Load, StartError> {
     let workload =
         workloads::named(workload).ok_or_else(|| failed(format!("no workload is called {workload}")))?;
-    workload.fill(server.address()).map_err(failed)?;
+    workload.fill(server.address()).map_err(|error| or_death(server, error))?;
     Ok(Load {
         address: server.address(),
         clients: 1,
@@ -116,11 +131,8 @@ fn load_on(server: &Running, workload: &str, seed: u64) -> Result<Load, StartErr
 
 /// The measured phase, if nothing went wrong. The reason names the server's death before the connection's.
 fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<&'f Phase, StartError> {
-    if let Some(death) = server.death() {
-        return Err(failed(death));
-    }
     if let Some(fault) = &figures.fault {
-        return Err(failed(fault));
+        return Err(or_death(server, fault.clone()));
     }
     let errors: u64 = figures.phases.iter().map(|phase| phase.errors).sum();
     if errors > 0 {
@@ -202,7 +214,7 @@ fn measure_snapshot(
     interrupted: &AtomicBool,
 ) -> Result<Measure, StartError> {
     let mut server = programs.start(&snapshot.setup)?;
-    let load = load_on(&server, "snapshot", seed)?;
+    let load = load_on(&mut server, "snapshot", seed)?;
     let load =
         Load { clients: 50, threads: 1, pipeline: 16, pace: Pace::Open(f64::from(snapshot.rate)), ..load };
     probe(&server)?;
@@ -231,8 +243,8 @@ fn measure_snapshot(
             Ok(())
         };
         script_error = go().err();
-    })
-    .map_err(failed)?;
+    });
+    let figures = figures.map_err(|error| or_death(&mut server, error))?;
     let before = checked(&figures, &mut server)?.clone();
     if let Some(error) = script_error {
         return Err(failed(error));
