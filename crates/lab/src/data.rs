@@ -166,6 +166,7 @@ impl Data {
                 Outcome::Absent(reason) => Some((trial.cell.as_str(), reason.as_str())),
                 _ => None,
             })
+            .filter(|(id, _)| self.settings.cells.get(*id).is_none_or(|cell| self.measures(cell).is_empty()))
             .collect();
         absences.sort_unstable();
         absences.dedup();

@@ -46,7 +46,7 @@ impl Matrix {
     /// Repetitions of the cells that verdicts stand on.
     pub fn rounds(&self) -> u32 {
         match self.scale {
-            Scale::Quick => 7,
+            Scale::Quick => 6,
             Scale::Full => 15,
         }
     }
@@ -54,7 +54,7 @@ impl Matrix {
     /// Repetitions of long or secondary cells.
     pub fn rounds_few(&self) -> u32 {
         match self.scale {
-            Scale::Quick => 5,
+            Scale::Quick => 4,
             Scale::Full => 9,
         }
     }

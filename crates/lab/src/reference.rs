@@ -9,7 +9,9 @@ use rustredis_testkit::process;
 use crate::cell::{Measure, Reference, Span};
 use crate::workloads::Workload;
 
-/// Requests a second that a run is sized for, without and with pipelining: it should take about as long as ours.
+/// Requests a second that a run is sized for, with one client, without and with pipelining: it should take about as long as
+/// ours.
+const RATE_ALONE: f64 = 12_000.0;
 const RATE_PLAIN: f64 = 90_000.0;
 const RATE_PIPELINED: f64 = 450_000.0;
 
@@ -26,7 +28,11 @@ pub fn run(
     let port = address.port().to_string();
     let is_redis = reference.tool == "redis-benchmark";
     if is_redis {
-        let rate = if reference.pipeline > 1 { RATE_PIPELINED } else { RATE_PLAIN };
+        let rate = match (reference.clients, reference.pipeline) {
+            (1, 1) => RATE_ALONE,
+            (_, 1) => RATE_PLAIN,
+            _ => RATE_PIPELINED,
+        };
         let requests = ((rate * time.as_secs_f64()) as u64).to_string();
         command.args(["-h", "127.0.0.1", "-p", &port, "-c", &clients, "-P", &pipeline, "-n", &requests]);
         command.args(["-r", &keys, "-d", &bytes, "-t", &reference.workload, "--csv"]);

@@ -122,20 +122,28 @@ fn measure(
         .map_err(|error| error.to_string())?;
     bar.set_style(style);
     let times = data.settings.matrix.times();
+    // What is not here in one round is not here in the next; a later start looks again.
+    let mut absent: BTreeSet<String> = BTreeSet::new();
     for (cell, round) in left {
         if interrupted.load(Relaxed) {
             bar.abandon();
             return Ok(false);
         }
         bar.set_message(cell.id());
+        if absent.contains(&cell.id()) {
+            bar.inc(1);
+            continue;
+        }
         let unix_ms = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
         let seed = seed.wrapping_add(u64::from(*round));
         let Some(outcome) = trial::measure(cell, programs, &times, seed, interrupted) else {
             bar.abandon();
             return Ok(false);
         };
-        if let Outcome::Failed(reason) = &outcome {
-            bar.println(format!("{cell}: {reason}"));
+        match &outcome {
+            Outcome::Failed(reason) => bar.println(format!("{cell}: {reason}")),
+            Outcome::Absent(_) => drop(absent.insert(cell.id())),
+            Outcome::Measured(_) => {}
         }
         data.add(Trial { cell: cell.id(), round: *round, unix_ms, outcome })?;
         bar.inc(1);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rustredis_testkit::{Binary, Client, Launch, Server, process};
+use rustredis_testkit::{Binary, Client, Launch, Reply, Server, process};
 
 use crate::cell::{Program, Setup};
 
@@ -91,7 +91,16 @@ impl Programs {
         };
         let launch = Launch::new(Binary::Path(path)).arguments(&setup.options);
         match launch.try_start() {
-            Ok(server) => Ok(Running { server: Some(server) }),
+            Ok(server) => {
+                let running = Running { server: Some(server) };
+                if wants_aof(setup) && !running.has_aof() {
+                    return Err(StartError::Absent(
+                        "the server has no AOF: it starts, and INFO persistence does not say that one is on"
+                            .to_owned(),
+                    ));
+                }
+                Ok(running)
+            }
             Err(error) => {
                 let text = error.to_string();
                 let last = last_line(&text);
@@ -99,6 +108,10 @@ impl Programs {
             }
         }
     }
+}
+
+fn wants_aof(setup: &Setup) -> bool {
+    setup.options.windows(2).any(|pair| pair[0] == "--appendonly" && pair[1] == "yes")
 }
 
 /// A server refuses an option that it does not have, at once and in words.
@@ -181,6 +194,12 @@ impl Running {
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.server().pid()
+    }
+
+    /// Whether INFO says that an AOF is being written.
+    fn has_aof(&self) -> bool {
+        let info = self.client().ok().and_then(|mut client| client.try_call(&["INFO", "persistence"]).ok());
+        matches!(info, Some(Reply::Bulk(text)) if String::from_utf8_lossy(&text).contains("aof_enabled:1"))
     }
 
     /// Processor time that it has used so far.

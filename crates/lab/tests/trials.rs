@@ -28,15 +28,15 @@ impl Directory {
         let path = std::env::temp_dir().join(format!("rustredis-lab-{name}-{}", std::process::id()));
         // A run that was killed may have left it behind.
         let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
+        std::fs::create_dir_all(&path).expect("a directory for the test");
         Self(path)
     }
 
     /// A server made of a shell script.
     fn script(&self, text: &str) -> PathBuf {
         let path = self.0.join("server");
-        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("the directory is there");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("the file is ours");
         path
     }
 }
@@ -93,7 +93,7 @@ fn a_server_that_refuses_its_options_is_absent() {
 #[test]
 fn a_server_that_dies_is_named() {
     let directory = Directory::new("dies");
-    // It ends as soon as it is asked for a KEYS, which the load never does: here by its own hand after the first save point.
+    // It is killed while its keys are written.
     let server = directory.script("redis-server \"$@\" & pid=$!; while ! redis-cli -p $2 exists key:000000050000 | grep -q 1; do :; done; kill -9 $pid; exit 7");
     let outcome = outcome(&programs(&server), &cell(Program::Rustredis, &[]));
     assert!(

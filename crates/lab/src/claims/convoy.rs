@@ -213,9 +213,8 @@ fn heat(data: &Data) -> Chart {
             let cell = alone(engine, 2 * data.settings.matrix.cores, spread, true);
             let measures = data.measures(&cell);
             let Some((_, first)) = measures.first() else { continue };
-            // A microsecond of waiting per second: comparable across runs.
             for (column, waited) in first.shard_wait_ns.iter().enumerate() {
-                values.push((column, rows.len(), waited / 1e3 / first.main.seconds.max(1e-9)));
+                values.push((column, rows.len(), waited / 1e6 / first.main.seconds.max(1e-9)));
                 columns = columns.max(column + 1);
             }
             rows.push(format!("{engine}, {spread}"));
@@ -225,11 +224,11 @@ fn heat(data: &Data) -> Chart {
         id: "lock-waits".to_owned(),
         title: "Where threads wait: lock waits per shard".to_owned(),
         caption: format!(
-            "Microseconds waited per second of run, all threads together, in process, {} threads. Columns are the 1,024 shards in 32 groups; the global lock has one.",
+            "Milliseconds waited per second of run, all threads together, in process, {} threads. Columns are the 1,024 shards in 32 groups; the global lock has one.",
             2 * data.settings.matrix.cores
         ),
         x_name: "shards".to_owned(),
-        y_name: "µs waited per second".to_owned(),
+        y_name: "ms waited per second".to_owned(),
         drawing: Drawing::Heat {
             columns: (0..columns).map(|index| (index * 32).to_string()).collect(),
             rows,

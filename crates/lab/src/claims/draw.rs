@@ -71,7 +71,8 @@ pub(super) fn percentiles(
         }
         let most = (merged.len() as f64).log10().min(5.0);
         let steps = (most * 8.0) as usize;
-        let points = (0..=steps).map(|step| {
+        // From the median on: what is below would take half of the picture.
+        let points = (2..=steps).map(|step| {
             let x = 10_f64.powf(step as f64 / 8.0);
             let ms = merged.value_at_quantile(1.0 - 1.0 / x) as f64 / 1e6;
             Point { x, low: ms, median: ms, high: ms }
@@ -101,6 +102,37 @@ pub(super) fn bars(
     let series = names.iter().enumerate().map(|(name_index, name)| {
         let points = (0..categories.len()).filter_map(|category| {
             Some(point(category as f64, data.interval(&cell(category, name_index)?, figure)?))
+        });
+        Series { name: name.clone(), points: points.collect(), is_curve: false }
+    });
+    Chart {
+        id: id.to_owned(),
+        title: title.to_owned(),
+        caption: caption.to_owned(),
+        x_name: String::new(),
+        y_name: y_name.to_owned(),
+        drawing: Drawing::Bars {
+            categories: categories.iter().map(|&category| category.to_owned()).collect(),
+            series: series.filter(|series| !series.points.is_empty()).collect(),
+        },
+    }
+}
+
+/// Bars of ratios to one name's cell in the same category, by rounds: that name is 1.
+pub(super) fn relative_bars(
+    data: &Data,
+    (id, title, y_name): (&str, &str, &str),
+    caption: &str,
+    categories: &[&str],
+    (names, base): (&[String], &str),
+    cell: impl Fn(usize, usize) -> Cell,
+    figure: impl Fn(&Measure) -> f64 + Copy,
+) -> Chart {
+    let base_index = names.iter().position(|name| name == base);
+    let series = names.iter().enumerate().map(|(name_index, name)| {
+        let points = (0..categories.len()).filter_map(|category| {
+            let found = data.ratio(&cell(category, name_index), &cell(category, base_index?), figure)?;
+            Some(point(category as f64, found))
         });
         Series { name: name.clone(), points: points.collect(), is_curve: false }
     });

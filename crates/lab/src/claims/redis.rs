@@ -55,12 +55,21 @@ pub(super) fn answer(data: &Data) -> Finding {
     );
     let rate = draw::bars(
         data,
-        ("rate-redis", "Throughput beside Redis", "thousand requests/s"),
+        ("rate-redis", "The throughputs themselves", "thousand requests/s"),
         "The same runs.",
         &categories,
         &names,
         |category, name| Some(matrix.tcp(&setups[name], "uniform", loads[category].0, loads[category].1)),
         draw::thousands,
+    );
+    let relative = draw::relative_bars(
+        data,
+        ("relative-redis", "Throughput beside redis-server", "throughput, redis = 1"),
+        "As a multiple of redis-server's in the same round; 80% GET, 20% SET of 64 bytes. P16 is a pipeline of 16.",
+        &categories,
+        (&names, "redis"),
+        |category, name| matrix.tcp(&setups[name], "uniform", loads[category].0, loads[category].1),
+        |measure| measure.main.rate,
     );
     let tail = draw::over_clients(
         data,
@@ -101,7 +110,7 @@ pub(super) fn answer(data: &Data) -> Finding {
         verdict: overall(&parts),
         summary,
         parts,
-        charts: vec![rate, cost, tail, percentiles],
+        charts: vec![relative, cost, rate, tail, percentiles],
         notes: vec![format!(
             "Judged on the {DEFAULT_ENGINE} engine with {} threads against redis-server with its one; the generator shares the {} cores.",
             matrix.server_threads(),

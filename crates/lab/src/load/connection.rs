@@ -71,9 +71,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, CONNECT_DEADLINE)?;
+    /// Connects. With `waits` it comes back only when the server has accepted and answered, and so has accepted all
+    /// that connected before.
+    pub(crate) fn open(address: SocketAddr, waits: bool) -> io::Result<Self> {
+        let mut stream = TcpStream::connect_timeout(&address, CONNECT_DEADLINE)?;
         stream.set_nodelay(true)?;
+        if waits {
+            stream.set_read_timeout(Some(CONNECT_DEADLINE))?;
+            stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+            let mut byte = [0];
+            while byte != *b"\n" {
+                stream.read_exact(&mut byte)?;
+            }
+        }
         stream.set_nonblocking(true)?;
         Ok(Self {
             stream,

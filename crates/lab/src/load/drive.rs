@@ -14,6 +14,9 @@ use crate::load::{Control, Load, Pace};
 
 /// Events that are taken at once.
 const EVENTS: usize = 256;
+/// Connections that a server is sure to have room for before it accepts: one that overflows its queue waits a second for
+/// the kernel's next attempt.
+const ACCEPT_QUEUE: usize = 100;
 /// Longest wait for an event, so that the end of the run is seen.
 const WAIT_MAX: Duration = Duration::from_millis(20);
 const NANOS: f64 = 1e9;
@@ -41,7 +44,7 @@ impl Driver {
             epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|error| format!("no epoll: {error}"))?;
         let mut connections = Vec::with_capacity(clients);
         for number in 0..clients {
-            let connection = Connection::open(load.address)
+            let connection = Connection::open(load.address, number % ACCEPT_QUEUE == ACCEPT_QUEUE - 1)
                 .map_err(|error| format!("connection {number} of {clients}: {error}"))?;
             let flags = epoll::EventFlags::IN;
             epoll::add(&poll, &connection.stream, epoll::EventData::new_u64(number as u64), flags)

@@ -56,7 +56,7 @@
 
   function band(series, fill, index) {
     return {
-      type: "custom", name: series.name, silent: true, z: 1, tooltip: { show: false }, data: [[series.points[0].x, series.points[0].low]],
+      type: "custom", name: series.name, color: fill, silent: true, z: 1, tooltip: { show: false }, data: [[series.points[0].x, series.points[0].low]],
       renderItem: (_, api) => ({
         type: "polygon",
         shape: {
@@ -76,7 +76,6 @@
     series.forEach((one, index) => {
       const tint = colorOf(one.name, index);
       const isFit = one.name.endsWith("fitted");
-      if (!one.is_curve && one.points.length > 1) drawn.push(band(one, tint, index));
       drawn.push({
         type: "line", name: one.name, z: 2, data: one.points.map((point) => [point.x, point.median, point.low, point.high]),
         encode: { x: 0, y: 1 }, symbol: one.is_curve ? "none" : symbols[index % symbols.length], symbolSize: 7, color: tint,
@@ -87,6 +86,8 @@
           data: marks.map((mark) => [{ name: mark.name, xAxis: mark.from }, { xAxis: mark.to }]),
         },
       });
+      // Behind its line, and after it in the list: the legend shows the first of a name.
+      if (!one.is_curve && one.points.length > 1) drawn.push(band(one, tint, index));
     });
     const place = x === "nines" ? nines : short;
     const shown = (items) => {
@@ -197,11 +198,11 @@
   });
   dark.addEventListener("change", drawAll);
   drawAll();
-  // The first call is for what has just been drawn; later ones mean that the width has changed.
-  let width = document.body.clientWidth;
-  new ResizeObserver(() => {
-    if (document.body.clientWidth === width) return;
-    width = document.body.clientWidth;
-    drawAll();
-  }).observe(document.body);
+  const sizes = new Map(plots.map((plot) => [plot, plot.clientWidth + "x" + plot.clientHeight]));
+  const observer = new ResizeObserver((entries) => {
+    const changed = entries.map((entry) => entry.target).filter((plot) => sizes.get(plot) !== plot.clientWidth + "x" + plot.clientHeight);
+    changed.forEach((plot) => sizes.set(plot, plot.clientWidth + "x" + plot.clientHeight));
+    if (changed.length) drawAll();
+  });
+  plots.forEach((plot) => observer.observe(plot));
 })();

@@ -99,9 +99,10 @@ fn eliminate(mut rows: [[f64; 4]; 3]) -> Option<[f64; 3]> {
         }
         for row in 0..3 {
             if row != column {
-                let factor = rows[row][column] / rows[column][column];
-                for index in column..4 {
-                    rows[row][index] -= factor * rows[column][index];
+                let pivot_row = rows[column];
+                let factor = rows[row][column] / pivot_row[column];
+                for (value, above) in rows[row].iter_mut().zip(pivot_row) {
+                    *value -= factor * above;
                 }
             }
         }
