@@ -10,6 +10,7 @@
 //!
 //! Exit code 3 means that there is no such engine or strategy.
 
+mod counters;
 mod work;
 
 use std::process::ExitCode;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::counters;
 use rustredis_commands::{FAMILIES, KeyRef, OwnedArgs, Registry, Run};
 use rustredis_engine::{Engine, Held, Kind};
 use rustredis_keyspace::{Covered, Effects, Random};
@@ -107,9 +108,11 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
         shared.engine.contention().set_enabled(true);
     }
     let sum = || shared.counts.iter().map(|count| count.0.load(Relaxed)).sum::<u64>();
+    let counters = plan.measures_contention.then(|| counters::start(plan.seconds)).flatten();
     let (count_before, usage_before, started) = (sum(), Usage::now(), Instant::now());
     std::thread::sleep(Duration::from_secs_f64(plan.seconds));
     let (count, usage, seconds) = (sum() - count_before, Usage::now(), started.elapsed().as_secs_f64());
+    let counted = counters.map(counters::read).unwrap_or_default();
     shared.is_over.store(true, Relaxed);
     for thread in threads {
         thread.join().map_err(|_| "a thread panicked".to_owned())??;
@@ -117,7 +120,11 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
     if shared.failures.load(Relaxed) > 0 {
         return Err(format!("{} commands failed", shared.failures.load(Relaxed)));
     }
-    Ok(figures(&shared.engine, count, seconds, &usage_before, &usage))
+    let mut figures = figures(&shared.engine, count, seconds, &usage_before, &usage);
+    for (name, value) in counted {
+        figures[name] = json!(value);
+    }
+    Ok(figures)
 }
 
 fn figures(engine: &Engine, commands: u64, seconds: f64, before: &Usage, after: &Usage) -> Value {

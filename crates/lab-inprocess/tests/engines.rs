@@ -4,14 +4,18 @@ use std::process::{Command, Output};
 
 fn run(arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rustredis-lab-inprocess"));
-    command.args(["--seconds", "0.05", "--keys", "1000", "--threads", "3"]).args(arguments).output().unwrap()
+    command
+        .args(["--seconds", "0.05", "--keys", "1000", "--threads", "3"])
+        .args(arguments)
+        .output()
+        .expect("the program is built with its tests")
 }
 
 fn check(arguments: &[&str]) -> serde_json::Value {
     let output = run(arguments);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert!(figures["commands"].as_u64().unwrap() > 0, "{figures}");
+    let figures: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a line of JSON");
+    assert!(figures["commands"].as_u64() > Some(0), "{figures}");
     figures
 }
 

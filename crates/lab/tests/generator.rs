@@ -18,7 +18,7 @@ fn load_on(address: SocketAddr, mix: &str) -> Load {
         threads: 2,
         pipeline: 2,
         pace: Pace::Closed,
-        mix: Mix::parse(mix, &[64]).unwrap(),
+        mix: Mix::parse(mix, &[64]).expect("a mix"),
         keys: KEYS,
         spread: Spread::Uniform,
         seed: 1,
@@ -33,12 +33,12 @@ fn drive(load: &Load) -> Figures {
         conductor.phase("measured");
         conductor.wait(Duration::from_millis(200));
     })
-    .unwrap()
+    .expect("the server accepts")
 }
 
 fn redis() -> Server {
     let server = Server::redis();
-    fill(server.address(), KEYS, 64).unwrap();
+    fill(server.address(), KEYS, 64).expect("the server takes its keys");
     server
 }
 

@@ -110,6 +110,7 @@ pub(super) fn answer(data: &Data) -> Finding {
         matrix.cores
     ));
     notes.extend(LOCKED.iter().filter_map(|engine| wait_words(data, engine)));
+    notes.extend(LOCKED.iter().filter_map(|engine| counter_words(data, engine)));
     Finding {
         number: 2,
         title: "The lock convoy".to_owned(),
@@ -160,6 +161,29 @@ fn wait_words(data: &Data, engine: &str) -> Option<String> {
         of("lock_wait_ns_max")? / 1e3,
         of("lock_hold_ns_p50")?,
         of("lock_hold_ns_p99")?
+    ))
+}
+
+/// What the processor counted for each command, and the changes of threads.
+fn counter_words(data: &Data, engine: &str) -> Option<String> {
+    let cell = alone(engine, 2 * data.settings.matrix.cores, "uniform", true);
+    let per_command = |name: &str| {
+        let figure = |measure: &Measure| {
+            measure.more.get(name).copied().unwrap_or(0.0) / measure.main.requests.max(1) as f64
+        };
+        data.interval(&cell, figure).map(|found| found.median)
+    };
+    let switches = per_command("switches_voluntary")? + per_command("switches_involuntary")?;
+    let (cycles, instructions) = (per_command("perf_cycles")?, per_command("perf_instructions")?);
+    let counted = if cycles > 0.0 {
+        let misses = per_command("perf_cache_misses")?;
+        format!("{cycles:.0} cycles, {instructions:.0} instructions and {misses:.2} cache misses a command")
+    } else {
+        "this machine has no counters of cycles, instructions and cache misses".to_owned()
+    };
+    Some(format!(
+        "{engine}, the same run: {:.2} context switches in 1,000 commands; {counted}.",
+        switches * 1e3
     ))
 }
 
