@@ -13,8 +13,8 @@ use crate::{Outcome, build, clients, shell, tidy};
 const HELP: &str = "\
 Usage: cargo xtask test
 
-Formatting, clippy, tidy, unit tests, black-box tests on every engine, real clients. Installs redis-server, redis-tools
-and python3-venv through apt-get and redis-py into target/venv if they are missing.
+Formatting, clippy, tidy, unit tests, black-box tests on every engine, real clients. Installs redis-server, redis-tools,
+chromium and python3-venv through apt-get and redis-py into target/venv if they are missing.
 ";
 
 /// Runs the task.
@@ -51,6 +51,8 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
             &["redis-server", "redis-cli", "redis-benchmark", "redis-check-aof", "redis-check-rdb"],
             &["redis-server", "redis-tools"],
         )?;
+        // The lab's report is opened in a browser.
+        shell::install(&["chromium"], &["chromium", "fonts-dejavu-core"])?;
         Ok(Tally::default())
     });
     if step("build", &|| build::server(false).map(|_| Tally::default())) {

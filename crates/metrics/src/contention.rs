@@ -259,6 +259,17 @@ impl Contention {
         report
     }
 
+    /// How long each shard was waited for altogether, in nanoseconds, by its index. Empty while nothing was measured.
+    pub fn shard_wait_nanos(&self) -> Vec<u64> {
+        let baseline = self.baseline.lock();
+        let cells = self.shards.get().into_iter().flatten().enumerate();
+        let waited = |(shard, cells): (usize, &Padded<ShardCells>)| {
+            let before = baseline.get(shard).map_or(0, |counts| counts.wait_nanos);
+            cells.wait_nanos.load(Relaxed).saturating_sub(before)
+        };
+        cells.map(waited).collect()
+    }
+
     /// Counts from zero again (CONFIG RESETSTAT); the gauge of the queues stays.
     pub fn reset(&self) {
         let mut baseline = self.baseline.lock();

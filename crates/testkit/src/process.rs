@@ -13,6 +13,18 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     Ok(Duration::from_nanos(ticks * (1_000_000_000 / clock_ticks_per_second())))
 }
 
+/// User and system CPU time of all child processes that have ended and were waited for.
+pub fn children_cpu_time() -> Duration {
+    // SAFETY: rusage is plain numbers, for which all zeroes are a value.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the call writes to a valid rusage and nowhere else.
+    unsafe { libc::getrusage(libc::RUSAGE_CHILDREN, &raw mut usage) };
+    let time = |time: libc::timeval| {
+        Duration::from_secs(time.tv_sec.unsigned_abs()) + Duration::from_micros(time.tv_usec.unsigned_abs())
+    };
+    time(usage.ru_utime) + time(usage.ru_stime)
+}
+
 /// Resident memory of the process, in bytes (`VmRSS`).
 pub fn resident_bytes(pid: u32) -> io::Result<u64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

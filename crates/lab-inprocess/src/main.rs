@@ -1,0 +1,91 @@
+//! The engines without a network: how fast threads get commands through an engine when nothing else costs.
+//!
+//! On a small machine TCP costs ten times what a command costs, and hides where threads wait for each other. Here they meet
+//! head on. The program is a process of its own, which the lab starts and whose one line of JSON it reads: so the lab itself
+//! knows no engine and can be trusted to treat all servers alike, and a crash here is one marked cell there.
+//!
+//! What runs is what the server runs for a plain command: hold, view, handler, release, clock, count. The lock engines run
+//! it in a loop. The actor engine cannot: a thread that waits for an answer must serve others meanwhile, so it has
+//! [`CLIENTS_PER_THREAD`] tasks a thread, as the server has connections.
+//!
+//! Exit code 3 means that there is no such engine or strategy.
+
+mod counters;
+mod work;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rustredis_engine::Kind;
+use rustredis_lab::load::Spread;
+use rustredis_metrics::Strategy;
+
+use crate::work::{Plan, measure};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Debug, Parser)]
+#[command(about = "The engines without a network; the lab starts this")]
+struct Cli {
+    /// Engine by name
+    #[arg(long, default_value = "dashmap")]
+    engine: String,
+    /// Metrics strategy by name
+    #[arg(long, default_value = "off")]
+    metrics: String,
+    /// Threads
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Commands of a batch
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
+    /// Which keys
+    #[arg(long, default_value = "uniform")]
+    spread: Spread,
+    /// How many keys
+    #[arg(long, default_value_t = 100_000)]
+    keys: u64,
+    /// How long figures count
+    #[arg(long, default_value_t = 1.0)]
+    seconds: f64,
+    /// Seed of everything that is drawn
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Measure waits for locks, which slows the run
+    #[arg(long)]
+    contention: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let Some(engine) = Kind::by_name(&cli.engine) else {
+        eprintln!("there is no engine {} yet", cli.engine);
+        return ExitCode::from(3);
+    };
+    let Ok(metrics) = cli.metrics.parse::<Strategy>() else {
+        eprintln!("there is no metrics strategy {}", cli.metrics);
+        return ExitCode::from(3);
+    };
+    let plan = Plan {
+        engine,
+        metrics,
+        threads: cli.threads.max(1),
+        batch: cli.batch.max(1),
+        spread: cli.spread,
+        keys: cli.keys,
+        seconds: cli.seconds,
+        seed: cli.seed,
+        measures_contention: cli.contention,
+    };
+    match measure(&plan) {
+        Ok(figures) => {
+            println!("{figures}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

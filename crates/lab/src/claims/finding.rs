@@ -1,0 +1,345 @@
+//! A claim's answer: its parts, each with a rule that says what would make it hold, and the pictures.
+//!
+//! **The rule.** The article names an effect; it *holds* here if the whole 95% interval shows at least half of that effect,
+//! *does not hold* if the whole interval shows less than half, and *cannot be told* where the interval has both, or where
+//! something else than the server was the limit. Half, because machines differ; the whole interval, because otherwise luck
+//! decides. A claim holds if all its parts do, and does not if any does not.
+
+use serde::{Deserialize, Serialize};
+
+use crate::stats::Interval;
+use crate::stats::usl::Fit;
+
+/// The answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The measurements show it.
+    Holds,
+    /// They show that it is not so.
+    DoesNotHold,
+    /// They show neither, or this machine cannot.
+    CannotTell,
+}
+
+impl Verdict {
+    /// For readers.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Holds => "holds",
+            Self::DoesNotHold => "does not hold",
+            Self::CannotTell => "cannot be told here",
+        }
+    }
+}
+
+/// One testable statement of a claim.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Part {
+    /// What is stated.
+    pub statement: String,
+    /// The article's figure, or a dash.
+    pub article: String,
+    /// Ours, with its interval.
+    pub ours: String,
+    /// The rule's limit in words.
+    pub rule: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// Why it cannot be told, or what else must be known.
+    pub note: String,
+    /// Whether the claim's verdict depends on it.
+    pub decides: bool,
+    /// The figure behind `ours`.
+    pub figure: Option<Interval>,
+}
+
+/// A limit that a figure is held against.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Limit {
+    /// It must be at least this.
+    AtLeast(f64),
+    /// It must be at most this.
+    AtMost(f64),
+}
+
+/// Fewest repetitions that a verdict stands on.
+const COUNT_MIN: usize = 3;
+
+impl Limit {
+    /// The rule.
+    pub fn judge(self, figure: Option<Interval>) -> Verdict {
+        let Some(figure) = figure.filter(|figure| figure.count >= COUNT_MIN) else {
+            return Verdict::CannotTell;
+        };
+        let (is_within, is_beyond) = match self {
+            Self::AtLeast(limit) => (figure.low >= limit, figure.high < limit),
+            Self::AtMost(limit) => (figure.high <= limit, figure.low > limit),
+        };
+        if is_within {
+            Verdict::Holds
+        } else if is_beyond {
+            Verdict::DoesNotHold
+        } else {
+            Verdict::CannotTell
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::AtLeast(limit) => format!("at least {}", times(limit)),
+            Self::AtMost(limit) => format!("at most {}", times(limit)),
+        }
+    }
+}
+
+/// A ratio for readers.
+pub fn times(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio >= 100.0 => format!("{ratio:.0}×"),
+        ratio if ratio >= 10.0 => format!("{ratio:.1}×"),
+        _ => format!("{ratio:.2}×"),
+    }
+}
+
+/// A ratio with its interval for readers.
+pub fn times_interval(figure: Option<Interval>) -> String {
+    match figure {
+        Some(Interval { low, median, high, .. }) => {
+            format!("{} ({} to {})", times(median), times(low), times(high))
+        }
+        None => "not measured".to_owned(),
+    }
+}
+
+impl Part {
+    /// A part that a ratio decides.
+    pub fn ratio(statement: &str, article: &str, figure: Option<Interval>, limit: Limit) -> Self {
+        let verdict = limit.judge(figure);
+        let note = match (figure, verdict) {
+            (None, _) => "there are no measurements of both sides",
+            (Some(figure), _) if figure.count < COUNT_MIN => "too few repetitions",
+            (_, Verdict::CannotTell) => "the interval contains the limit",
+            _ => "",
+        };
+        Self {
+            statement: statement.to_owned(),
+            article: article.to_owned(),
+            ours: times_interval(figure),
+            rule: limit.words(),
+            verdict,
+            note: note.to_owned(),
+            decides: true,
+            figure,
+        }
+    }
+
+    /// A part that informs and decides nothing.
+    #[must_use]
+    pub fn informs(mut self) -> Self {
+        self.decides = false;
+        self
+    }
+
+    /// Adds why it must be read with care.
+    #[must_use]
+    pub fn noted(mut self, note: Option<String>) -> Self {
+        if let Some(note) = note.filter(|note| !note.is_empty()) {
+            if !self.note.is_empty() {
+                self.note.push_str("; ");
+            }
+            self.note.push_str(&note);
+        }
+        self
+    }
+
+    /// Takes a "does not hold" back where the reason says that this machine could not have shown the effect.
+    #[must_use]
+    pub fn unless_hidden(mut self, reason: Option<String>) -> Self {
+        if self.verdict == Verdict::DoesNotHold && reason.is_some() {
+            self.verdict = Verdict::CannotTell;
+            return self.noted(reason);
+        }
+        self
+    }
+}
+
+/// The verdict of a claim from its parts.
+pub fn overall(parts: &[Part]) -> Verdict {
+    let deciding: Vec<Verdict> = parts.iter().filter(|part| part.decides).map(|part| part.verdict).collect();
+    if deciding.contains(&Verdict::DoesNotHold) {
+        Verdict::DoesNotHold
+    } else if !deciding.is_empty() && deciding.iter().all(|verdict| *verdict == Verdict::Holds) {
+        Verdict::Holds
+    } else {
+        Verdict::CannotTell
+    }
+}
+
+/// A claim's answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// 1 to 8; 0 is the instrument itself.
+    pub number: u8,
+    /// In a few words.
+    pub title: String,
+    /// What was claimed.
+    pub claim: String,
+    /// The answer.
+    pub verdict: Verdict,
+    /// The answer in a sentence or two.
+    pub summary: String,
+    /// Its parts.
+    pub parts: Vec<Part>,
+    /// Its pictures.
+    pub charts: Vec<Chart>,
+    /// Whatever else a reader must know.
+    pub notes: Vec<String>,
+}
+
+/// A point of a line: where, and the interval there.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Point {
+    /// Place on the x axis.
+    pub x: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Median.
+    pub median: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// A line, or a row of bars.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Series {
+    /// Its name.
+    pub name: String,
+    /// Its points; for bars x is the category's index.
+    pub points: Vec<Point>,
+    /// Whether it is drawn as a curve without points and band: a fit.
+    #[serde(default)]
+    pub is_curve: bool,
+}
+
+/// Whether an axis is linear.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Axis {
+    /// Equal steps, from zero.
+    Linear,
+    /// Equal factors.
+    Log,
+    /// The nines of a percentile: x is 1/(1-quantile), on a logarithmic axis.
+    Nines,
+}
+
+/// A time that is marked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Mark {
+    /// From here.
+    pub from: f64,
+    /// To here.
+    pub to: f64,
+    /// What it is.
+    pub name: String,
+}
+
+/// What is drawn.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Drawing {
+    /// Lines with interval bands.
+    Lines {
+        /// The x axis.
+        x: Axis,
+        /// The y axis.
+        y: Axis,
+        /// The lines.
+        series: Vec<Series>,
+        /// Marked times.
+        marks: Vec<Mark>,
+    },
+    /// Bars with intervals.
+    Bars {
+        /// Along the x axis.
+        categories: Vec<String>,
+        /// A row of bars each.
+        series: Vec<Series>,
+    },
+    /// Colours over two categories.
+    Heat {
+        /// Along the x axis.
+        columns: Vec<String>,
+        /// Along the y axis.
+        rows: Vec<String>,
+        /// Column, row, value.
+        values: Vec<(usize, usize, f64)>,
+    },
+}
+
+/// A picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Chart {
+    /// Unique in the report.
+    pub id: String,
+    /// Above it.
+    pub title: String,
+    /// Below it: what was measured and how.
+    pub caption: String,
+    /// The x axis' name.
+    pub x_name: String,
+    /// The y axis' name, with its unit.
+    pub y_name: String,
+    /// What is drawn.
+    pub drawing: Drawing,
+}
+
+/// A fit for readers.
+pub fn fit_words(fit: &Result<Fit, String>) -> String {
+    match fit {
+        Ok(Fit { sigma, kappa, peak, r2, .. }) => {
+            let peak = peak.map_or_else(|| "none".to_owned(), |peak| format!("{peak:.1} threads"));
+            format!("σ {sigma:.3}, κ {kappa:.4}, peak {peak}, R² {r2:.2}")
+        }
+        Err(reason) => format!("refused: {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn figure(low: f64, median: f64, high: f64) -> Option<Interval> {
+        Some(Interval { low, median, high, count: 5 })
+    }
+
+    #[test]
+    fn the_whole_interval_decides() {
+        assert_eq!(Limit::AtLeast(1.3).judge(figure(1.4, 1.6, 1.7)), Verdict::Holds);
+        assert_eq!(Limit::AtLeast(1.3).judge(figure(0.9, 1.0, 1.1)), Verdict::DoesNotHold);
+        assert_eq!(Limit::AtLeast(1.3).judge(figure(1.2, 1.4, 1.5)), Verdict::CannotTell);
+        assert_eq!(Limit::AtMost(0.8).judge(figure(0.5, 0.6, 0.8)), Verdict::Holds);
+        assert_eq!(Limit::AtMost(0.8).judge(None), Verdict::CannotTell);
+        let few = Interval { low: 2.0, median: 2.0, high: 2.0, count: 2 };
+        assert_eq!(Limit::AtLeast(1.0).judge(Some(few)), Verdict::CannotTell);
+    }
+
+    #[test]
+    fn a_claim_holds_with_all_its_parts() {
+        let part = |low, high| Part::ratio("", "", figure(low, low, high), Limit::AtLeast(1.0));
+        assert_eq!(overall(&[part(1.0, 2.0), part(1.5, 2.0)]), Verdict::Holds);
+        assert_eq!(overall(&[part(1.0, 2.0), part(0.5, 2.0)]), Verdict::CannotTell);
+        assert_eq!(overall(&[part(0.1, 0.2), part(0.5, 2.0)]), Verdict::DoesNotHold);
+        assert_eq!(overall(&[part(0.1, 0.2).informs(), part(1.0, 2.0)]), Verdict::Holds);
+        assert_eq!(overall(&[]), Verdict::CannotTell);
+    }
+
+    #[test]
+    fn what_the_machine_hides_cannot_be_told() {
+        let part = Part::ratio("", "", figure(0.1, 0.1, 0.2), Limit::AtLeast(1.0));
+        assert_eq!(part.clone().unless_hidden(None).verdict, Verdict::DoesNotHold);
+        let hidden = part.unless_hidden(Some("two cores".to_owned()));
+        assert_eq!((hidden.verdict, hidden.note.as_str()), (Verdict::CannotTell, "two cores"));
+    }
+}

@@ -1,0 +1,17 @@
+//! The laboratory: loads, experiments, statistics, reports. See ARCHITECTURE.md, "The lab".
+
+pub mod bench;
+pub mod cell;
+pub mod claims;
+pub mod compare;
+pub mod data;
+pub mod load;
+pub mod machine;
+pub mod plan;
+pub mod reference;
+pub mod report;
+pub mod run;
+pub mod stats;
+pub mod target;
+pub mod trial;
+pub mod workloads;

@@ -1,0 +1,76 @@
+//! `rustredis-lab`: where does performance break under concurrency?
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+use rustredis_lab::data::Data;
+use rustredis_lab::{bench, compare, report, run};
+
+/// Two signals within this time are one.
+const SECOND_AFTER: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Parser)]
+#[command(name = "rustredis-lab", version, about = "Where does performance break under concurrency?")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Measure the claims and write the report; goes on where an earlier run stopped
+    Run(run::RunArgs),
+    /// Put one load on a server that runs already
+    Bench(bench::BenchArgs),
+    /// Compare two runs cell by cell, or two servers under the same load
+    Compare(compare::CompareArgs),
+    /// Write the report of a run again from its raw data
+    Report {
+        /// The run's directory
+        directory: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    let mut first: Option<Instant> = None;
+    // A second Ctrl-C ends the process at once. Wrappers (timeout, cargo) pass on what the terminal sent to all already.
+    let installed = ctrlc::set_handler(move || {
+        flag.store(true, Relaxed);
+        if first.get_or_insert_with(Instant::now).elapsed() > SECOND_AFTER {
+            std::process::exit(130);
+        }
+    });
+    if let Err(error) = installed {
+        eprintln!("rustredis-lab: Ctrl-C will end it at once: {error}");
+    }
+    // A thousand clients and as many files: as far as the system allows.
+    let _ = rustredis_testkit::process::raise_open_file_limit(65_536);
+    let result = match Cli::parse().task {
+        Task::Run(args) => run::run(&args, &interrupted),
+        Task::Bench(args) => bench::run(&args, &interrupted),
+        Task::Compare(args) => compare::run(&args, &interrupted),
+        Task::Report { directory } => write_report(&directory),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("rustredis-lab: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn write_report(directory: &Path) -> Result<bool, String> {
+    let data = Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))?;
+    let path = report::write(&data)?;
+    print!("{}", report::overview(&data));
+    println!("{}", path.display());
+    Ok(true)
+}

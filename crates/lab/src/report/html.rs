@@ -1,0 +1,215 @@
+//! The report as one HTML file.
+
+use std::fmt::Write as _;
+
+use crate::claims::finding::{Chart, Finding, Part, Verdict};
+use crate::data::Data;
+use crate::plan::Scale;
+use crate::report::command;
+
+const STYLE: &str = include_str!("report.css");
+const SCRIPT: &str = include_str!("report.js");
+const CHARTS: &str = include_str!("../../vendor/echarts.min.js");
+
+/// The whole file.
+pub(super) fn render(data: &Data, findings: &[Finding]) -> Result<String, String> {
+    let charts: Vec<&Chart> = findings.iter().flat_map(|finding| &finding.charts).collect();
+    let charts = serde_json::to_string(&charts).map_err(|error| error.to_string())?.replace("</", "<\\/");
+    let mut body = String::new();
+    overview(&mut body, data, findings);
+    for finding in findings {
+        claim(&mut body, data, finding);
+    }
+    troubles(&mut body, data);
+    settings(&mut body, data);
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>Where does performance break under concurrency?</title>\n\
+         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n\
+         <script type=\"application/json\" id=\"charts\">{charts}</script>\n<script>{CHARTS}</script>\n\
+         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+    ))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+fn badge(verdict: Verdict) -> String {
+    let class = match verdict {
+        Verdict::Holds => "holds",
+        Verdict::DoesNotHold => "fails",
+        Verdict::CannotTell => "open",
+    };
+    format!("<span class=\"badge {class}\">{}</span>", verdict.words())
+}
+
+fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
+    let scale = match data.settings.matrix.scale {
+        Scale::Quick => "the quick matrix",
+        Scale::Full => "the full matrix",
+    };
+    // Writing to a String cannot fail, here and below.
+    let _ = write!(
+        out,
+        "<header><div><p class=\"eyebrow\">RustRedis laboratory</p><h1>Where does performance break under concurrency?</h1>\
+         <p class=\"lead\">{} measurements in random order, {scale}, seed {}, on {} cores. What an article claimed, and what this machine says.</p></div>\
+         <button id=\"theme\" type=\"button\" aria-label=\"Switch between light and dark\">◐</button></header>\n<ol class=\"verdicts\">\n",
+        data.trials.len(),
+        data.settings.seed,
+        data.settings.matrix.cores
+    );
+    for finding in findings {
+        let _ = writeln!(
+            out,
+            "<li><a href=\"#claim-{0}\"><span class=\"number\">{0}</span><strong>{1}</strong> {2}</a><p>{3}</p></li>",
+            finding.number,
+            escaped(&finding.title),
+            badge(finding.verdict),
+            escaped(&finding.summary)
+        );
+    }
+    out.push_str(
+        "</ol>\n<p class=\"rule\">A statement <em>holds</em> if the whole 95% interval shows at least half of the effect that the article \
+         names, and <em>does not hold</em> if the whole interval shows less. Where the interval has both, or where something else than \
+         the server was the limit, it <em>cannot be told here</em>. A claim holds if all its deciding statements do.</p>\n",
+    );
+}
+
+fn claim(out: &mut String, data: &Data, finding: &Finding) {
+    let _ = writeln!(
+        out,
+        "<section class=\"claim\" id=\"claim-{0}\"><h2><span class=\"number\">{0}</span>{1} {2}</h2>\n<blockquote>{3}</blockquote>\n\
+         <p class=\"summary\">{4}</p>",
+        finding.number,
+        escaped(&finding.title),
+        badge(finding.verdict),
+        escaped(&finding.claim),
+        escaped(&finding.summary)
+    );
+    let (first, rest) = finding.charts.split_at(finding.charts.len().min(1));
+    out.push_str("<div class=\"answer\">");
+    first.iter().for_each(|chart| figure(out, chart));
+    parts(out, &finding.parts);
+    out.push_str("</div>\n");
+    if !rest.is_empty() {
+        out.push_str("<div class=\"charts\">");
+        rest.iter().for_each(|chart| figure(out, chart));
+        out.push_str("</div>\n");
+    }
+    if !finding.notes.is_empty() {
+        out.push_str("<ul class=\"notes\">");
+        for note in &finding.notes {
+            let _ = write!(out, "<li>{}</li>", escaped(note));
+        }
+        out.push_str("</ul>\n");
+    }
+    let _ = writeln!(
+        out,
+        "<p class=\"again\">Again, with its pictures: <code>{}</code></p></section>",
+        escaped(&command(data, finding.number))
+    );
+}
+
+fn figure(out: &mut String, chart: &Chart) {
+    let _ = write!(
+        out,
+        "<figure id=\"{0}\"><h3>{1}</h3><div class=\"plot\" data-chart=\"{0}\"></div><figcaption>{2}</figcaption></figure>",
+        escaped(&chart.id),
+        escaped(&chart.title),
+        escaped(&chart.caption)
+    );
+}
+
+fn parts(out: &mut String, parts: &[Part]) {
+    let (deciding, informing): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| part.decides);
+    out.push_str("<div class=\"parts\">");
+    rows(out, &deciding);
+    if !informing.is_empty() {
+        let _ =
+            write!(out, "<details><summary>{} more that inform and do not decide</summary>", informing.len());
+        rows(out, &informing);
+        out.push_str("</details>");
+    }
+    out.push_str("</div>");
+}
+
+fn rows(out: &mut String, parts: &[&Part]) {
+    if parts.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<table><thead><tr><th>statement</th><th>article</th><th>measured (95% interval)</th><th>needed</th><th>verdict</th></tr></thead><tbody>",
+    );
+    for part in parts {
+        let note = if part.note.is_empty() {
+            String::new()
+        } else {
+            format!("<small>{}</small>", escaped(&part.note))
+        };
+        let _ = write!(
+            out,
+            "<tr><td data-label=\"statement\">{}</td><td data-label=\"article\">{}</td><td data-label=\"measured\" class=\"figure\">{}</td>\
+             <td data-label=\"needed\">{}</td><td data-label=\"verdict\">{}{note}</td></tr>",
+            escaped(&part.statement),
+            escaped(&part.article),
+            escaped(&part.ours),
+            escaped(&part.rule),
+            badge(part.verdict)
+        );
+    }
+    out.push_str("</tbody></table>");
+}
+
+fn troubles(out: &mut String, data: &Data) {
+    let failures = data.failures();
+    if !failures.is_empty() {
+        out.push_str("<section><h2>What failed</h2><ul>");
+        for (trial, reason) in failures {
+            let _ = write!(
+                out,
+                "<li><strong>{}</strong>, round {}: {}</li>",
+                escaped(&trial.cell),
+                trial.round + 1,
+                escaped(reason)
+            );
+        }
+        out.push_str("</ul></section>\n");
+    }
+    let absences = data.absences();
+    if !absences.is_empty() {
+        out.push_str("<section><h2>What is not here</h2><ul>");
+        for (cell, reason) in absences {
+            let _ = write!(out, "<li><strong>{}</strong>: {}</li>", escaped(cell), escaped(reason));
+        }
+        out.push_str("</ul></section>\n");
+    }
+}
+
+fn settings(out: &mut String, data: &Data) {
+    out.push_str(
+        "<section id=\"machine\"><h2>Machine, versions, settings</h2><table class=\"plain\"><tbody>",
+    );
+    let times = data.settings.matrix.times();
+    let more = [
+        ("seed".to_owned(), data.settings.seed.to_string()),
+        ("engines".to_owned(), data.settings.matrix.engines.join(", ")),
+        ("serving threads".to_owned(), data.settings.matrix.server_threads().to_string()),
+        ("generator threads".to_owned(), data.settings.matrix.generators().to_string()),
+        ("warm-up and measured".to_owned(), format!("{:?}, {:?}", times.warm_up, times.measured)),
+        (
+            "repetitions".to_owned(),
+            format!("{} or {}", data.settings.matrix.rounds(), data.settings.matrix.rounds_few()),
+        ),
+    ];
+    for (name, value) in data.settings.machine.iter().chain(&data.settings.versions).chain(&more) {
+        let _ = write!(out, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));
+    }
+    out.push_str(
+        "</tbody></table><p>Each measurement has a freshly started server. Rounds follow each other; within a round the cells come in \
+         random order. Medians have bootstrap intervals; two cells are compared by the ratios within each round.</p>\
+         <p>Raw data, beside this file: <code>trials.csv</code>, <code>trials.jsonl</code> (with histograms), <code>run.json</code>, \
+         <code>report.json</code> (every number of this page).</p></section>\n",
+    );
+}

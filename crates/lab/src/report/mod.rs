@@ -1,0 +1,69 @@
+//! The report: one HTML file that needs nothing else, the same as Markdown, and the raw data as CSV and JSON.
+//!
+//! Everything is computed from the run's raw data by [`answers`], and by nothing else: a test recomputes a committed report
+//! and finds the same numbers. Pictures are drawn in the reader's browser by a charting library that is part of the file;
+//! pictures made here were rejected, for they could not follow the reader's colours, width and pointer.
+
+mod html;
+mod markdown;
+mod raw;
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::claims::{CLAIMS, Finding};
+use crate::data::Data;
+
+/// The answers of all claims for which the run has planned something.
+pub fn answers(data: &Data) -> Vec<Finding> {
+    let is_planned = |claim: &&crate::claims::Claim| {
+        let cells = (claim.cells)(&data.settings.matrix);
+        // Claims share cells: what counts is that none of its own is missing from the plan.
+        cells.iter().all(|planned| data.settings.cells.contains_key(&planned.cell.id()))
+    };
+    CLAIMS.iter().filter(is_planned).map(|claim| (claim.answer)(data)).collect()
+}
+
+/// Writes all forms of the report into the run's directory; the path of the HTML file.
+pub fn write(data: &Data) -> Result<PathBuf, String> {
+    let findings = answers(data);
+    let put = |name: &str, text: String| {
+        let path = data.directory.join(name);
+        fs::write(&path, text).map(|()| path.clone()).map_err(|error| format!("{}: {error}", path.display()))
+    };
+    put("trials.csv", raw::csv(data))?;
+    put("report.json", raw::json(data, &findings)?)?;
+    put("report.md", markdown::render(data, &findings))?;
+    put("report.html", html::render(data, &findings)?)
+}
+
+/// The verdicts, for the terminal.
+pub fn overview(data: &Data) -> String {
+    let lines = answers(data).into_iter().map(|finding| {
+        let Finding { number, title, verdict, summary, .. } = finding;
+        format!("{number}. {title}: {}\n   {summary}\n", verdict.words())
+    });
+    lines.collect()
+}
+
+/// The order of repetition of one claim, for whoever wants to see it again.
+fn command(data: &Data, number: u8) -> String {
+    let full = if data.settings.matrix.scale == crate::plan::Scale::Full { " --full" } else { "" };
+    format!("cargo run --release -p rustredis-lab -- run --only {number} --seed {}{full}", data.settings.seed)
+}
+
+/// A number with three significant digits.
+fn short(value: f64) -> String {
+    let digits = if value == 0.0 { 0 } else { 2 - value.abs().log10().floor() as i32 };
+    format!("{value:.*}", digits.clamp(0, 4) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_digits() {
+        assert_eq!([1234.5, 12.345, 0.012_345, 0.0].map(short), ["1234", "12.3", "0.0123", "0"]);
+    }
+}

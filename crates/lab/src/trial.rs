@@ -1,0 +1,390 @@
+//! Measuring a cell once: server up, keys written, warm-up, measurement, server down.
+//!
+//! Each measurement has a server of its own. That costs a quarter of a second and buys independence: no cell sees the memory,
+//! the tables or the file system state that another left behind, and any cell can be measured at any time.
+
+use std::collections::BTreeMap;
+use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use hdrhistogram::Histogram;
+use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
+use rustredis_testkit::Reply;
+
+use crate::cell::{Cell, InProcess, Measure, Outcome, Reference, Setup, Snapshot, Span, Tcp};
+use crate::load::{self, Figures, Load, Pace, Phase};
+use crate::target::{Programs, Running, StartError};
+use crate::workloads;
+
+/// Silence of a server that counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest that a snapshot or rewrite is waited for.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(20);
+/// How long after a broken connection the server's death is looked for.
+const DEATH_DEADLINE: Duration = Duration::from_millis(300);
+const MEASURED: &str = "measured";
+const WARM_UP: &str = "warm-up";
+
+/// How long a measurement takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Times {
+    /// Before figures count.
+    pub warm_up: Duration,
+    /// While they count.
+    pub measured: Duration,
+    /// The same for the engines alone.
+    pub in_process: Duration,
+    /// Before, between and after snapshots.
+    pub calm: Duration,
+}
+
+/// Measures `cell`. An end by `interrupted` gives `None`.
+pub fn measure(
+    cell: &Cell,
+    programs: &Programs,
+    times: &Times,
+    seed: u64,
+    interrupted: &AtomicBool,
+) -> Option<Outcome> {
+    let result = match cell {
+        Cell::Tcp(tcp) => measure_tcp(tcp, programs, times, seed, interrupted),
+        Cell::Snapshot(snapshot) => measure_snapshot(snapshot, programs, times, seed, interrupted),
+        Cell::InProcess(in_process) => measure_in_process(in_process, programs, times, seed),
+        Cell::Reference(reference) => measure_reference(reference, programs, times),
+    };
+    if interrupted.load(std::sync::atomic::Ordering::Relaxed) {
+        return None;
+    }
+    Some(match result {
+        Ok(measure) => Outcome::Measured(Box::new(measure)),
+        Err(StartError::Absent(reason)) => Outcome::Absent(reason),
+        Err(StartError::Failed(reason)) => Outcome::Failed(reason),
+    })
+}
+
+fn failed(reason: impl ToString) -> StartError {
+    StartError::Failed(reason.to_string())
+}
+
+fn measure_tcp(
+    tcp: &Tcp,
+    programs: &Programs,
+    times: &Times,
+    seed: u64,
+    interrupted: &AtomicBool,
+) -> Result<Measure, StartError> {
+    let mut server = programs.start(&tcp.setup)?;
+    let load = load_on(&mut server, &tcp.workload, seed)?;
+    let load = Load { clients: tcp.clients, pipeline: tcp.pipeline, threads: tcp.generators, ..load };
+    let mut server_cpu = (Duration::ZERO, Duration::ZERO);
+    let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
+        if !conductor.wait(times.warm_up) {
+            return;
+        }
+        server_cpu.0 = server.cpu();
+        conductor.phase(MEASURED);
+        conductor.wait(times.measured);
+        server_cpu.1 = server.cpu();
+    });
+    let figures = figures.map_err(|error| or_death(&mut server, error))?;
+    let phase = checked(&figures, &mut server)?.clone();
+    let mut measure = summary(&figures, &phase);
+    measure.server_cores = (server_cpu.1.saturating_sub(server_cpu.0)).as_secs_f64() / phase.seconds;
+    measure.server_bytes = server.bytes();
+    Ok(measure)
+}
+
+/// What went wrong, or the server's death where that is behind it.
+fn or_death(server: &mut Running, error: String) -> StartError {
+    // A connection ends a moment before its process can be waited for.
+    let end = Instant::now() + DEATH_DEADLINE;
+    while Instant::now() < end {
+        if let Some(death) = server.death() {
+            return failed(death);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    failed(error)
+}
+
+/// A load on a freshly filled server, with one client.
+fn load_on(server: &mut Running, workload: &str, seed: u64) -> Result<Load, StartError> {
+    let workload =
+        workloads::named(workload).ok_or_else(|| failed(format!("no workload is called {workload}")))?;
+    workload.fill(server.address()).map_err(|error| or_death(server, error))?;
+    Ok(Load {
+        address: server.address(),
+        clients: 1,
+        threads: 1,
+        pipeline: 1,
+        pace: Pace::Closed,
+        mix: workload.mix(),
+        keys: workload.keys,
+        spread: workload.spread,
+        seed,
+        patience: PATIENCE,
+    })
+}
+
+/// The measured phase, if nothing went wrong. The reason names the server's death before the connection's.
+fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<&'f Phase, StartError> {
+    if let Some(fault) = &figures.fault {
+        return Err(or_death(server, fault.clone()));
+    }
+    let errors: u64 = figures.phases.iter().map(|phase| phase.errors).sum();
+    if errors > 0 {
+        let text = figures.error_texts.iter().max_by_key(|(_, count)| **count);
+        let text = text.map_or("", |(text, _)| text.as_str());
+        return Err(failed(format!("{errors} requests were answered with errors, most of them: {text}")));
+    }
+    figures
+        .phases
+        .iter()
+        .find(|phase| phase.name != WARM_UP && phase.requests > 0)
+        .ok_or_else(|| failed("no request was answered"))
+}
+
+fn summary(figures: &Figures, phase: &Phase) -> Measure {
+    let slices = figures.slices_between(phase.start, phase.start + phase.seconds);
+    Measure {
+        main: span(phase),
+        errors: phase.errors,
+        misses: phase.misses,
+        slices: slices.iter().map(slice).collect(),
+        generator_busiest: round(phase.generator_cpu.iter().copied().fold(0.0, f64::max)),
+        generator_cores: round(phase.generator_cpu.iter().sum()),
+        ..Measure::default()
+    }
+}
+
+fn slice(slice: &load::figures::Slice) -> (u64, f64, f64) {
+    let us = |nanos: u64| round(nanos as f64 / 1e3);
+    (slice.requests, us(slice.latency.value_at_quantile(0.99)), us(slice.latency.max()))
+}
+
+/// Four significant digits are more than any measurement here has, and keep the raw data small.
+fn round(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let scale = 10_f64.powi(4 - value.abs().log10().ceil() as i32);
+    (value * scale).round() / scale
+}
+
+/// A phase's figures, all from its histogram.
+pub fn span(phase: &Phase) -> Span {
+    let us = |quantile: f64| round(phase.latency.value_at_quantile(quantile) as f64 / 1e3);
+    Span {
+        name: phase.name.clone(),
+        start: round(phase.start),
+        seconds: phase.seconds,
+        requests: phase.requests,
+        rate: phase.rate(),
+        p50_us: us(0.5),
+        p99_us: us(0.99),
+        p999_us: us(0.999),
+        max_us: us(1.0),
+        histogram: encode(&phase.latency),
+    }
+}
+
+/// A histogram as text.
+pub fn encode(histogram: &Histogram<u64>) -> String {
+    let mut bytes = Vec::new();
+    V2DeflateSerializer::new()
+        .serialize(histogram, &mut bytes)
+        .expect("a histogram of in-memory counts is written to memory");
+    STANDARD.encode(bytes)
+}
+
+/// The histogram of such a text.
+pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
+    let bytes = STANDARD.decode(text).map_err(|error| error.to_string())?;
+    Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| format!("{error:?}"))
+}
+
+fn measure_snapshot(
+    snapshot: &Snapshot,
+    programs: &Programs,
+    times: &Times,
+    seed: u64,
+    interrupted: &AtomicBool,
+) -> Result<Measure, StartError> {
+    let mut server = programs.start(&snapshot.setup)?;
+    let load = load_on(&mut server, "snapshot", seed)?;
+    let load =
+        Load { clients: 50, threads: 1, pipeline: 16, pace: Pace::Open(f64::from(snapshot.rate)), ..load };
+    probe(&server)?;
+    let mut script_error = None;
+    let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
+        let mut go = || -> Result<(), String> {
+            let mut client = server.client()?;
+            let calm = |conductor: &load::Conductor<'_>| {
+                conductor.wait(times.calm).then_some(()).ok_or_else(|| "the load ended early".to_owned())
+            };
+            calm(conductor)?;
+            conductor.phase("before");
+            calm(conductor)?;
+            for (command, field) in
+                [("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")]
+            {
+                conductor.phase(command);
+                let reply = client.try_call(&[command]).map_err(|error| error.to_string())?;
+                if reply.is_error() {
+                    return Err(format!("{command}: {reply}"));
+                }
+                wait_for_end(&mut client, field, conductor)?;
+                conductor.phase("after");
+                calm(conductor)?;
+            }
+            Ok(())
+        };
+        script_error = go().err();
+    });
+    let figures = figures.map_err(|error| or_death(&mut server, error))?;
+    let before = checked(&figures, &mut server)?.clone();
+    if let Some(error) = script_error {
+        return Err(failed(error));
+    }
+    let mut measure = summary(&figures, &before);
+    measure.phases = figures.phases.iter().filter(|phase| phase.name != WARM_UP).map(span).collect();
+    measure.slices = figures.slices.iter().map(slice).collect();
+    measure.server_bytes = server.bytes();
+    measure.more.insert("unfinished".to_owned(), figures.unfinished as f64);
+    Ok(measure)
+}
+
+/// Whether the server has BGSAVE and BGREWRITEAOF at all, so that a missing feature is told from a failure.
+fn probe(server: &Running) -> Result<(), StartError> {
+    let mut client = server.client().map_err(failed)?;
+    for command in ["BGSAVE", "BGREWRITEAOF"] {
+        let reply = client.try_call(&["COMMAND", "INFO", command]).map_err(failed)?;
+        if !matches!(&reply, Reply::Array(rows) if matches!(rows.first(), Some(Reply::Array(_)))) {
+            return Err(StartError::Absent(format!("the server has no {command}")));
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_end(
+    client: &mut rustredis_testkit::Client,
+    field: &str,
+    conductor: &load::Conductor<'_>,
+) -> Result<(), String> {
+    let end = Instant::now() + SNAPSHOT_DEADLINE;
+    loop {
+        if !conductor.wait(Duration::from_millis(20)) {
+            return Err("the load ended early".to_owned());
+        }
+        let info = client.try_call(&["INFO", "persistence"]).map_err(|error| error.to_string())?;
+        let text = match &info {
+            Reply::Bulk(_) | Reply::Verbatim(..) => info.text(),
+            other => return Err(format!("INFO persistence answered {other}")),
+        };
+        let value = text.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        // A rewrite that is scheduled has not begun.
+        let is_scheduled = text.contains("aof_rewrite_scheduled:1");
+        match value.map(str::trim) {
+            Some("0") if !is_scheduled => return Ok(()),
+            Some(_) if Instant::now() < end => {}
+            Some(_) => return Err(format!("{field} did not end within {SNAPSHOT_DEADLINE:?}")),
+            None => return Err(format!("INFO persistence has no {field}")),
+        }
+    }
+}
+
+fn measure_in_process(
+    cell: &InProcess,
+    programs: &Programs,
+    times: &Times,
+    seed: u64,
+) -> Result<Measure, StartError> {
+    let Some(program) = &programs.in_process else {
+        return Err(StartError::Absent("rustredis-lab-inprocess is not built".to_owned()));
+    };
+    let workload = workloads::named(&cell.workload)
+        .ok_or_else(|| failed(format!("no workload is called {}", cell.workload)))?;
+    let mut command = Command::new(program);
+    command.args(["--engine", &cell.engine, "--metrics", &cell.metrics]);
+    command.args(["--threads", &cell.threads.to_string(), "--batch", &cell.batch.to_string()]);
+    command.args(["--spread", &workload.spread.to_string(), "--keys", &workload.keys.to_string()]);
+    command.args(["--seconds", &times.in_process.as_secs_f64().to_string(), "--seed", &seed.to_string()]);
+    if cell.contention {
+        command.arg("--contention");
+    }
+    let output = command.stdin(Stdio::null()).output().map_err(failed)?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => {}
+        Some(3) => return Err(StartError::Absent(errors.trim().to_owned())),
+        _ => return Err(failed(format!("{}: {}", output.status, errors.trim()))),
+    }
+    let figures: BTreeMap<String, serde_json::Value> = serde_json::from_str(&text).map_err(failed)?;
+    let mut measure = Measure::default();
+    for (name, value) in figures {
+        match value {
+            serde_json::Value::Number(number) => {
+                measure.more.insert(name, round(number.as_f64().unwrap_or(0.0)));
+            }
+            serde_json::Value::Array(values) if name == "shard_wait_ns" => {
+                measure.shard_wait_ns = values.iter().filter_map(serde_json::Value::as_f64).collect();
+            }
+            _ => return Err(failed(format!("{name} is no figure"))),
+        }
+    }
+    let figure = |name: &str| measure.more.get(name).copied().ok_or_else(|| failed(format!("no {name}")));
+    let (commands, seconds) = (figure("commands")?, figure("seconds")?);
+    measure.main = Span {
+        name: MEASURED.to_owned(),
+        seconds,
+        requests: commands as u64,
+        rate: commands / seconds,
+        ..Span::default()
+    };
+    measure.server_cores = round(figure("cpu_seconds")? / seconds);
+    Ok(measure)
+}
+
+fn measure_reference(
+    reference: &Reference,
+    programs: &Programs,
+    times: &Times,
+) -> Result<Measure, StartError> {
+    let setup = Setup::other(crate::cell::Program::Redis, "redis", &[]);
+    if !programs.has(&reference.tool) {
+        return Err(StartError::Absent(format!("{} is not installed here", reference.tool)));
+    }
+    let server = programs.start(&setup)?;
+    // It writes the same keys, for its GETs to find something.
+    let workload =
+        workloads::named(&reference.workload).ok_or_else(|| failed("the references run get and set"))?;
+    workload.fill(server.address()).map_err(failed)?;
+    crate::reference::run(reference, workload, server.address(), times.warm_up + times.measured)
+        .map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn histograms_survive_their_text() {
+        let mut histogram = load::figures::latency_histogram();
+        (1..1_000_u64).for_each(|value| histogram.record(value * 10_000).unwrap());
+        let back = decode(&encode(&histogram)).unwrap();
+        assert_eq!(back.value_at_quantile(0.99), histogram.value_at_quantile(0.99));
+        assert_eq!(back.len(), histogram.len());
+        assert!(decode("%").is_err());
+    }
+
+    #[test]
+    fn four_digits_are_kept() {
+        assert_eq!(round(123_456.0), 123_500.0);
+        assert_eq!(round(0.001_234_56), 0.001_235);
+        assert_eq!(round(0.0), 0.0);
+    }
+}
