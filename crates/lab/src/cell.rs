@@ -124,6 +124,19 @@ impl Cell {
     pub fn id(&self) -> String {
         self.to_string()
     }
+
+    /// What is asked of a server, whichever it is: cells with the same load are compared.
+    pub fn load(&self) -> String {
+        match self {
+            Self::Tcp(tcp) => format!("tcp {} {} {}", tcp.workload, tcp.clients, tcp.pipeline),
+            Self::Snapshot(_) => "snapshot".to_owned(),
+            Self::InProcess(cell) => {
+                format!("in-process {} {} {}", cell.workload, cell.batch, cell.contention)
+            }
+            // Beside ours on the same server.
+            Self::Reference(cell) => format!("tcp {} {} {}", cell.workload, cell.clients, cell.pipeline),
+        }
+    }
 }
 
 impl fmt::Display for Cell {

@@ -2,6 +2,7 @@
 
 use rustredis_testkit::Random;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::cell::{Cell, Program, Setup, Tcp};
@@ -130,8 +131,9 @@ impl Matrix {
     }
 }
 
-/// The measurements in their order: round by round, within a round in random order. Cells that several experiments want are
-/// measured once, as often as the most demanding wants.
+/// The measurements in their order: round by round; within a round the loads in random order, and under each load its
+/// servers in random order. What is compared is measured within seconds, so that what slows the machine down for a while
+/// slows all of it. Cells that several experiments want are measured once, as often as the most demanding wants.
 pub fn schedule(planned: Vec<Planned>, seed: u64) -> Vec<(Cell, u32)> {
     let mut cells: Vec<Planned> = Vec::new();
     for new in planned {
@@ -145,15 +147,25 @@ pub fn schedule(planned: Vec<Planned>, seed: u64) -> Vec<(Cell, u32)> {
     let rounds = cells.iter().map(|planned| planned.rounds).max().unwrap_or(0);
     let mut order = Vec::new();
     for round in 0..rounds {
-        let mut of_round: Vec<&Cell> =
-            cells.iter().filter(|planned| planned.rounds > round).map(|planned| &planned.cell).collect();
-        let mut random = Random::new(seed ^ (u64::from(round) << 32));
-        for index in (1..of_round.len()).rev() {
-            of_round.swap(index, random.below(index + 1));
+        let mut groups: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
+        for planned in cells.iter().filter(|planned| planned.rounds > round) {
+            groups.entry(planned.cell.load()).or_default().push(planned.cell.clone());
         }
-        order.extend(of_round.into_iter().map(|cell| (cell.clone(), round)));
+        let mut random = Random::new(seed ^ (u64::from(round) << 32));
+        let mut groups: Vec<Vec<Cell>> = groups.into_values().collect();
+        shuffle(&mut groups, &mut random);
+        for mut group in groups {
+            shuffle(&mut group, &mut random);
+            order.extend(group.into_iter().map(|cell| (cell, round)));
+        }
     }
     order
+}
+
+fn shuffle<T>(list: &mut [T], random: &mut Random) {
+    for index in (1..list.len()).rev() {
+        list.swap(index, random.below(index + 1));
+    }
 }
 
 #[cfg(test)]
@@ -182,6 +194,18 @@ mod tests {
         let first: Vec<&Cell> = order[..20].iter().map(|(cell, _)| cell).collect();
         let second: Vec<&Cell> = order[20..].iter().map(|(cell, _)| cell).collect();
         assert_ne!(first, second);
+    }
+
+    #[test]
+    fn servers_under_one_load_are_neighbours() {
+        let matrix = matrix(2);
+        let cell = |engine: &str, clients| matrix.tcp(&matrix.engine(engine), "get", clients, 1);
+        let planned = (1..=9)
+            .flat_map(|clients| ["mutex", "dashmap", "actor"].map(|engine| cell(engine, clients)))
+            .map(|cell| Planned { cell, rounds: 1 });
+        for three in schedule(planned.collect(), 3).chunks(3) {
+            assert!(three.iter().all(|(cell, _)| cell.load() == three[0].0.load()), "{three:?}");
+        }
     }
 
     /// The quick matrix on a small machine takes about ten minutes: so many measurements at a second each.

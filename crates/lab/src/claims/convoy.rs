@@ -190,8 +190,9 @@ fn counter_words(data: &Data, engine: &str) -> Option<String> {
 fn fit(data: &Data, engine: &str) -> Result<Fit, String> {
     let mut points = Vec::new();
     for threads in data.settings.matrix.threads() {
-        let rates = data.series(&alone(engine, threads, "uniform", false), |measure| measure.main.rate);
-        points.extend(rates.into_iter().map(|(_, rate)| (threads as f64, rate)));
+        // Medians: R² should say how well the law describes the machine, not how noisy the machine is.
+        let rate = data.interval(&alone(engine, threads, "uniform", false), |measure| measure.main.rate);
+        points.extend(rate.map(|rate| (threads as f64, rate.median)));
     }
     usl::fit(&points)
 }

@@ -11,7 +11,7 @@ use crate::stats::{self, Interval};
 
 /// Requests a second: well below what any server here can do, so that what is seen is the snapshot.
 const RATE: u32 = 10_000;
-const WORKS: [(&str, &str); 2] = [("BGSAVE", "snapshot"), ("BGREWRITEAOF", "AOF rewrite")];
+const WORKS: [(&str, &str); 2] = [("BGSAVE", "a snapshot"), ("BGREWRITEAOF", "an AOF rewrite")];
 
 fn setups(matrix: &Matrix) -> Vec<(&'static str, Setup)> {
     let options: &[&str] = &["--appendonly", "yes", "--appendfsync", "everysec"];
@@ -35,7 +35,7 @@ pub(super) fn answer(data: &Data) -> Finding {
         let own = data.series(&cell(&setups[0].1), |measure| p999(measure, command));
         let other = data.series(&cell(&setups[1].1), |measure| p999(measure, command));
         let mut part = Part::ratio(
-            &format!("p99.9 during a {work}: RustRedis against redis-server's fork"),
+            &format!("p99.9 during {work}: RustRedis against redis-server's fork"),
             "–",
             stats::ratio(&own, &other),
             Limit::AtMost(1.0),
@@ -55,7 +55,7 @@ pub(super) fn answer(data: &Data) -> Finding {
                 .collect();
             parts.push(
                 Part::ratio(
-                    &format!("{name}: p99.9 during a {work} against before it"),
+                    &format!("{name}: p99.9 during {work} against before it"),
                     "–",
                     stats::interval(&ratios),
                     Limit::AtLeast(1.5),

@@ -107,7 +107,7 @@ pub(super) fn answer(data: &Data) -> Finding {
         claim: "Beyond the article: shared nothing, and lock-free reads, against the locks. The claim that is judged is that the choice of the engine matters."
             .to_owned(),
         verdict,
-        summary: summary(&parts),
+        summary: summary(&parts, &matrix.engines),
         parts,
         charts: vec![chart, rate, p99],
         notes,
@@ -137,23 +137,28 @@ fn compared(load: &str, engine: &str, rate: Option<Interval>) -> Part {
     part
 }
 
-fn summary(parts: &[Part]) -> String {
-    let differences: Vec<String> = parts
-        .iter()
-        .filter(|part| part.verdict == Verdict::Holds)
-        .filter_map(|part| {
-            let load = part.statement.split(':').next()?;
-            Some(format!("{load}: {} ({})", part.note, times(part.figure?.median)))
-        })
-        .collect();
-    if differences.is_empty() {
-        format!("In none of {} comparisons with {BASE} a difference can be named.", parts.len())
-    } else {
-        format!(
-            "{} of {} comparisons with {BASE} differ. {}.",
-            differences.len(),
-            parts.len(),
-            differences.join("; ")
-        )
+fn summary(parts: &[Part], engines: &[String]) -> String {
+    let mut sentences = Vec::new();
+    for engine in engines.iter().filter(|engine| *engine != BASE) {
+        for (is_faster, word) in [(true, "faster"), (false, "slower")] {
+            let loads: Vec<String> = parts
+                .iter()
+                .filter(|part| {
+                    part.verdict == Verdict::Holds && part.statement.contains(&format!(": {engine}'s"))
+                })
+                .filter_map(|part| Some((part, part.figure?.median)))
+                .filter(|(_, median)| (*median > 1.0) == is_faster)
+                .map(|(part, median)| {
+                    format!("{} {}", part.statement.split(':').next().unwrap_or_default(), times(median))
+                })
+                .collect();
+            if !loads.is_empty() {
+                sentences.push(format!("{engine} is {word} than {BASE} with {}.", loads.join(", ")));
+            }
+        }
     }
+    if sentences.is_empty() {
+        return format!("In none of {} comparisons with {BASE} a difference can be named.", parts.len());
+    }
+    sentences.join(" ")
 }

@@ -207,8 +207,8 @@ fn settings(out: &mut String, data: &Data) {
         let _ = write!(out, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));
     }
     out.push_str(
-        "</tbody></table><p>Each measurement has a freshly started server. Rounds follow each other; within a round the cells come in \
-         random order. Medians have bootstrap intervals; two cells are compared by the ratios within each round.</p>\
+        "</tbody></table><p>Each measurement has a freshly started server. Rounds follow each other; within a round the loads come in \
+         random order, and under each load its servers. Medians have bootstrap intervals; two cells are compared by the ratios within each round.</p>\
          <p>Raw data, beside this file: <code>trials.csv</code>, <code>trials.jsonl</code> (with histograms), <code>run.json</code>, \
          <code>report.json</code> (every number of this page).</p></section>\n",
     );

@@ -56,8 +56,10 @@
 
   function band(series, fill, index) {
     return {
-      type: "custom", name: series.name, color: fill, silent: true, z: 1, tooltip: { show: false }, data: [[series.points[0].x, series.points[0].low]],
-      renderItem: (_, api) => ({
+      type: "custom", name: series.name, color: fill, silent: true, z: 1, tooltip: { show: false }, clip: true,
+      // Every point is there for the axis to have room; the first draws the whole band.
+      data: series.points.map((point) => [point.x, point.low, point.high]),
+      renderItem: (params, api) => params.dataIndex > 0 ? { type: "group", children: [] } : ({
         type: "polygon",
         shape: {
           points: [...series.points.map((point) => api.coord([point.x, point.high])),
@@ -65,7 +67,7 @@
         },
         style: { fill, opacity: 0.16 },
       }),
-      encode: { x: 0, y: 1 }, id: "band" + index,
+      encode: { x: 0, y: [1, 2] }, id: "band" + index,
     };
   }
 

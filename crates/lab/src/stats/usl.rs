@@ -85,6 +85,10 @@ fn solve(points: &[(f64, f64)], uses: [bool; 2]) -> Option<Fit> {
         return None;
     }
     let (sigma, kappa) = (linear / constant, square / constant);
+    // More than all cannot be serial.
+    if sigma > 1.0 {
+        return None;
+    }
     let peak = (kappa > 0.0).then(|| ((1.0 - sigma).max(0.0) / kappa).sqrt().max(1.0));
     Some(Fit { lambda: 1.0 / constant, sigma, kappa, peak, r2: 0.0 })
 }
