@@ -27,7 +27,7 @@ use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
 use crate::durability;
 use crate::redact;
 use crate::server::{Server, gate, now_ms};
-use crate::session::{ReplyMode, Session};
+use crate::session::{Background, ReplyMode, Session};
 use crate::stats::bump;
 use crate::transaction;
 use crate::worker::{self, Worker};
@@ -81,8 +81,8 @@ pub struct Blocked {
 /// How long one client's pipeline may run before the others of its thread have their turn, in nanoseconds. All tables of a
 /// database double at about the same number of keys, so a batch of insertions may meet a growing table in each of them.
 const TURN_NANOS: u64 = 1_000_000;
-/// How often CONFIG SET looks whether the append-only file is off.
-const TURN_OFF_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+/// How often a command looks whether what it waits for has happened in the background.
+const BACKGROUND_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// Commands that are touched ahead at a time.
 const TOUCH_AHEAD: usize = TOUCHED_AT_ONCE;
@@ -451,10 +451,15 @@ impl Connection {
         } else {
             self.run_held(server, worker, row, args, effects, shards).await
         };
-        while server.snapshots.is_turning_off() && self.session.waits_for_turn_off {
-            tokio::time::sleep(TURN_OFF_LOOK).await;
+        if let Some(background) = self.session.waits_for.take() {
+            let is_pending = || match background {
+                Background::TurnOff => server.snapshots.is_turning_off(),
+                Background::Cut => server.snapshots.is_cut_missing(),
+            };
+            while is_pending() {
+                tokio::time::sleep(BACKGROUND_LOOK).await;
+            }
         }
-        self.session.waits_for_turn_off = false;
         if let Some(wait) = self.session.sync_wait.take() {
             self.wait_for_sync(wait).await;
         }

@@ -93,13 +93,22 @@ pub struct Session {
     pub depends_on: u64,
     /// The journal's place of its last write, for WAITAOF; 0 before the first.
     pub last_write: u64,
-    /// Asked for by CONFIG SET appendonly no: the reply waits until the file is left.
-    pub waits_for_turn_off: bool,
+    /// What happens in the background before the reply leaves.
+    pub waits_for: Option<Background>,
     /// Asked for by WAITAOF: the connection waits before it goes on.
     pub sync_wait: Option<SyncWait>,
     /// Asked for by DISCARD, UNWATCH and RESET: the connection ends the watches after the command, as their keys' shards are not
     /// in its view.
     pub ends_watches: bool,
+}
+
+/// Something in the background that a command begins and waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Background {
+    /// The append-only file is left.
+    TurnOff,
+    /// The moment comes of which a snapshot is: what is written after the reply is not in it.
+    Cut,
 }
 
 /// A wait for a client's writes to be on the disk.
@@ -131,7 +140,7 @@ impl Session {
             close_after_reply: false,
             is_flooded: false,
             is_executing: false,
-            waits_for_turn_off: false,
+            waits_for: None,
             sync_wait: None,
             depends_on: 0,
             last_write: 0,

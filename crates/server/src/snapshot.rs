@@ -67,6 +67,10 @@ pub struct Snapshots {
     pub keys_done: AtomicU64,
     /// Set to give the snapshot under way up.
     is_given_up: AtomicBool,
+    /// Snapshots that were asked for.
+    begun: AtomicU64,
+    /// Of these, how many have reached the moment of which they are, or have ended without.
+    cut: AtomicU64,
     /// Ends of the append-only file that were asked for and have not come.
     turning_off: AtomicU64,
 }
@@ -128,6 +132,8 @@ impl Default for Snapshots {
             keys_total: AtomicU64::new(0),
             keys_done: AtomicU64::new(0),
             is_given_up: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
             turning_off: AtomicU64::new(0),
         }
     }
@@ -205,6 +211,15 @@ impl Snapshots {
         self.send(Job::TurnOff);
     }
 
+    /// Whether the snapshot that was asked for last is of a moment still to come.
+    pub fn is_cut_missing(&self) -> bool {
+        self.cut.load(Relaxed) < self.begun.load(Relaxed)
+    }
+
+    fn note_cut(&self) {
+        self.cut.store(self.begun.load(Relaxed), Relaxed);
+    }
+
     /// Whether the append-only file is still written to though it is not wanted any more.
     pub fn is_turning_off(&self) -> bool {
         self.turning_off.load(Relaxed) > 0
@@ -236,6 +251,7 @@ impl Snapshots {
 
     fn begin(&self, state: &mut State, job: Job) -> Wish {
         state.running = Some((job, now_ms()));
+        self.begun.fetch_add(1, Relaxed);
         if job.is_rewrite() {
             state.rewrites += 1;
         }
@@ -271,6 +287,9 @@ impl Snapshots {
     fn finish(&self, server: &Server, job: Job, took_seconds: i64, is_ok: bool) {
         let mut state = self.state.lock();
         self.is_given_up.store(false, Relaxed);
+        if job != Job::TurnOff {
+            self.note_cut();
+        }
         match job {
             Job::Save => state.last_save_seconds = took_seconds,
             Job::Rewrite | Job::TurnOn => {
@@ -507,6 +526,7 @@ async fn take<T>(
         view.begin_snapshot(&encode, &handover);
         (cut, at_cut(&mut view))
     };
+    server.snapshots.note_cut();
     server.snapshots.keys_total.store(cut.keys(), Relaxed);
     server.snapshots.keys_done.store(0, Relaxed);
     let written = match Output::begin(server, sink, format, &cut, origin) {

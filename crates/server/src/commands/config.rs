@@ -19,6 +19,7 @@ use crate::clients_limit;
 use crate::listen::{self, Addresses};
 use crate::memory;
 use crate::server::Server;
+use crate::session::Background;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -108,7 +109,7 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         config.undo(changes);
         return Err(refused(error));
     }
-    context.session.waits_for_turn_off = changes.contains(Directive::Appendonly);
+    context.session.waits_for = changes.contains(Directive::Appendonly).then_some(Background::TurnOff);
     reply.ok();
     Ok(())
 }

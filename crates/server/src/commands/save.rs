@@ -6,7 +6,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::rdb;
-use crate::session::SyncWait;
+use crate::session::{Background, SyncWait};
 use crate::snapshot::{Job, Wish};
 
 /// The family.
@@ -86,7 +86,10 @@ fn background_save(
         _ => return Err(CommandError::Syntax),
     };
     match context.server.snapshots.save(schedules) {
-        Wish::Begun => reply.simple("Background saving started"),
+        Wish::Begun => {
+            context.session.waits_for = Some(Background::Cut);
+            reply.simple("Background saving started");
+        }
         Wish::Scheduled => reply.simple("Background saving scheduled"),
         Wish::IsRunning => return Err(CommandError::text("ERR Background save already in progress")),
         Wish::IsBusy => {
@@ -100,7 +103,10 @@ fn background_save(
 
 fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match context.server.snapshots.rewrite(context.server) {
-        Wish::Begun => reply.simple("Background append only file rewriting started"),
+        Wish::Begun => {
+            context.session.waits_for = Some(Background::Cut);
+            reply.simple("Background append only file rewriting started");
+        }
         Wish::Scheduled => reply.simple("Background append only file rewriting scheduled"),
         Wish::IsRunning | Wish::IsBusy => {
             return Err(CommandError::text("ERR Background append only file rewriting already in progress"));
