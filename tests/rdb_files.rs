@@ -273,9 +273,13 @@ every_engine! {
         crate::files::hurry(&mut client, server.is_redis());
         wait_until("the save", Duration::from_secs(60), || client.line("LASTSAVE").integer() > before);
         wait_for_background(server);
-        assert_eq!(server.info("rdb_changes_since_last_save").as_deref(), Some("1"));
+        // The moment of the snapshot is that of the reply in Redis, and may be a little later; then the write is in it.
+        let is_left_out = server.info("rdb_changes_since_last_save").as_deref() == Some("1");
         let copy = Directory::copy_of(server.directory());
-        second(server, copy.path(), &DEBUG).client().check("EXISTS key:0 key:29 during", "2");
+        let mut loaded = second(server, copy.path(), &DEBUG);
+        loaded.client().check("EXISTS key:0 key:29", "2");
+        loaded.client().check("EXISTS during", if is_left_out { "0" } else { "1" });
+        loaded.stop();
         assert!(!crate::files::names(server.directory()).iter().any(|name| name.starts_with("temp-")));
     }
 

@@ -110,6 +110,10 @@ fn measure(arguments: &Arguments, subject: &Subject, clients: u32, pipeline: u32
     command.args(["-p", &subject.server.port().to_string(), "-t", "set", "--csv"]);
     command.args(["-n", &requests.to_string(), "-r", &KEYS.to_string(), "-d", &VALUE_BYTES.to_string()]);
     command.args(["-c", &clients.to_string(), "-P", &pipeline.to_string()]);
+    let threads: u32 = arguments.number("load-threads", 1)?;
+    if threads > 1 {
+        command.args(["--threads", &threads.to_string()]);
+    }
     let output = shell::capture(&mut command)?;
     let line = output.lines().find(|line| line.starts_with("\"SET\""));
     let rate = line.and_then(|line| line.split(',').nth(1)?.trim_matches('"').parse().ok());
