@@ -158,7 +158,7 @@ async fn run_queue(
         return;
     }
     Reply::new(&mut connection.output, session.proto).array(transaction.queue.len());
-    worker.defers_waiters.set(true);
+    let deferral = worker.defer_waiters();
     session.is_executing = true;
     for queued in &transaction.queue {
         let row = server.registry.row(queued.row);
@@ -177,7 +177,7 @@ async fn run_queue(
         }
     }
     session.is_executing = false;
-    worker.defers_waiters.set(false);
+    drop(deferral);
     serve_waiters(server, worker, &mut view);
 }
 
