@@ -555,14 +555,21 @@ impl Connection {
 
     async fn close(mut self) {
         let (server, worker) = (self.server.clone(), self.worker.clone());
-        server.pubsub.leave(&mut self.session);
-        server.monitors.leave(&server, &mut self.session);
         transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
         worker.lane.forget(&self.session.client);
-        server.clients.remove(self.session.client.id);
-        worker.closed.set(worker.closed.get() + 1);
-        server.clients.leave();
         worker.give_buffer(std::mem::take(&mut self.input));
         worker.give_buffer(std::mem::take(&mut self.output));
+    }
+}
+
+impl Drop for Connection {
+    /// Signs the client off, also where a handler has panicked and `close` was never reached. Its watches are then left behind:
+    /// they cost memory and harm nobody.
+    fn drop(&mut self) {
+        self.server.pubsub.leave(&mut self.session);
+        self.server.monitors.leave(&self.server, &mut self.session);
+        self.server.clients.remove(self.session.client.id);
+        self.worker.closed.set(self.worker.closed.get() + 1);
+        self.server.clients.leave();
     }
 }

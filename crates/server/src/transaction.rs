@@ -161,7 +161,7 @@ async fn run_queue(
         return;
     }
     Reply::new(&mut connection.output, session.proto).array(transaction.queue.len());
-    worker.defers_waiters.set(true);
+    let deferral = worker.defer_waiters();
     session.is_executing = true;
     for queued in &transaction.queue {
         let row = server.registry.row(queued.row);
@@ -180,7 +180,7 @@ async fn run_queue(
         }
     }
     session.is_executing = false;
-    worker.defers_waiters.set(false);
+    drop(deferral);
     durability::commit(server, worker, &view, None);
     let place = worker.lane.take_committed();
     if place != 0 {

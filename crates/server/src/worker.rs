@@ -100,6 +100,11 @@ impl Worker {
         self.server.stats.worker(self.index)
     }
 
+    /// Leaves waiters to the end of a transaction, for as long as the guard lives.
+    pub fn defer_waiters(&self) -> Deferral<'_> {
+        Deferral::new(&self.defers_waiters)
+    }
+
     /// Reads both clocks, at the start of a batch.
     pub fn tick(&self) {
         let now = self.clock.now();
@@ -165,6 +170,23 @@ impl Worker {
     }
 }
 
+/// A mark that is set while this lives, and not beyond it even if a handler panics: the thread goes on to serve others.
+#[derive(Debug)]
+pub struct Deferral<'w>(&'w Cell<bool>);
+
+impl<'w> Deferral<'w> {
+    fn new(mark: &'w Cell<bool>) -> Self {
+        mark.set(true);
+        Self(mark)
+    }
+}
+
+impl Drop for Deferral<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
 }
@@ -212,4 +234,20 @@ pub fn run(
         }
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_a_deferral() {
+        let mark = Cell::new(false);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _deferral = Deferral::new(&mark);
+            assert!(!mark.get(), "a handler has a bug");
+        }));
+        assert!(panicked.is_err());
+        assert!(!mark.get());
+    }
 }
