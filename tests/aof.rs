@@ -388,7 +388,7 @@ every_engine! {
     /// While a big file loads, clients are told so, and INFO tells how far it is.
     fn clients_hear_of_loading(server: &Server) with ["--enable-debug-command", "yes"] {
         let mut client = server.client();
-        client.check("DEBUG POPULATE 800000 key 40", "+OK");
+        client.check("DEBUG POPULATE 400000 key 40", "+OK");
         client.check("CONFIG SET appendonly yes", "+OK");
         wait_for_background(server);
         client.check("CONFIG SET appendonly no", "+OK");
@@ -408,7 +408,7 @@ every_engine! {
             !is_loading
         });
         assert!(has_heard && has_seen, "heard of it: {has_heard}, saw it in INFO: {has_seen}");
-        loading.client().check("DBSIZE", "800000");
+        loading.client().check("DBSIZE", "400000");
     }
 
     /// No second server writes into the same files.
