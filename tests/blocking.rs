@@ -163,6 +163,28 @@ every_engine! {
         }
     }
 
+    /// A waiter that needs its destination too, served from a command in another database than its own.
+    fn a_destination_far_from_where_the_list_was_made(server: &Server) {
+        let mut client = server.client();
+        // Several names, for some may lie in the same shard as their source.
+        for number in 0..8 {
+            let waits = format!("BLMOVE a to:{number} LEFT RIGHT 0");
+            for maker in [
+                "SELECT 1\nRPUSH a x\nMOVE a 0",
+                "SELECT 1\nRPUSH a x\nCOPY a a DB 0\nDEL a",
+                "SELECT 1\nMULTI\nSELECT 0\nRPUSH a x\nSELECT 1\nEXEC",
+            ] {
+                let mut waiter = blocked(server, &waits);
+                for line in maker.lines() {
+                    assert!(!client.line(line).is_error(), "{line}");
+                }
+                assert_reply!(waiter.read(), "\"x\"");
+                client.check("SELECT 0", "+OK");
+            }
+            client.check(&format!("LRANGE to:{number} 0 -1"), "[\"x\", \"x\", \"x\"]");
+        }
+    }
+
     fn unblocked_by_another(server: &Server) {
         let mut client = server.client();
         let mut waiter = server.client();

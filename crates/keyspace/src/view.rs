@@ -757,11 +757,15 @@ impl<'a> View<'a> {
             .unwrap_or_default()
     }
 
-    /// Whether serving somebody who waits for the key would need keys that this view may not cover.
+    /// Whether serving somebody who waits for a key of this name, in whatever database, would need keys that this view may not
+    /// cover: MOVE, COPY and a transaction's SELECT make keys elsewhere. O(N) in the keys of the shard that are waited for.
     pub fn has_far_waiters(&self, key: Key<'_>) -> bool {
-        self.store.waited.load(Relaxed) != 0
-            && self.covered != Covered::All
-            && self.waiters(key).iter().any(|waiter| waiter.needs_more_keys())
+        if self.store.waited.load(Relaxed) == 0 || self.covered == Covered::All {
+            return false;
+        }
+        let state = self.state(self.store.shard_of(key.hash));
+        let queues = state.waiters.iter().filter(|((_, bytes), _)| **bytes == *key.bytes);
+        queues.flat_map(|(_, queue)| queue).any(|waiter| waiter.is_waiting() && waiter.needs_more_keys())
     }
 
     /// Says that a key came into being that somebody may wait for (what creates a key says so itself).
