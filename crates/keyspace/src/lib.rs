@@ -18,6 +18,7 @@ pub mod store;
 pub mod types;
 pub mod value;
 pub mod view;
+mod waiting;
 
 pub use effects::{BlockRequest, Effects, EventClass};
 pub use entry::Entry;
