@@ -17,7 +17,8 @@ pub(crate) fn check() -> Result<Tally, String> {
     let binary = crate::build::server(false)?;
     let mut total = Tally::default();
     for engine in rustredis_testkit::engines() {
-        let launch = Launch::new(Binary::Path(binary.clone())).arguments(&["--engine", &engine]);
+        let launch =
+            Launch::new(Binary::Path(binary.clone())).arguments(&["--engine", &engine, "--threads", "2"]);
         let mut server = launch.try_start().map_err(|error| format!("engine {engine}: {error}"))?;
         let mut report = |client: &str, tally: Tally| {
             println!("{engine}, {client}: {} passed, {} failed", tally.passed, tally.failed);
