@@ -189,3 +189,19 @@ every_engine! {
         assert!(info("used_memory").parse::<u64>().unwrap() > 0);
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn huge_pages_are_done_without_unless_wanted() {
+    for (value, expected) in [(None, "0"), (Some("no"), "1"), (Some("yes"), "0")] {
+        let arguments: Vec<&str> = value.into_iter().flat_map(|value| ["--disable-thp", value]).collect();
+        let server = Launch::new(binary()).arguments(&arguments).start();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+        let enabled = status.lines().find_map(|line| line.strip_prefix("THP_enabled:")).map(str::trim);
+        // Kernels before 5.0 do not tell.
+        assert!(enabled.is_none_or(|enabled| enabled == expected), "{value:?}: {enabled:?}");
+        server
+            .client()
+            .check("CONFIG GET disable-thp", &format!("[\"disable-thp\", \"{}\"]", value.unwrap_or("yes")));
+    }
+}

@@ -474,8 +474,8 @@ Process {
         "Tell the kernel which of the server's processes to kill first when memory runs out.";
     OomScoreAdjValues "oom-score-adj-values" Kind::OomScores, "0 200 800", SET, FORKLESS,
         "Scores of a primary, a replica, and a background child.";
-    DisableThp "disable-thp" BOOL, "yes", FIXED, FORKLESS,
-        "Do without transparent huge pages, which make a fork expensive.";
+    DisableThp "disable-thp" BOOL, "yes", FIXED, HERE,
+        "Do without transparent huge pages: clearing one stalls the request that touches it first.";
     ServerCpulist "server_cpulist" NULLABLE, "", FIXED, CPU_LIST,
         "Cores for the serving threads.";
     BioCpulist "bio_cpulist" NULLABLE, "", FIXED, CPU_LIST,

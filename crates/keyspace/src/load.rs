@@ -6,7 +6,7 @@
 use crate::entry::Entry;
 use crate::hashing;
 use crate::placement;
-use crate::store::Key;
+use crate::store::{self, Key};
 use crate::types::hash::Hash;
 use crate::view::View;
 
@@ -35,10 +35,9 @@ impl View<'_> {
         }
         let expire_at_ms = entry.expire_at_ms();
         let field_expiry_ms = entry.collection::<Hash>().and_then(Hash::next_expiry);
-        let is_moving = table.len() == table.capacity();
-        table.insert_unique(hash, (entry, ()), |(entry, ())| hashing::key_hash(entry.key()));
+        let has_moved = store::insert_unique(table, hash, entry);
         let keys = table.len();
-        if is_moving {
+        if has_moved {
             self.layout_changed(shard);
         }
         self.store().set_keys(self.db(), shard, keys);

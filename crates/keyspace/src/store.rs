@@ -359,6 +359,47 @@ pub(crate) fn for_each_prefetched(table: &Table, mut each: impl FnMut(&Entry)) {
     }
 }
 
+/// Adds an entry whose key is not there; whether the table moved its entries for that. A table that is full gets twice the
+/// slots, or the same number if most of it is what deletions left. O(1), amortized.
+pub(crate) fn insert_unique(table: &mut Table, hash: u64, entry: Entry) -> bool {
+    let is_full = table.len() == table.capacity();
+    if is_full {
+        let keys = table.len() + 1;
+        let room = keys_max(table);
+        resize(table, if keys > room / 2 { keys.max(room + 1) } else { room });
+    }
+    table.insert_unique(hash, (entry, ()), |(entry, ())| hashing::key_hash(entry.key()));
+    is_full
+}
+
+/// How many keys a table has room for, if no slot is lost to deletions: of a power of two slots, of eight bytes and a control
+/// byte each, an eighth stays free.
+fn keys_max(table: &Table) -> usize {
+    let slots = table.allocation_size() / (size_of::<(Entry, ())>() + 1);
+    slots.checked_ilog2().map_or(0, |log2| (1 << log2) / 8 * 7)
+}
+
+/// Moves the entries into a table with room for `keys`, no fewer than there are. To know its place an entry's key must be
+/// read, and it may lie anywhere in memory: `hashbrown`'s own growth waits for these cache misses one after the other, which
+/// makes 20,000 keys a stall of milliseconds.
+pub(crate) fn resize(table: &mut Table, keys: usize) {
+    let mut moved = Table::with_capacity(keys);
+    let mut slots = std::mem::take(table).into_iter();
+    loop {
+        let ahead: smallvec::SmallVec<[Entry; PREFETCHED]> =
+            slots.by_ref().take(PREFETCHED).map(|(entry, ())| entry).collect();
+        if ahead.is_empty() {
+            break;
+        }
+        ahead.iter().for_each(|entry| prefetch_line(entry.address()));
+        for entry in ahead {
+            let hash = hashing::key_hash(entry.key());
+            moved.insert_unique(hash, (entry, ()), |(entry, ())| hashing::key_hash(entry.key()));
+        }
+    }
+    *table = moved;
+}
+
 #[inline]
 fn prefetch_block(address: *const u8) {
     prefetch_line(address);
@@ -377,4 +418,69 @@ fn prefetch_line(address: *const u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = address;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(number: usize) -> (u64, Entry) {
+        let key = format!("key:{number}");
+        (hashing::key_hash(key.as_bytes()), Entry::string(key.as_bytes(), b"value", None))
+    }
+
+    fn has(table: &Table, number: usize) -> bool {
+        let (hash, wanted) = entry(number);
+        table.find(hash, |(entry, ())| entry.key() == wanted.key()).is_some()
+    }
+
+    fn remove(table: &mut Table, number: usize) {
+        let (hash, wanted) = entry(number);
+        table.find_entry(hash, |(entry, ())| entry.key() == wanted.key()).unwrap().remove();
+    }
+
+    #[test]
+    fn a_table_grows_as_hashbrown_grows_it() {
+        let (mut ours, mut plain) = (Table::new(), Table::new());
+        for number in 0..5_000 {
+            let (hash, new) = entry(number);
+            let was_full = ours.len() == ours.capacity();
+            assert_eq!(insert_unique(&mut ours, hash, new), was_full);
+            plain.insert_unique(hash, (entry(number).1, ()), |(entry, ())| hashing::key_hash(entry.key()));
+            assert_eq!(ours.capacity(), plain.capacity(), "{number}");
+        }
+        assert!((0..5_000).all(|number| has(&ours, number)));
+    }
+
+    #[test]
+    fn what_deletions_left_is_used_again() {
+        let mut table = Table::new();
+        for number in 0..1_000 {
+            let (hash, new) = entry(number);
+            insert_unique(&mut table, hash, new);
+        }
+        let capacity = keys_max(&table);
+        for number in 0..50_000 {
+            remove(&mut table, number);
+            let (hash, new) = entry(number + 1_000);
+            insert_unique(&mut table, hash, new);
+        }
+        assert!(keys_max(&table) <= 2 * capacity, "{} and then {}", capacity, keys_max(&table));
+        assert!((50_000..51_000).all(|number| has(&table, number)) && !has(&table, 49_999));
+    }
+
+    #[test]
+    fn a_table_shrinks_to_what_is_asked() {
+        let mut table = Table::new();
+        for number in 0..1_000 {
+            let (hash, new) = entry(number);
+            insert_unique(&mut table, hash, new);
+        }
+        for number in 10..1_000 {
+            remove(&mut table, number);
+        }
+        resize(&mut table, 20);
+        assert!(table.capacity() < 50);
+        assert!((0..10).all(|number| has(&table, number)) && table.len() == 10);
+    }
 }

@@ -16,7 +16,9 @@ use crate::access;
 use crate::effects::{BlockRequest, Effects, Event, EventClass, Journal};
 use crate::entry::Entry;
 use crate::hashing;
-use crate::store::{BURIED_BYTES_MIN, DbKey, Key, LAZYFREE_EFFORT_MIN, ShardState, Store, Table, WatchFlag};
+use crate::store::{
+    self, BURIED_BYTES_MIN, DbKey, Key, LAZYFREE_EFFORT_MIN, ShardState, Store, Table, WatchFlag,
+};
 use crate::value::{Collection, Kind, Value};
 
 /// Which shards a view covers.
@@ -379,10 +381,9 @@ impl<'a> View<'a> {
             self.free(old);
         } else {
             let table = self.table_mut(shard);
-            let is_moving = table.len() == table.capacity();
-            table.insert_unique(key.hash, (new, ()), |(entry, ())| hashing::key_hash(entry.key()));
+            let has_moved = store::insert_unique(table, key.hash, new);
             let len = table.len();
-            if is_moving {
+            if has_moved {
                 self.layout_changed(shard);
             }
             self.store.set_keys(self.db, shard, len);
@@ -418,7 +419,7 @@ impl<'a> View<'a> {
         let len = table.len();
         // Shrunk when an eighth is used: far enough from growth that a key more or less moves nothing.
         if table.capacity() > 64 && len < table.capacity() / 8 {
-            table.shrink_to(len * 2, |(entry, ())| hashing::key_hash(entry.key()));
+            store::resize(table, len * 2);
             self.layout_changed(shard);
         }
         self.store.set_keys(self.db, shard, len);
@@ -431,7 +432,7 @@ impl<'a> View<'a> {
         let table = self.table_mut(shard);
         let len = table.len();
         if table.capacity() > len * 4 {
-            table.shrink_to(len * 2, |(entry, ())| hashing::key_hash(entry.key()));
+            store::resize(table, len * 2);
             self.layout_changed(shard);
         }
     }

@@ -49,6 +49,9 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 fn start(mut config: Config) -> Result<(), String> {
+    if config.bool(Directive::DisableThp) && !memory::disable_huge_pages() {
+        tracing::warn!("The kernel does not let us do without transparent huge pages (disable-thp)");
+    }
     let directory = config.text(Directive::Dir).to_vec();
     if !directory.is_empty() {
         let path = String::from_utf8_lossy(&directory).into_owned();
