@@ -385,6 +385,24 @@ every_engine! {
         client.check("WAITAOF 0 0 0", "[0, 0]");
     }
 
+    /// A client that waits for replicas that are not there is gone when its connection is, whether it has sent more or not.
+    fn waitaof_ends_with_the_connection(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let mut client = server.client();
+        for more in ["", "PING\r\n"] {
+            let mut other = server.client();
+            other.send_raw(format!("WAITAOF 0 1 0\r\n{more}").as_bytes());
+            wait_until("a client to wait", DEADLINE_DEFAULT, || info(server, "blocked_clients") == 1);
+            drop(other);
+            wait_until("it to be gone", DEADLINE_DEFAULT, || info(server, "blocked_clients") == 0);
+            wait_until("the connection to end", DEADLINE_DEFAULT, || {
+                client.line("CLIENT LIST").text().matches("cmd=waitaof").count() == 0
+            });
+        }
+    }
+
     /// While a big file loads, clients are told so, and INFO tells how far it is.
     fn clients_hear_of_loading(server: &Server) with ["--enable-debug-command", "yes"] {
         let mut client = server.client();

@@ -200,7 +200,12 @@ impl Connection {
         self.session.client.set_flag(flags::BLOCKED, true);
         let is_missing =
             |this: &Self| wait.has_replicas || this.server.aof.durable() < this.session.last_write;
-        let waiting = self.wait_while(is_missing);
+        let waiting = async {
+            tokio::select! {
+                is_alive = self.wait_while(is_missing) => is_alive,
+                () = self.stream.hung_up() => false,
+            }
+        };
         let left = Duration::from_millis(wait.until_ms.saturating_sub(now_ms()));
         let is_alive = match wait.until_ms {
             0 => waiting.await,

@@ -28,6 +28,9 @@ use crate::server::{Server, now_ms};
 
 /// Files pass through buffers of this size.
 const BUFFER_BYTES: usize = 256 << 10;
+/// Most shards that are visited in one hold, and most keys, if that is more than one shard.
+const VISITED_SHARDS_MAX: usize = 64;
+const VISITED_KEYS_MAX: usize = 1024;
 /// After so many bytes a file is synced, so that the last sync has little to do (`*-incremental-fsync`).
 const SYNC_BYTES: u64 = 32 << 20;
 /// Rewrites that failed in a row until the next one waits.
@@ -547,6 +550,31 @@ async fn take<T>(
 }
 
 /// Encodes and writes one shard after the other, and what others have preserved meanwhile.
+/// The shards from `first` on that are visited in one hold: one, or several that have few keys. In the actor engine a hold may
+/// have to wait for another thread, and a thousand of them for nothing would make the snapshot of a few keys slow.
+fn visited_together(server: &Server, first: usize) -> Vec<u32> {
+    let store = server.engine.store();
+    let keys_in =
+        |shard: usize| -> usize { (0..store.databases()).map(|db| store.keys_in_shard(db, shard)).sum() };
+    let mut keys = keys_in(first);
+    let mut shards = vec![first as u32];
+    for shard in (first + 1..store.shards()).take(VISITED_SHARDS_MAX - 1) {
+        keys += keys_in(shard);
+        if keys > VISITED_KEYS_MAX {
+            break;
+        }
+        shards.push(shard as u32);
+    }
+    shards
+}
+
+fn covering(shards: &[u32]) -> Covered<'_> {
+    match shards {
+        [one] => Covered::One(*one as usize),
+        many => Covered::Many(many),
+    }
+}
+
 async fn visit_all(
     server: &Server,
     output: &mut Output,
@@ -556,18 +584,23 @@ async fn visit_all(
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
     let done = &server.snapshots.keys_done;
     let mut databases: Vec<Vec<u8>> = vec![Vec::new(); server.engine.store().databases()];
-    for shard in 0..server.engine.store().shards() {
+    let mut next = 0;
+    while next < server.engine.store().shards() {
         if server.snapshots.is_given_up.load(Relaxed) {
             return Err(Failure::GivenUp);
         }
+        let shards = visited_together(server, next);
+        next += shards.len();
         {
-            let mut held = server.engine.borrow(Covered::One(shard), Access::Write).await;
+            let mut held = server.engine.borrow(covering(&shards), Access::Write).await;
             let mut view = held.view(0, now_ms(), &random, &mut effects);
             let mut keys = 0;
-            view.visit_shard(shard, |db, entry| {
-                encode(entry, &mut databases[db]);
-                keys += 1;
-            });
+            for shard in &shards {
+                view.visit_shard(*shard as usize, |db, entry| {
+                    encode(entry, &mut databases[db]);
+                    keys += 1;
+                });
+            }
             done.fetch_add(keys, Relaxed);
         }
         for (db, keys) in databases.iter_mut().enumerate().filter(|(_, keys)| !keys.is_empty()) {
@@ -601,9 +634,11 @@ fn write_preserved(output: &mut Output, encode: &Arc<Encode>, handover: &Handove
 /// Tells all shards that a snapshot is given up.
 async fn leave_all(server: &Server) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    for shard in 0..server.engine.store().shards() {
-        let mut held = server.engine.borrow(Covered::One(shard), Access::Write).await;
-        held.view(0, now_ms(), &random, &mut effects).leave_shard(shard);
+    let all: Vec<u32> = (0..server.engine.store().shards() as u32).collect();
+    for shards in all.chunks(VISITED_SHARDS_MAX) {
+        let mut held = server.engine.borrow(covering(shards), Access::Write).await;
+        let mut view = held.view(0, now_ms(), &random, &mut effects);
+        shards.iter().for_each(|shard| view.leave_shard(*shard as usize));
     }
     server.engine.store().end_snapshot();
 }

@@ -3,11 +3,15 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::task::Poll;
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::worker::StdStream;
+
+/// How often a wait looks whether the client has gone that has sent more already.
+const HANG_UP_LOOK: Duration = Duration::from_millis(100);
 
 /// A socket.
 #[derive(Debug)]
@@ -47,6 +51,21 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.poll_write_ready(context),
             Self::Unix(stream) => stream.poll_write_ready(context),
+        }
+    }
+
+    /// Returns when the other side has closed, or sends no more; what it has sent stays unread. Noticed at once, or within
+    /// [`HANG_UP_LOOK`] if there is something to read.
+    pub async fn hung_up(&self) {
+        loop {
+            let ready = match self {
+                Self::Tcp(stream) => stream.ready(Interest::READABLE).await,
+                Self::Unix(stream) => stream.ready(Interest::READABLE).await,
+            };
+            if ready.map_or(true, |ready| ready.is_read_closed()) {
+                return;
+            }
+            tokio::time::sleep(HANG_UP_LOOK).await;
         }
     }
 
