@@ -214,6 +214,9 @@ pub struct Measure {
     /// Processors that the server used.
     #[serde(default)]
     pub server_cores: f64,
+    /// Processors that neither the server nor the generator used, and that were busy all the same or taken by the host.
+    #[serde(default)]
+    pub foreign_cores: f64,
     /// The server's resident memory in bytes, at the end.
     #[serde(default)]
     pub server_bytes: u64,
@@ -228,7 +231,15 @@ pub struct Measure {
 /// From this share of a processor on, the generator's thread was the bottleneck.
 pub const GENERATOR_BOUND: f64 = 0.92;
 
+/// From so many processors on, others disturbed a measurement.
+pub const DISTURBED: f64 = 0.15;
+
 impl Measure {
+    /// Whether something else on the machine, or its host, took a noticeable part of it.
+    pub fn is_disturbed(&self) -> bool {
+        self.foreign_cores >= DISTURBED
+    }
+
     /// Whether the generator could not have sent more.
     pub fn is_generator_bound(&self) -> bool {
         self.generator_busiest >= GENERATOR_BOUND

@@ -34,6 +34,19 @@ pub fn describe() -> Vec<(String, String)> {
     lines
 }
 
+/// Processor seconds that the machine has been busy since it started, over all cores, with those that its host took away.
+pub fn busy_seconds() -> f64 {
+    // cpu user nice system idle iowait irq softirq steal ..., in hundredths of a second
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    let fields: Vec<f64> = text
+        .lines()
+        .next()
+        .map(|line| line.split_whitespace().skip(1).take(8).filter_map(|field| field.parse().ok()).collect())
+        .unwrap_or_default();
+    let busy = |index: &usize| fields.get(*index).copied().unwrap_or(0.0);
+    [0, 1, 2, 5, 6, 7].iter().map(busy).sum::<f64>() / 100.0
+}
+
 fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }

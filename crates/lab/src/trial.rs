@@ -16,6 +16,7 @@ use rustredis_testkit::Reply;
 
 use crate::cell::{Cell, InProcess, Measure, Outcome, Reference, Setup, Snapshot, Span, Tcp};
 use crate::load::{self, Figures, Load, Pace, Phase};
+use crate::machine;
 use crate::target::{Programs, Running, StartError};
 use crate::workloads;
 
@@ -80,19 +81,23 @@ fn measure_tcp(
     let load = load_on(&mut server, &tcp.workload, seed)?;
     let load = Load { clients: tcp.clients, pipeline: tcp.pipeline, threads: tcp.generators, ..load };
     let mut server_cpu = (Duration::ZERO, Duration::ZERO);
+    let mut machine_cpu = (0.0, 0.0);
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
         if !conductor.wait(times.warm_up) {
             return;
         }
-        server_cpu.0 = server.cpu();
+        (server_cpu.0, machine_cpu.0) = (server.cpu(), machine::busy_seconds());
         conductor.phase(MEASURED);
         conductor.wait(times.measured);
-        server_cpu.1 = server.cpu();
+        (server_cpu.1, machine_cpu.1) = (server.cpu(), machine::busy_seconds());
     });
     let figures = figures.map_err(|error| or_death(&mut server, error))?;
     let phase = checked(&figures, &mut server)?.clone();
     let mut measure = summary(&figures, &phase);
     measure.server_cores = (server_cpu.1.saturating_sub(server_cpu.0)).as_secs_f64() / phase.seconds;
+    let foreign =
+        (machine_cpu.1 - machine_cpu.0) / phase.seconds - measure.server_cores - measure.generator_cores;
+    measure.foreign_cores = round(foreign.max(0.0));
     measure.server_bytes = server.bytes();
     Ok(measure)
 }

@@ -1,13 +1,14 @@
 //! Does a growing table stall anybody? A probe asks every millisecond while others insert.
 //!
 //! The machine itself stalls a probe now and then, the more so when load and server share two cores. So the same load
-//! runs a second time over keys that are all there: what the probe waits for then has nothing to do with growth.
+//! runs a second time over keys that are all there: what the probe waits for then has nothing to do with growth. And the
+//! server's own slow log tells how long its commands ran, which a probe cannot tell from waiting for a core.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustredis_testkit::{Client, Command, Server};
+use rustredis_testkit::{Client, Command, Reply, Server};
 
 use super::report::{self, Figure, percentile};
 use super::subjects;
@@ -20,6 +21,8 @@ const WRITERS: u64 = 2;
 const PIPELINE: u64 = 64;
 /// The pause between two probes.
 const PROBE_INTERVAL: Duration = Duration::from_millis(1);
+/// A stall, in microseconds.
+const STALL_US: u64 = 10_000;
 /// The keys of one row of the table.
 const ROW_KEYS: u64 = 2_000_000;
 
@@ -32,20 +35,25 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
     let mut figures = Vec::new();
     for subject in subjects(arguments)? {
         println!("{}:", subject.name);
-        let mut rows = vec![["keys", "probes", "p50 us", "p99.9 us", "max us"].map(str::to_owned).to_vec()];
-        for (phase, probes) in
-            [("growing", load(&subject.server, keys)?), ("full", load(&subject.server, keys)?)]
-        {
+        let columns = ["keys", "probes", "p50 us", "p99.9 us", "max us", "over 10 ms"];
+        let mut rows = vec![columns.map(str::to_owned).to_vec()];
+        let mut in_server = Vec::new();
+        for phase in ["growing", "full"] {
+            watch_commands(&subject.server);
+            let probes = load(&subject.server, keys)?;
+            in_server.push((phase, slow_commands(&subject.server)));
             for (name, part) in parts(phase, keys, &probes) {
                 let mut latencies: Vec<u64> = part.iter().map(|(_, latency)| *latency).collect();
                 latencies.sort_unstable();
                 let [p50, p999, max] = [0.5, 0.999, 1.0].map(|share| percentile(&latencies, share));
+                let stalls = latencies.iter().filter(|latency| **latency > STALL_US).count();
                 rows.push(vec![
                     name.clone(),
                     part.len().to_string(),
                     p50.to_string(),
                     p999.to_string(),
                     max.to_string(),
+                    stalls.to_string(),
                 ]);
                 figures.push(Figure {
                     labels: vec![("server", subject.name.clone()), ("phase", name)],
@@ -54,10 +62,36 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
             }
         }
         report::print_table(&rows);
+        for (phase, micros) in in_server {
+            let (count, longest) = (micros.len(), micros.iter().max().copied().unwrap_or(0));
+            println!(
+                "{phase}: {count} commands ran for over a millisecond in the server, the longest for {longest} us"
+            );
+        }
         println!();
     }
     report::save("grow", &figures)?;
     Ok(true)
+}
+
+/// Has the server note each command that it takes over a millisecond to run, whoever waits for it.
+fn watch_commands(server: &Server) {
+    let mut client = server.client();
+    client.call(&["CONFIG", "SET", "slowlog-max-len", "100000", "slowlog-log-slower-than", "1000"]);
+    client.call(&["SLOWLOG", "RESET"]);
+}
+
+/// What those took, in microseconds.
+fn slow_commands(server: &Server) -> Vec<i64> {
+    let Reply::Array(entries) = server.client().call(&["SLOWLOG", "GET", "-1"]) else { return Vec::new() };
+    let micros = |entry: &Reply| match entry {
+        Reply::Array(fields) => match fields.get(2) {
+            Some(Reply::Integer(micros)) => Some(*micros),
+            _ => None,
+        },
+        _ => None,
+    };
+    entries.iter().filter_map(micros).collect()
 }
 
 /// The probes of each row: by number of keys while they grow, then the whole phase.

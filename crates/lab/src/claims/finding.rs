@@ -1,7 +1,7 @@
 //! A claim's answer: its parts, each with a rule that says what would make it hold, and the pictures.
 //!
 //! **The rule.** The article names an effect; it *holds* here if the whole 95% interval shows at least half of that effect,
-//! *does not hold* if the whole interval shows less than half, and *cannot be told* where the interval has both, or where
+//! *does not hold* if the whole interval shows less than half (by a margin of 5%), and *cannot be told* where the interval has both, or where
 //! something else than the server was the limit. Half, because machines differ; the whole interval, because otherwise luck
 //! decides. A claim holds if all its parts do, and does not if any does not.
 
@@ -63,6 +63,9 @@ pub enum Limit {
     AtMost(f64),
 }
 
+/// How far beyond its limit a whole interval must lie for "does not hold": intervals of a handful of repetitions are a little
+/// too short, and what is closer than this is no difference.
+const MARGIN: f64 = 0.05;
 /// Fewest repetitions that a verdict stands on.
 const COUNT_MIN: usize = 3;
 
@@ -73,8 +76,8 @@ impl Limit {
             return Verdict::CannotTell;
         };
         let (is_within, is_beyond) = match self {
-            Self::AtLeast(limit) => (figure.low >= limit, figure.high < limit),
-            Self::AtMost(limit) => (figure.high <= limit, figure.low > limit),
+            Self::AtLeast(limit) => (figure.low >= limit, figure.high < limit * (1.0 - MARGIN)),
+            Self::AtMost(limit) => (figure.high <= limit, figure.low > limit * (1.0 + MARGIN)),
         };
         if is_within {
             Verdict::Holds
@@ -119,7 +122,7 @@ impl Part {
         let note = match (figure, verdict) {
             (None, _) => "there are no measurements of both sides",
             (Some(figure), _) if figure.count < COUNT_MIN => "too few repetitions",
-            (_, Verdict::CannotTell) => "the interval contains the limit",
+            (_, Verdict::CannotTell) => "the interval contains the limit, or is too close to it",
             _ => "",
         };
         Self {
@@ -320,6 +323,7 @@ mod tests {
         assert_eq!(Limit::AtLeast(1.3).judge(figure(0.9, 1.0, 1.1)), Verdict::DoesNotHold);
         assert_eq!(Limit::AtLeast(1.3).judge(figure(1.2, 1.4, 1.5)), Verdict::CannotTell);
         assert_eq!(Limit::AtMost(0.8).judge(figure(0.5, 0.6, 0.8)), Verdict::Holds);
+        assert_eq!(Limit::AtMost(1.0).judge(figure(1.01, 1.1, 1.2)), Verdict::CannotTell);
         assert_eq!(Limit::AtMost(0.8).judge(None), Verdict::CannotTell);
         let few = Interval { low: 2.0, median: 2.0, high: 2.0, count: 2 };
         assert_eq!(Limit::AtLeast(1.0).judge(Some(few)), Verdict::CannotTell);

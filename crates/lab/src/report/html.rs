@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::claims::finding::{Chart, Finding, Part, Verdict};
 use crate::data::Data;
 use crate::plan::Scale;
-use crate::report::command;
+use crate::report::{command, conditions};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -72,7 +72,7 @@ fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
     }
     out.push_str(
         "</ol>\n<p class=\"rule\">A statement <em>holds</em> if the whole 95% interval shows at least half of the effect that the article \
-         names, and <em>does not hold</em> if the whole interval shows less. Where the interval has both, or where something else than \
+         names, and <em>does not hold</em> if the whole interval shows less, by 5% or more. Where the interval has both, or where something else than \
          the server was the limit, it <em>cannot be told here</em>. A claim holds if all its deciding statements do.</p>\n",
     );
 }
@@ -203,7 +203,9 @@ fn settings(out: &mut String, data: &Data) {
             format!("{} or {}", data.settings.matrix.rounds(), data.settings.matrix.rounds_few()),
         ),
     ];
-    for (name, value) in data.settings.machine.iter().chain(&data.settings.versions).chain(&more) {
+    for (name, value) in
+        data.settings.machine.iter().chain(&data.settings.versions).chain(&more).chain(&conditions(data))
+    {
         let _ = write!(out, "<tr><th>{}</th><td>{}</td></tr>", escaped(name), escaped(value));
     }
     out.push_str(

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use crate::claims::finding::{Chart, Drawing, Finding, Series};
 use crate::data::Data;
-use crate::report::{command, short};
+use crate::report::{command, conditions, short};
 
 /// The whole report.
 pub(super) fn render(data: &Data, findings: &[Finding]) -> String {
@@ -17,14 +17,15 @@ pub(super) fn render(data: &Data, findings: &[Finding]) -> String {
     }
     out.push_str(
         "\nA part holds if the whole 95% interval shows at least half of the effect that the article names, and does not hold \
-         if the whole interval shows less; otherwise it cannot be told.\n",
+         if the whole interval shows less, by 5% or more; otherwise it cannot be told.\n",
     );
     for finding in findings {
         claim(&mut out, data, finding);
     }
     troubles(&mut out, data);
     out.push_str("\n## Machine, versions, settings\n\n| | |\n|---|---|\n");
-    for (name, value) in data.settings.machine.iter().chain(&data.settings.versions) {
+    for (name, value) in data.settings.machine.iter().chain(&data.settings.versions).chain(&conditions(data))
+    {
         let _ = writeln!(out, "| {name} | {} |", cell(value));
     }
     let _ = writeln!(out, "| seed | {} |", data.settings.seed);

@@ -11,6 +11,7 @@ mod raw;
 use std::fs;
 use std::path::PathBuf;
 
+use crate::cell::{Measure, Outcome};
 use crate::claims::{CLAIMS, Finding};
 use crate::data::Data;
 
@@ -50,6 +51,23 @@ pub fn overview(data: &Data) -> String {
 fn command(data: &Data, number: u8) -> String {
     let full = if data.settings.matrix.scale == crate::plan::Scale::Full { " --full" } else { "" };
     format!("cargo run --release -p rustredis-lab -- run --only {number} --seed {}{full}", data.settings.seed)
+}
+
+/// How many measurements were disturbed, and how many show the generator's limit instead of the server's.
+fn conditions(data: &Data) -> [(String, String); 2] {
+    let count = |is_so: fn(&Measure) -> bool| {
+        let over_tcp = data.trials.iter().filter(|trial| trial.cell.starts_with("tcp"));
+        let measured = over_tcp.filter_map(|trial| match &trial.outcome {
+            Outcome::Measured(measure) => Some(is_so(measure)),
+            _ => None,
+        });
+        let (so, all) = measured.fold((0, 0), |(so, all), is_so| (so + u32::from(is_so), all + 1));
+        format!("{so} of {all} measurements over TCP")
+    };
+    [
+        ("disturbed by others".to_owned(), count(Measure::is_disturbed)),
+        ("limited by the generator".to_owned(), count(Measure::is_generator_bound)),
+    ]
 }
 
 /// A number with three significant digits.
