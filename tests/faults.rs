@@ -212,6 +212,8 @@ every_engine! {
             let mut full = Launch::new(server.binary().clone()).arguments(arguments).start();
             let (mut client, mut patient) = (full.client(), full.client());
             client.check("SET before 1", "+OK");
+            // Else it may be this write that fails, before the patient one is there.
+            client.check("WAITAOF 1 0 10000", "[1, 0]");
             client.check("DEBUG STORAGE WRITE every fail ENOSPC", "+OK");
             // With always nobody says OK to it before it is on the disk.
             patient.send(&["SET", "patient", "1"]);

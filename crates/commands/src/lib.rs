@@ -30,7 +30,7 @@ pub mod zset;
 pub use args::{Args, KeyRef, OwnedArgs};
 pub use command::{Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Run};
 pub use error::CommandError;
-pub use registry::{Registry, Row};
+pub use registry::{Recent, Registry, Row};
 
 /// What a handler returns.
 pub type Outcome = Result<(), CommandError>;

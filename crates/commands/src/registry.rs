@@ -258,12 +258,29 @@ impl Registry {
         Some(&self.rows[*id as usize])
     }
 
+    /// As [`Registry::resolve`], sooner if it is the same command with as many arguments as the one before, as in most pipelines.
+    ///
+    /// # Errors
+    /// As there.
+    #[inline]
+    pub fn resolve_next(&self, args: Args<'_>, recent: &mut Recent) -> Result<&Row, CommandError> {
+        let name = args.get(0);
+        let word = word_of(name).unwrap_or(0);
+        if word == recent.name && name.len() == recent.name_len && args.len() == recent.args {
+            return Ok(&self.rows[recent.row as usize]);
+        }
+        let row = self.resolve(args)?;
+        if word != 0 && row.container.is_none() && row.subcommands.is_empty() {
+            *recent = Recent { name: word, name_len: name.len(), args: args.len(), row: row.id };
+        }
+        Ok(row)
+    }
+
     /// The row that runs these arguments: step one of a request, with the errors of an unknown command or subcommand, or a
     /// wrong number of arguments.
     ///
     /// # Errors
     /// `Other`, `UnknownSubcommand`, `Arity`.
-    #[inline]
     pub fn resolve(&self, args: Args<'_>) -> Result<&Row, CommandError> {
         let Some(row) = self.find(args.get(0)) else { return Err(unknown_command(args)) };
         if args.len() == row.exact_arity {
@@ -280,6 +297,16 @@ impl Registry {
         }
         check_arity(row, args)
     }
+}
+
+/// A command without subcommands that was resolved just now.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Recent {
+    /// Its name as a word.
+    name: u64,
+    name_len: usize,
+    args: usize,
+    row: u16,
 }
 
 fn check_arity<'a>(row: &'a Row, args: Args<'_>) -> Result<&'a Row, CommandError> {
@@ -368,6 +395,41 @@ mod tests {
         }
         assert_eq!(word_of(b"PexPire"), Some(u64::from_le_bytes(*b"pexpire\0")));
         assert_eq!((word_of(b""), word_of(b"pexpireat")), (None, None));
+    }
+
+    #[test]
+    fn the_next_command_is_resolved_as_any() {
+        let registry = Registry::new(crate::FAMILIES, &[]).unwrap();
+        let lines = [
+            "GET a",
+            "get b",
+            "GET",
+            "SET a b",
+            "SET a b EX 1",
+            "SET a",
+            "GET a b",
+            "GETX a",
+            "OBJECT HELP",
+            "OBJECT x",
+            "\0 a",
+        ];
+        let mut recent = Recent::default();
+        for line in lines.iter().chain(lines.iter().rev()) {
+            let words: Vec<&str> = line.split(' ').collect();
+            let mut spans = Vec::new();
+            let mut start = 0;
+            for word in words {
+                spans.push(rustredis_resp::Span { start, len: word.len() as u32 });
+                start += word.len() as u32 + 1;
+            }
+            let args = Args::new(line.as_bytes(), &spans, &[]);
+            let (next, plain) = (registry.resolve_next(args, &mut recent), registry.resolve(args));
+            assert_eq!(
+                next.map(|row| row.id).map_err(|error| error.to_string()),
+                plain.map(|row| row.id).map_err(|error| error.to_string()),
+                "{line}"
+            );
+        }
     }
 
     #[test]

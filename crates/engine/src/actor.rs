@@ -17,10 +17,10 @@ use std::sync::Arc;
 
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, placement};
-use rustredis_metrics::{Contention, Held as Measured, Stamp};
+use rustredis_metrics::{Contention, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Engine, Guard, Held};
+use crate::{Engine, Guard, Held, Measured};
 
 /// Shards of one owner, ascending.
 type Shards = Vec<u32>;
@@ -69,21 +69,6 @@ struct Ownership {
 
 thread_local! {
     static OWNERSHIP: RefCell<Option<Ownership>> = const { RefCell::new(None) };
-}
-
-/// A hold of shards of one's own: commands run to their end without an await, so nothing needs to be marked.
-pub(crate) struct Own<'e> {
-    contention: &'e Contention,
-    measured: Option<Measured>,
-}
-
-impl Drop for Own<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(measured) = self.measured.take() {
-            self.contention.release(measured);
-        }
-    }
 }
 
 /// A hold of shards of which some were borrowed; dropping it hands them back.
@@ -157,9 +142,10 @@ impl Doors {
         let _ = self.owners[owner].send(Message::Ask(Waiting { shards, request, sent }));
     }
 
-    /// A hold of shards of the calling thread, if all are its own and none is lent or promised.
+    /// A hold of shards of the calling thread, if all are its own and none is lent or promised. Commands run to their end
+    /// without an await, so nothing needs to be marked, nor released.
     #[inline]
-    pub(crate) fn own<'e>(&self, covered: Covered<'_>, contention: &'e Contention) -> Option<Own<'e>> {
+    pub(crate) fn own(&self, covered: Covered<'_>, contention: &Contention) -> Option<Measured> {
         OWNERSHIP.with_borrow(|ownership| {
             let ownership = ownership.as_ref()?;
             let is_free = ownership.lent_count == 0 && ownership.waiting.is_empty();
@@ -174,11 +160,11 @@ impl Doors {
             };
             let measured = match covered {
                 Covered::One(shard) if all && contention.is_enabled() => {
-                    Some(contention.acquire_owned(shard))
+                    Measured::of(contention.acquire_owned(shard))
                 }
-                _ => None,
+                _ => Measured::default(),
             };
-            all.then_some(Own { contention, measured })
+            all.then_some(measured)
         })
     }
 
@@ -244,13 +230,16 @@ fn serve(engine: &Engine) {
         with_ownership(Ownership::next_job).flatten()
     {
         let contention = &engine.contention;
-        let measured = contention.is_enabled().then(|| contention.dequeued(shards[0] as usize, sent));
-        let guard = Guard::Own(Own { contention, measured });
+        let measured = if contention.is_enabled() {
+            Measured::of(contention.dequeued(shards[0] as usize, sent))
+        } else {
+            Measured::default()
+        };
         let covered = match shards.as_slice() {
             [one] => Covered::One(*one as usize),
             many => Covered::Many(many),
         };
-        job(&mut Held { store: &engine.store, covered, access: Access::Write, _guard: guard });
+        job(&mut Held { engine, covered, access: Access::Write, measured, guard: Guard::Own });
     }
 }
 

@@ -14,7 +14,9 @@ use dashmap::DashMap;
 use lock_api::RawRwLock as _;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
-use rustredis_metrics::{Access as HeldAs, Contention, Held};
+use rustredis_metrics::{Access as HeldAs, Contention};
+
+use crate::Measured;
 
 /// Passes the hash that an entry computes of its key through, so that the map's idea of where an entry lies is ours.
 #[derive(Clone, Copy, Default)]
@@ -60,49 +62,6 @@ pub(crate) fn new(shards: usize, databases: usize) -> (Vec<Bank>, Doors) {
         })
         .collect();
     (banks, Doors { map: maps[0].clone() })
-}
-
-/// Holds locks; dropping it releases them.
-pub(crate) struct Guard<'e> {
-    doors: &'e Doors,
-    covered: Covered<'e>,
-    access: Access,
-    contention: &'e Contention,
-    measured: Measured,
-}
-
-/// What is measured of a hold.
-#[derive(Default)]
-enum Measured {
-    /// Nothing: measuring is off.
-    #[default]
-    Off,
-    One(Held),
-    Many(Vec<Held>),
-}
-
-impl Measured {
-    #[cold]
-    fn push(&mut self, held: Held) {
-        *self = match std::mem::take(self) {
-            Self::Off => Self::One(held),
-            Self::One(first) => Self::Many(vec![first, held]),
-            Self::Many(mut all) => {
-                all.push(held);
-                Self::Many(all)
-            }
-        }
-    }
-
-    /// Records the hold times.
-    #[cold]
-    fn release(&mut self, contention: &Contention) {
-        match std::mem::take(self) {
-            Self::Off => {}
-            Self::One(held) => contention.release(held),
-            Self::Many(all) => all.into_iter().for_each(|held| contention.release(held)),
-        }
-    }
 }
 
 impl Doors {
@@ -160,14 +119,10 @@ impl Doors {
         held.iter().for_each(|(shard, _)| self.release(*shard as usize, Access::Read));
     }
 
+    /// Takes the locks of the covered shards. [`Doors::unlock`] releases them.
     #[inline]
-    pub(crate) fn lock<'e>(
-        &'e self,
-        covered: Covered<'e>,
-        access: Access,
-        contention: &'e Contention,
-    ) -> Guard<'e> {
-        let mut measured = Measured::Off;
+    pub(crate) fn lock(&self, covered: Covered<'_>, access: Access, contention: &Contention) -> Measured {
+        let mut measured = Measured::default();
         let mut acquire = |shard: usize| self.acquire(shard, access, contention, &mut measured);
         match covered {
             Covered::None => {}
@@ -178,22 +133,18 @@ impl Doors {
             }
             Covered::All => (0..self.map.shards().len()).for_each(acquire),
         }
-        Guard { doors: self, covered, access, contention, measured }
+        measured
     }
-}
 
-impl Drop for Guard<'_> {
+    /// Releases what [`Doors::lock`] took, once.
     #[inline]
-    fn drop(&mut self) {
-        if !matches!(self.measured, Measured::Off) {
-            self.measured.release(self.contention);
-        }
-        let release = |shard: usize| self.doors.release(shard, self.access);
-        match self.covered {
+    pub(crate) fn unlock(&self, covered: Covered<'_>, access: Access) {
+        let release = |shard: usize| self.release(shard, access);
+        match covered {
             Covered::None => {}
             Covered::One(shard) => release(shard),
             Covered::Many(shards) => shards.iter().for_each(|shard| release(*shard as usize)),
-            Covered::All => (0..self.doors.map.shards().len()).for_each(release),
+            Covered::All => (0..self.map.shards().len()).for_each(release),
         }
     }
 }

@@ -60,6 +60,7 @@ pub struct Engine {
     kind: Kind,
     store: Arc<Store>,
     doors: Doors,
+    holds_groups: bool,
     contention: Contention,
 }
 
@@ -75,9 +76,14 @@ impl Engine {
             }
             Kind::Actor => (own(), Doors::Actor(actor::Doors::new(shards, threads))),
         };
+        let holds_groups = match kind {
+            Kind::Mutex => false,
+            Kind::DashMap => threads == 1,
+            Kind::Actor => true,
+        };
         let measured = if kind == Kind::Mutex { 1 } else { shards };
         let contention = Contention::new(measured, clock);
-        Self { kind, store: Arc::new(Store::new(shards, banks)), doors, contention }
+        Self { kind, store: Arc::new(Store::new(shards, banks)), doors, holds_groups, contention }
     }
 
     /// Where threads wait for each other; the mutex engine's lock is its shard 0.
@@ -95,6 +101,14 @@ impl Engine {
         &self.store
     }
 
+    /// Whether a worker should hold the shards of some commands of a pipeline together, which saves a hold for each: where that
+    /// keeps nobody waiting, for the shards are its own, or no other worker is there. A snapshot waits for microseconds.
+    /// With the global lock any hold is one of everything.
+    #[inline]
+    pub fn holds_groups(&self) -> bool {
+        self.holds_groups
+    }
+
     /// Makes the calling thread the worker `index`: an owner of shards, in the actor engine. Called once on each worker
     /// thread, within its runtime, before it serves.
     pub fn enter_worker(self: &Arc<Self>, index: usize) {
@@ -107,34 +121,44 @@ impl Engine {
     /// [`Engine::borrow`] them. `Many` must be ascending.
     #[inline]
     pub fn hold<'e>(&'e self, covered: Covered<'e>, access: Access) -> Option<Held<'e>> {
-        let (guard, covered, access) = match &self.doors {
-            Doors::Mutex(doors) => (Guard::Mutex(doors.lock(&self.contention)), Covered::All, Access::Write),
+        let (guard, measured, covered, access) = match &self.doors {
+            Doors::Mutex(doors) => {
+                let (lock, measured) = doors.lock(&self.contention);
+                (Guard::Mutex(lock), measured, Covered::All, Access::Write)
+            }
             Doors::DashMap(doors) => {
-                (Guard::DashMap(doors.lock(covered, access, &self.contention)), covered, access)
+                let measured = doors.lock(covered, access, &self.contention);
+                (Guard::DashMap(doors), measured, covered, access)
             }
             Doors::Actor(doors) => {
-                (Guard::Own(doors.own(covered, &self.contention)?), covered, Access::Write)
+                (Guard::Own, doors.own(covered, &self.contention)?, covered, Access::Write)
             }
         };
-        Some(Held { store: &self.store, covered, access, _guard: guard })
+        Some(Held { engine: self, covered, access, measured, guard })
     }
 
     /// Brings the memory of these keys near, by their hashes, as far as their shards can be entered at once; a key more or
     /// less changes nothing but time. The misses of the keys overlap: nothing that orders memory stands between them.
     #[inline]
     pub fn touch(&self, db: usize, hashes: impl Iterator<Item = u64>) {
+        self.in_groups(hashes, |keys| self.touch_some(db, keys));
+    }
+
+    /// Calls `each` with up to [`TOUCHED_AT_ONCE`] keys at a time, each with its shard.
+    #[inline]
+    fn in_groups(&self, hashes: impl Iterator<Item = u64>, each: impl Fn(&[(u32, u64)])) {
         let mut keys = [(0u32, 0u64); TOUCHED_AT_ONCE];
         let mut count = 0;
         for hash in hashes {
             keys[count] = (self.store.shard_of(hash) as u32, hash);
             count += 1;
             if count == TOUCHED_AT_ONCE {
-                self.touch_some(db, &keys);
+                each(&keys);
                 count = 0;
             }
         }
         if count > 0 {
-            self.touch_some(db, &keys[..count]);
+            each(&keys[..count]);
         }
     }
 
@@ -159,8 +183,8 @@ impl Engine {
         let Doors::Actor(doors) = &self.doors else {
             unreachable!("only the actor engine has shards elsewhere")
         };
-        let loan = doors.borrow(covered, &self.contention).await;
-        Held { store: &self.store, covered, access: Access::Write, _guard: Guard::Loan(loan) }
+        let guard = Guard::Loan(Box::new(doors.borrow(covered, &self.contention).await));
+        Held { engine: self, covered, access: Access::Write, measured: Measured::default(), guard }
     }
 
     /// The other worker thread that owns all the covered shards, if one does: it can run what needs them.
@@ -190,27 +214,78 @@ impl Engine {
     }
 }
 
-/// What is held while a [`Held`] lives; dropping it releases.
-#[allow(dead_code, reason = "the guards are held for their drop")]
+/// How what is held is released.
+#[allow(dead_code, reason = "two of the guards are held for their drop")]
 enum Guard<'e> {
-    Mutex(mutex::Guard<'e>),
-    DashMap(dashmap::Guard<'e>),
-    Own(actor::Own<'e>),
-    Loan(actor::Loan<'e>),
+    /// The one lock.
+    Mutex(parking_lot::MutexGuard<'e, ()>),
+    /// The locks of the covered shards.
+    DashMap(&'e dashmap::Doors),
+    /// Nothing has to be released.
+    Own,
+    /// Handed back to their owners. Behind a pointer, to keep [`Held`] small.
+    Loan(Box<actor::Loan<'e>>),
 }
 
-/// Shards that are held; views are made from it.
+/// The hold times that are measured; none if that is off.
+#[derive(Default)]
+struct Measured(Vec<rustredis_metrics::Held>);
+
+impl Measured {
+    #[cold]
+    fn of(held: rustredis_metrics::Held) -> Self {
+        Self(vec![held])
+    }
+
+    #[cold]
+    fn push(&mut self, held: rustredis_metrics::Held) {
+        self.0.push(held);
+    }
+
+    #[cold]
+    fn release(self, contention: &Contention) {
+        self.0.into_iter().for_each(|held| contention.release(held));
+    }
+}
+
+/// Shards that are held; views are made from it. It is small, for a pipeline may make and drop one for each command.
 pub struct Held<'e> {
-    store: &'e Arc<Store>,
+    engine: &'e Engine,
     covered: Covered<'e>,
     access: Access,
-    _guard: Guard<'e>,
+    measured: Measured,
+    guard: Guard<'e>,
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.measured.0.is_empty() {
+            std::mem::take(&mut self.measured).release(&self.engine.contention);
+        }
+        if let Guard::DashMap(doors) = self.guard {
+            doors.unlock(self.covered, self.access);
+        }
+    }
 }
 
 impl Held<'_> {
     /// What is covered: more than was asked for where one lock guards all.
     pub fn covered(&self) -> Covered<'_> {
         self.covered
+    }
+
+    /// Brings the memory of these keys near, by their hashes.
+    ///
+    /// # Safety
+    /// The shards of all these keys are among the covered.
+    #[inline]
+    pub unsafe fn touch(&self, db: usize, hashes: impl Iterator<Item = u64>) {
+        self.engine.in_groups(hashes, |keys| {
+            debug_assert!(keys.iter().all(|(shard, _)| self.covered.has(*shard as usize)));
+            // SAFETY: the caller's promise, and the guard holds what is covered.
+            unsafe { self.engine.store.prefetch(db, keys) }
+        });
     }
 
     /// A view over what is held.
@@ -224,6 +299,6 @@ impl Held<'_> {
     ) -> View<'v> {
         // SAFETY: the guard holds the covered shards with this access for as long as `self` lives, and `&mut self` allows one
         // view at a time.
-        unsafe { View::new(self.store, self.covered, self.access, db, now_ms, random, effects) }
+        unsafe { View::new(&self.engine.store, self.covered, self.access, db, now_ms, random, effects) }
     }
 }

@@ -1,35 +1,21 @@
 //! One global lock: whoever wants any shard waits for whoever has one. The lock convoy, on purpose.
 
 use parking_lot::{Mutex, MutexGuard};
-use rustredis_metrics::{Access, Contention, Held};
+use rustredis_metrics::{Access, Contention};
+
+use crate::Measured;
 
 /// The lock.
 #[derive(Default)]
 pub(crate) struct Doors(Mutex<()>);
 
-/// Holds the lock; dropping it releases.
-pub(crate) struct Guard<'e> {
-    _lock: MutexGuard<'e, ()>,
-    contention: &'e Contention,
-    held: Option<Held>,
-}
-
 impl Doors {
     #[inline]
-    pub(crate) fn lock<'e>(&'e self, contention: &'e Contention) -> Guard<'e> {
+    pub(crate) fn lock(&self, contention: &Contention) -> (MutexGuard<'_, ()>, Measured) {
         if !contention.is_enabled() {
-            return Guard { _lock: self.0.lock(), contention, held: None };
+            return (self.0.lock(), Measured::default());
         }
         let (lock, held) = contention.acquire(0, Access::Exclusive, || self.0.try_lock(), || self.0.lock());
-        Guard { _lock: lock, contention, held: Some(held) }
-    }
-}
-
-impl Drop for Guard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(held) = self.held.take() {
-            self.contention.release(held);
-        }
+        (lock, Measured::of(held))
     }
 }

@@ -142,6 +142,15 @@ impl<'a> View<'a> {
         self.covered
     }
 
+    /// Covers one of the shards from now on that it has covered, or none, for a command that is to reach for no other.
+    ///
+    /// # Safety
+    /// `new`'s caller has promised this shard too.
+    #[inline]
+    pub unsafe fn narrow(&mut self, shard: Option<usize>) {
+        self.covered = shard.map_or(Covered::None, Covered::One);
+    }
+
     /// Whether it may change what it covers.
     pub fn access(&self) -> Access {
         self.access

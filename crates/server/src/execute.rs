@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Row, Run};
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Recent, Row, Run};
 use rustredis_engine::{Held, Kind};
 use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
@@ -93,11 +93,12 @@ impl Scratch {
         self.prepared.clear();
         self.errors.clear();
         self.keys.clear();
+        let mut recent = Recent::default();
         for index in 0..self.batch.len() {
             let (text, spans) = self.batch.command(index, input);
             let args = Args::new(text, spans, &[]);
             let first_key = self.keys.len() as u32;
-            let row = match server.registry.resolve(args) {
+            let row = match server.registry.resolve_next(args, &mut recent) {
                 Ok(row) => {
                     row.hash_keys(args, &mut self.keys);
                     row.id
@@ -141,6 +142,13 @@ impl Scratch {
         let Prepared { row, .. } = *self.prepared.get(index)?;
         let row = Some(row).filter(|row| *row != NO_ROW).map(|row| server.registry.row(row))?;
         row.is_plain.then(|| (row, self.args(index, input)))
+    }
+
+    /// The keys of some commands in a row.
+    fn keys_of(&self, range: std::ops::Range<usize>) -> &[KeyRef] {
+        let first = self.prepared[range.start].first_key as usize;
+        let last = &self.prepared[range.end - 1];
+        &self.keys[first..(last.first_key + last.keys) as usize]
     }
 
     #[inline]
@@ -256,16 +264,28 @@ impl Connection {
         input: &[u8],
     ) -> usize {
         let count = scratch.batch.len();
-        let mut effects = std::mem::take(&mut scratch.effects);
-        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
-        let mut shards = std::mem::take(&mut scratch.shards);
         let mut touched = first;
         let mut index = first;
         let output_max = self.output.len() + OUTPUT_FLUSH_BYTES;
         let turn_end = worker.last_clock() + TURN_NANOS;
+        let mut effects = std::mem::take(&mut scratch.effects);
+        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        let mut shards = std::mem::take(&mut scratch.shards);
         let mut next = scratch.plain(server, index, input);
-        while let Some((mut row, mut args)) = next.take() {
-            if count - first > 1 && index >= touched {
+        // A round for each hold.
+        'holds: while let Some((mut row, mut args)) = next {
+            if server.engine.holds_groups() && count - index > 1 {
+                let ran = self.run_group(server, worker, scratch, &mut effects, &mut shards, index, input);
+                index += ran;
+                if self.output.len() >= output_max || worker.last_clock() >= turn_end {
+                    break;
+                }
+                if ran > 0 {
+                    next = scratch.plain(server, index, input);
+                    continue;
+                }
+                touched = index + 1;
+            } else if count - first > 1 && index >= touched {
                 touched = (index + TOUCH_AHEAD).min(count);
                 self.touch(server, scratch, index..touched);
             }
@@ -277,14 +297,15 @@ impl Connection {
             // Neighbours that need no more than what is held run under the same hold.
             loop {
                 if needs_everything(&view, args) {
-                    break;
+                    break 'holds;
                 }
                 run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
                 index += 1;
                 if self.output.len() >= output_max || worker.last_clock() >= turn_end {
-                    break;
+                    break 'holds;
                 }
-                match scratch.plain(server, index, input) {
+                next = scratch.plain(server, index, input);
+                match next {
                     Some((next_row, next_args))
                         if (next_row.access == access || view.access() == Access::Write)
                             && (index < touched || count - first == 1)
@@ -292,10 +313,7 @@ impl Connection {
                     {
                         (row, args) = (next_row, next_args);
                     }
-                    other => {
-                        next = other;
-                        break;
-                    }
+                    _ => break,
                 }
                 view.set_now_ms(worker.now_ms());
             }
@@ -305,6 +323,63 @@ impl Connection {
         expire_stale(server, worker, &mut scratch.effects);
         count_effects(worker, &mut scratch.effects);
         index - first
+    }
+
+    /// Runs the next plain commands with one key or none under one hold of all their shards, where the engine advises that; how
+    /// many that were, which may be none.
+    #[allow(clippy::too_many_arguments, reason = "what is lent by the caller is borrowed apart")]
+    fn run_group(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &Scratch,
+        effects: &mut Effects,
+        shards: &mut Vec<u32>,
+        first: usize,
+        input: &[u8],
+    ) -> usize {
+        let mut access = Access::Read;
+        let mut end = first;
+        for prepared in scratch.prepared[first..].iter().take(TOUCH_AHEAD) {
+            if prepared.row == NO_ROW || prepared.keys > 1 {
+                break;
+            }
+            let row = server.registry.row(prepared.row);
+            if !row.is_plain {
+                break;
+            }
+            if row.access == Access::Write {
+                access = Access::Write;
+            }
+            end += 1;
+        }
+        if end - first < 2 {
+            return 0;
+        }
+        let keys = scratch.keys_of(first..end);
+        let Some(mut held) = server.engine.hold(cover(server, keys, shards), access) else { return 0 };
+        // SAFETY: what is held are the shards of these keys.
+        unsafe { held.touch(self.session.db, keys.iter().map(|key| key.hash)) };
+        let store = server.engine.store();
+        let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+        view.no_touch = self.session.no_touch;
+        let output_max = self.output.len() + OUTPUT_FLUSH_BYTES;
+        let turn_end = worker.last_clock() + TURN_NANOS;
+        for index in first..end {
+            let row = server.registry.row(scratch.prepared[index].row);
+            let args = scratch.args(index, input);
+            // SAFETY: the shards of all these keys are held.
+            unsafe { view.narrow(args.key_refs().first().map(|key| store.shard_of(key.hash))) };
+            if needs_everything(&view, args) {
+                return index - first;
+            }
+            run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+            if self.output.len() >= output_max || worker.last_clock() >= turn_end {
+                return index + 1 - first;
+            }
+            view.set_now_ms(worker.now_ms());
+        }
+        end - first
     }
 
     /// Has the thread that owns the keys of the next plain commands run them, as many as it owns; how many that were, or nothing
@@ -355,10 +430,7 @@ impl Connection {
 
     /// Brings the memory of these commands' keys near.
     fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
-        let first = scratch.prepared[range.start].first_key as usize;
-        let last = &scratch.prepared[range.end - 1];
-        let keys = &scratch.keys[first..(last.first_key + last.keys) as usize];
-        server.engine.touch(self.session.db, keys.iter().map(|key| key.hash));
+        server.engine.touch(self.session.db, scratch.keys_of(range).iter().map(|key| key.hash));
     }
 
     /// One command by the long way: every check, every kind of command.
