@@ -320,6 +320,18 @@ every_engine! {
         check_replay(server, &ALWAYS);
     }
 
+    /// While the append-only file is off, a rewrite makes files, which DEBUG LOADAOF loads.
+    fn debug_loads_what_a_rewrite_made_while_off(server: &Server) with ["--enable-debug-command", "yes"] {
+        set_times(server);
+        let before = contents(server);
+        let mut client = server.client();
+        client.line("BGREWRITEAOF");
+        wait_for_background(server);
+        client.check("SET later 1", "+OK");
+        client.check("DEBUG LOADAOF", "+OK");
+        contents(server).assert_same(&before, "after DEBUG LOADAOF");
+    }
+
     /// What replies wait for is shown, and so is the rest.
     fn info_has_redis_s_fields(server: &Server) with ["--appendonly", "yes"] {
         let redis = Launch::new(rustredis_testkit::Binary::Redis).arguments(&["--appendonly", "yes"]).start();

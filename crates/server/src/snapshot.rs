@@ -549,7 +549,6 @@ async fn take<T>(
     Ok((cut, result))
 }
 
-/// Encodes and writes one shard after the other, and what others have preserved meanwhile.
 /// The shards from `first` on that are visited in one hold: one, or several that have few keys. In the actor engine a hold may
 /// have to wait for another thread, and a thousand of them for nothing would make the snapshot of a few keys slow.
 fn visited_together(server: &Server, first: usize) -> Vec<u32> {
@@ -575,6 +574,7 @@ fn covering(shards: &[u32]) -> Covered<'_> {
     }
 }
 
+/// Encodes and writes one shard after the other, and what others have preserved meanwhile.
 async fn visit_all(
     server: &Server,
     output: &mut Output,

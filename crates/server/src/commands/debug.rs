@@ -23,6 +23,7 @@ use rustredis_persistence::storage::{Action, Operation, Rule, When};
 use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
+use crate::aof::Files;
 use crate::load;
 use crate::rdb::{self, Conflict, Reload};
 use crate::server::Server;
@@ -285,7 +286,11 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         CommandError::text("ERR Error trying to load the AOF files, check server logs.")
     };
     server.aof.flush().map_err(|error| failed(error.to_string()))?;
-    let mut files = server.aof.files().ok_or_else(|| failed("appendonly is off".to_owned()))?;
+    // While it is off a rewrite makes files as well.
+    let mut files = match server.aof.files() {
+        Some(files) => files,
+        None => Files::open(server).map_err(failed)?,
+    };
     let selected = view.db();
     for db in 0..view.store().databases() {
         view.select(db);
