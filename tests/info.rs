@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use rustredis_testkit::{DEADLINE_DEFAULT, Reply, Server, every_engine, wait_until};
+use rustredis_testkit::{Command, DEADLINE_DEFAULT, Reply, Server, every_engine, wait_until};
 
 /// The names of the sections in a reply of INFO, in order.
 fn sections(reply: &Reply) -> Vec<String> {
@@ -140,6 +140,14 @@ every_engine! {
         };
         assert_eq!(number("enabled"), 1);
         assert!(number("lock_acquisitions") > 0 && number("lock_hold_ns_max") > 0, "{text}");
+        // The commands of a pipeline may share a hold; it is measured all the same.
+        client.check("CONFIG RESETSTAT", "+OK");
+        let commands: Vec<Command> = (0..20).map(|key| Command::line(&format!("SET key:{key} 1"))).collect();
+        client.pipeline(&commands);
+        let text = client.line("INFO contention").text();
+        let measured = text.lines().filter_map(|line| line.strip_prefix("lock_acquisitions:")).next();
+        let measured: u64 = measured.and_then(|count| count.parse().ok()).unwrap_or(0);
+        assert!(measured >= if server.info("engine").as_deref() == Some("mutex") { 1 } else { 15 }, "{text}");
         client.check("CONFIG SET contention no", "+OK");
         client.check("CONFIG RESETSTAT", "+OK");
         client.check("SET a 1", "+OK");

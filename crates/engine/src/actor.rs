@@ -158,12 +158,18 @@ impl Doors {
                 Covered::Many(shards) => shards.iter().all(|shard| has(*shard as usize)),
                 Covered::All => self.owners.len() == 1 && is_free,
             };
-            let measured = match covered {
-                Covered::One(shard) if all && contention.is_enabled() => {
-                    Measured::of(contention.acquire_owned(shard))
+            let mut measured = Measured::default();
+            if all && contention.is_enabled() {
+                match covered {
+                    Covered::One(shard) => measured.push(contention.acquire_owned(shard)),
+                    Covered::Many(shards) => {
+                        shards
+                            .iter()
+                            .for_each(|shard| measured.push(contention.acquire_owned(*shard as usize)));
+                    }
+                    Covered::None | Covered::All => {}
                 }
-                _ => Measured::default(),
-            };
+            }
             all.then_some(measured)
         })
     }

@@ -37,7 +37,9 @@ pub enum StartError {
 impl Programs {
     /// Builds RustRedis (unless `server` names a binary) and looks for the others.
     pub fn find(server: Option<&Path>) -> Result<Self, String> {
-        let (rustredis, in_process) = match server {
+        // Servers are started in directories of their own, where a relative path leads nowhere.
+        let server = server.map(|path| path.canonicalize().unwrap_or_else(|_| path.to_owned()));
+        let (rustredis, in_process) = match server.as_deref() {
             Some(path) => {
                 let beside = path.with_file_name("rustredis-lab-inprocess");
                 (path.to_owned(), beside.is_file().then_some(beside))
