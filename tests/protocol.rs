@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rustredis_testkit::{Client, Command, Reply, Server, assert_reply, every_engine};
+use rustredis_testkit::{
+    Client, Command, DEADLINE_DEFAULT, Reply, Server, assert_reply, every_engine, wait_until,
+};
 
 /// Sends bytes that end the connection; `expected` are the replies that come before it closes. The server must live on.
 #[track_caller]
@@ -175,6 +177,51 @@ every_engine! {
         let commands: Vec<Command> = (0..20_000).map(|number| Command::line(&format!("ECHO {number}"))).collect();
         for (number, reply) in client.pipeline(&commands).iter().enumerate() {
             assert_eq!(reply.text(), number.to_string());
+        }
+    }
+
+    /// With one thread the commands of a pipeline share holds as with no other number: the replies are those of one by one.
+    fn a_pipeline_replies_as_one_by_one(server: &Server) with ["--threads", "1"] {
+        if !server.is_redis() {
+            assert!(server.log().contains("threads=1"), "the tests' own number of threads was taken");
+        }
+        let mut lines = Vec::new();
+        for number in 0..400 {
+            let key = number * 7 % 23;
+            lines.push(match number % 13 {
+                0 => format!("SET key:{key} {number}"),
+                1 => format!("MGET key:{key} key:{} list:{key}", key + 1),
+                2 => format!("INCR key:{key}"),
+                3 => format!("RPUSH list:{key} a b"),
+                4 => format!("GET list:{key}"),
+                5 => format!("PEXPIRE key:{key} -1"),
+                6 => "GET".to_owned(),
+                7 => format!("DEL key:{key} key:{} list:{}", key + 2, key + 3),
+                8 => format!("LRANGE list:{key} 0 -1"),
+                9 => "NOSUCH command".to_owned(),
+                10 => format!("BLPOP list:{key} list:{} 0.001", key + 1),
+                11 => "DBSIZE".to_owned(),
+                _ => format!("GET key:{key}"),
+            });
+        }
+        let (mut single, mut piped) = (server.client(), server.client());
+        single.check("SELECT 1", "+OK");
+        let expected: Vec<Reply> = lines.iter().map(|line| single.line(line)).collect();
+        let commands: Vec<Command> = lines.iter().map(|line| Command::line(line)).collect();
+        for (line, (reply, expected)) in lines.iter().zip(piped.pipeline(&commands).iter().zip(&expected)) {
+            assert_eq!(reply.to_string(), expected.to_string(), "{line}");
+        }
+        // Somebody who waits with a destination in another shard is served between two commands.
+        let mut waiter = server.client();
+        for number in 0..30 {
+            let (from, to) = (format!("from:{number}"), format!("to:{number}"));
+            waiter.send(&["BLMOVE", &from, &to, "LEFT", "RIGHT", "0"]);
+            wait_until("a client to wait", DEADLINE_DEFAULT, || server.info("blocked_clients").as_deref() == Some("1"));
+            let lines = ["SET a 1", &format!("RPUSH {from} x"), "GET a", &format!("LRANGE {to} 0 -1"), "GET a"];
+            let replies = piped.pipeline(&lines.map(Command::line));
+            let replies: Vec<String> = replies.iter().map(Reply::to_string).collect();
+            assert_eq!(replies, ["+OK", "1", "\"1\"", "[\"x\"]", "\"1\""]);
+            assert_reply!(waiter.read(), "\"x\"");
         }
     }
 
