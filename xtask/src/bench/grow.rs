@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         for phase in ["growing", "full"] {
             watch_commands(&subject.server);
             let probes = load(&subject.server, keys)?;
-            in_server.push((phase, slow_commands(&subject.server)));
+            in_server.push((phase, slow_commands(&subject.server)?));
             for (name, part) in parts(phase, keys, &probes) {
                 let mut latencies: Vec<u64> = part.iter().map(|(_, latency)| *latency).collect();
                 latencies.sort_unstable();
@@ -77,13 +77,16 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
 /// Has the server note each command that it takes over a millisecond to run, whoever waits for it.
 fn watch_commands(server: &Server) {
     let mut client = server.client();
-    client.call(&["CONFIG", "SET", "slowlog-max-len", "100000", "slowlog-log-slower-than", "1000"]);
-    client.call(&["SLOWLOG", "RESET"]);
+    client.check("CONFIG SET slowlog-max-len 100000 slowlog-log-slower-than 1000", "+OK");
+    client.check("SLOWLOG RESET", "+OK");
 }
 
 /// What those took, in microseconds.
-fn slow_commands(server: &Server) -> Vec<i64> {
-    let Reply::Array(entries) = server.client().call(&["SLOWLOG", "GET", "-1"]) else { return Vec::new() };
+fn slow_commands(server: &Server) -> Result<Vec<i64>, String> {
+    let entries = match server.client().call(&["SLOWLOG", "GET", "-1"]) {
+        Reply::Array(entries) => entries,
+        other => return Err(format!("SLOWLOG GET: {other}")),
+    };
     let micros = |entry: &Reply| match entry {
         Reply::Array(fields) => match fields.get(2) {
             Some(Reply::Integer(micros)) => Some(*micros),
@@ -91,7 +94,7 @@ fn slow_commands(server: &Server) -> Vec<i64> {
         },
         _ => None,
     };
-    entries.iter().filter_map(micros).collect()
+    Ok(entries.iter().filter_map(micros).collect())
 }
 
 /// The probes of each row: by number of keys while they grow, then the whole phase.
