@@ -241,10 +241,7 @@ fn serve(engine: &Engine) {
         } else {
             Measured::default()
         };
-        let covered = match shards.as_slice() {
-            [one] => Covered::One(*one as usize),
-            many => Covered::Many(many),
-        };
+        let covered = Covered::of(&shards);
         job(&mut Held { engine, covered, access: Access::Write, measured, guard: Guard::Own });
     }
 }

@@ -34,7 +34,17 @@ pub enum Covered<'a> {
     All,
 }
 
-impl Covered<'_> {
+impl<'a> Covered<'a> {
+    /// Those of a list, ascending and without repetition.
+    #[inline]
+    pub fn of(shards: &'a [u32]) -> Self {
+        match shards {
+            [] => Self::None,
+            [one] => Self::One(*one as usize),
+            many => Self::Many(many),
+        }
+    }
+
     /// Whether `shard` is among them.
     #[inline]
     pub fn has(&self, shard: usize) -> bool {

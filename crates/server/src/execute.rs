@@ -84,6 +84,23 @@ const TURN_NANOS: u64 = 1_000_000;
 /// How often a command looks whether what it waits for has happened in the background.
 const BACKGROUND_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
+/// How far a run of plain commands may go: the others of the thread wait, and replies should leave.
+struct Turn {
+    ends: u64,
+    output_max: usize,
+}
+
+impl Turn {
+    fn begin(worker: &Worker, output: &[u8]) -> Self {
+        Self { ends: worker.last_clock() + TURN_NANOS, output_max: output.len() + OUTPUT_FLUSH_BYTES }
+    }
+
+    #[inline]
+    fn is_over(&self, worker: &Worker, output: &[u8]) -> bool {
+        output.len() >= self.output_max || worker.last_clock() >= self.ends
+    }
+}
+
 /// Commands that are touched ahead at a time.
 const TOUCH_AHEAD: usize = TOUCHED_AT_ONCE;
 
@@ -181,10 +198,7 @@ fn cover<'s>(server: &Server, keys: &[KeyRef], shards: &'s mut Vec<u32>) -> Cove
             shards.extend(keys.iter().map(|key| store.shard_of(key.hash) as u32));
             shards.sort_unstable();
             shards.dedup();
-            match shards.as_slice() {
-                [one] => Covered::One(*one as usize),
-                _ => Covered::Many(shards),
-            }
+            Covered::of(shards)
         }
     }
 }
@@ -266,8 +280,7 @@ impl Connection {
         let count = scratch.batch.len();
         let mut touched = first;
         let mut index = first;
-        let output_max = self.output.len() + OUTPUT_FLUSH_BYTES;
-        let turn_end = worker.last_clock() + TURN_NANOS;
+        let turn = Turn::begin(worker, &self.output);
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
         let mut shards = std::mem::take(&mut scratch.shards);
@@ -275,9 +288,10 @@ impl Connection {
         // A round for each hold.
         'holds: while let Some((mut row, mut args)) = next {
             if server.engine.holds_groups() && count - index > 1 {
-                let ran = self.run_group(server, worker, scratch, &mut effects, &mut shards, index, input);
+                let ran =
+                    self.run_group(server, worker, scratch, &mut effects, &mut shards, index, input, &turn);
                 index += ran;
-                if self.output.len() >= output_max || worker.last_clock() >= turn_end {
+                if turn.is_over(worker, &self.output) {
                     break;
                 }
                 if ran > 0 {
@@ -301,7 +315,7 @@ impl Connection {
                 }
                 run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
                 index += 1;
-                if self.output.len() >= output_max || worker.last_clock() >= turn_end {
+                if turn.is_over(worker, &self.output) {
                     break 'holds;
                 }
                 next = scratch.plain(server, index, input);
@@ -337,6 +351,7 @@ impl Connection {
         shards: &mut Vec<u32>,
         first: usize,
         input: &[u8],
+        turn: &Turn,
     ) -> usize {
         let mut access = Access::Read;
         let mut end = first;
@@ -363,8 +378,6 @@ impl Connection {
         let store = server.engine.store();
         let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.no_touch;
-        let output_max = self.output.len() + OUTPUT_FLUSH_BYTES;
-        let turn_end = worker.last_clock() + TURN_NANOS;
         for index in first..end {
             let row = server.registry.row(scratch.prepared[index].row);
             let args = scratch.args(index, input);
@@ -374,7 +387,7 @@ impl Connection {
                 return index - first;
             }
             run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
-            if self.output.len() >= output_max || worker.last_clock() >= turn_end {
+            if turn.is_over(worker, &self.output) {
                 return index + 1 - first;
             }
             view.set_now_ms(worker.now_ms());
@@ -631,11 +644,7 @@ impl Connection {
                         break;
                     }
                 }
-                match shards.as_slice() {
-                    [] => Covered::None,
-                    [one] => Covered::One(*one as usize),
-                    _ => Covered::Many(shards),
-                }
+                Covered::of(shards)
             }
         }
     }

@@ -567,13 +567,6 @@ fn visited_together(server: &Server, first: usize) -> Vec<u32> {
     shards
 }
 
-fn covering(shards: &[u32]) -> Covered<'_> {
-    match shards {
-        [one] => Covered::One(*one as usize),
-        many => Covered::Many(many),
-    }
-}
-
 /// Encodes and writes one shard after the other, and what others have preserved meanwhile.
 async fn visit_all(
     server: &Server,
@@ -592,7 +585,7 @@ async fn visit_all(
         let shards = visited_together(server, next);
         next += shards.len();
         {
-            let mut held = server.engine.borrow(covering(&shards), Access::Write).await;
+            let mut held = server.engine.borrow(Covered::of(&shards), Access::Write).await;
             let mut view = held.view(0, now_ms(), &random, &mut effects);
             let mut keys = 0;
             for shard in &shards {
@@ -636,7 +629,7 @@ async fn leave_all(server: &Server) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
     let all: Vec<u32> = (0..server.engine.store().shards() as u32).collect();
     for shards in all.chunks(VISITED_SHARDS_MAX) {
-        let mut held = server.engine.borrow(covering(shards), Access::Write).await;
+        let mut held = server.engine.borrow(Covered::of(shards), Access::Write).await;
         let mut view = held.view(0, now_ms(), &random, &mut effects);
         shards.iter().for_each(|shard| view.leave_shard(*shard as usize));
     }
