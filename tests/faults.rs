@@ -244,6 +244,71 @@ every_engine! {
         }
     }
 
+    /// Replies that wait for a sync leave in the order of their requests, whatever the client does meanwhile.
+    fn replies_that_wait_leave_in_order(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let slow = Launch::new(server.binary().clone()).arguments(&ALWAYS).start();
+        let [mut admin, mut subscriber, mut greedy, mut leaving, mut silent] = [(); 5].map(|()| slow.client());
+        subscriber.call(&["HELLO", "3"]);
+        subscriber.check("SUBSCRIBE channel", ">[\"subscribe\", \"channel\", 1]");
+        admin.check("DEBUG STORAGE SYNC every delay 300", "+OK");
+        subscriber.send(&["SET", "a", "1"]);
+        assert_eq!(subscriber.read_within(Duration::from_millis(50)), None);
+        // More than a socket takes at once, and all that while the sync runs.
+        let value = "x".repeat(8 << 20);
+        let mut bytes = Vec::new();
+        for words in [&["SET", "big", &value][..], &["GET", "big"], &["PING"]] {
+            Command::new(words).encode(&mut bytes);
+        }
+        let sender = std::thread::spawn(move || {
+            greedy.send_raw(&bytes);
+            greedy
+        });
+        // A server that keeps it until it gives up takes ten seconds.
+        leaving.set_deadline(Duration::from_secs(5));
+        leaving.send(&["SET", "b", "1"]);
+        leaving.send(&["QUIT"]);
+        silent.send(&["SET", "c", "1"]);
+        silent.shut_down_writing();
+        admin.send(&["PUBLISH", "channel", "message"]);
+        subscriber.send(&["GET", "a"]);
+        subscriber.send(&["PING"]);
+        assert_eq!(subscriber.read().to_string(), "+OK");
+        let mut rest: Vec<String> = (0..3).map(|_| subscriber.read().to_string()).collect();
+        rest.retain(|reply| !reply.starts_with('>'));
+        assert_eq!(rest, ["\"1\"", "+PONG"]);
+        assert_eq!(admin.read().to_string(), "1");
+        let texts = |client: &mut Client| -> Vec<String> {
+            client.read_to_close().iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(texts(&mut leaving), ["+OK", "+OK"]);
+        assert_eq!(texts(&mut silent), ["+OK"]);
+        let mut greedy = sender.join().unwrap();
+        assert_eq!(greedy.read().to_string(), "+OK");
+        assert!(matches!(greedy.read(), Reply::Bulk(bytes) if bytes == value.as_bytes()));
+        assert_eq!(greedy.read().to_string(), "+PONG");
+    }
+
+    /// A client that is closed while its reply waits is gone at once, and nobody else loses a reply by that.
+    fn a_client_is_closed_while_its_reply_waits(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let slow = Launch::new(server.binary().clone()).arguments(&ALWAYS).start();
+        let [mut admin, mut closed, mut patient] = [(); 3].map(|()| slow.client());
+        let id = closed.line("CLIENT ID").to_string();
+        admin.check("DEBUG STORAGE SYNC every delay 1000", "+OK");
+        closed.send(&["SET", "closed", "1"]);
+        patient.send(&["SET", "patient", "1"]);
+        assert_eq!(closed.read_within(Duration::from_millis(100)), None);
+        admin.check(&format!("CLIENT KILL ID {id}"), "1");
+        assert!(closed.read_to_close().is_empty(), "it was answered before, or after");
+        assert_eq!(patient.read().to_string(), "+OK");
+        admin.check("GET patient", "\"1\"");
+    }
+
     /// With always, a sync that fails ends the server: what the system made of the pages nobody knows.
     fn a_failed_sync_ends_it_with_always(server: &Server) {
         if server.is_redis() {

@@ -26,6 +26,7 @@ use crate::blocking::BlockedClient;
 use crate::client::{Client, flags};
 use crate::commands::save::reply_synced;
 use crate::execute::{Blocked, Flow, Scratch};
+use crate::outlet::Outlet;
 use crate::server::{Server, now_ms};
 use crate::session::{ReplyMode, Session, SyncWait};
 use crate::stats::bump;
@@ -50,7 +51,7 @@ const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A client's connection.
 pub struct Connection {
-    stream: Stream,
+    outlet: Rc<Outlet>,
     /// What it remembers between commands.
     pub session: Session,
     /// Replies; the first `sent` bytes have left.
@@ -85,7 +86,7 @@ impl Connection {
         let is_authenticated = !server.settings.requires_password.load(Relaxed);
         let session = Session::new(client, is_authenticated);
         Self {
-            stream,
+            outlet: Rc::new(Outlet::new(stream, session.client.clone())),
             session,
             output: Vec::new(),
             sent: 0,
@@ -147,12 +148,17 @@ impl Connection {
 
     /// Bytes of replies that have not left.
     pub(crate) fn pending(&self) -> usize {
+        self.unsent() + self.outlet.held_bytes()
+    }
+
+    /// Those of them that were not handed over.
+    fn unsent(&self) -> usize {
         self.output.len() - self.sent
     }
 
     /// When to stop waiting for an event: with replies pending it is time to look at the limits, else `timeout` is over.
     fn deadline(&self) -> Option<Instant> {
-        if self.pending() > 0 {
+        if self.unsent() > 0 {
             return Some(Instant::now() + BACKLOG_CHECK);
         }
         let timeout_seconds = self.server.settings.timeout_seconds.load(Relaxed);
@@ -163,9 +169,7 @@ impl Connection {
     /// Whether its output waits for what it shows to be durable.
     #[inline]
     fn is_held(&self) -> bool {
-        self.session.depends_on != 0
-            && self.server.durability.is_awaited()
-            && self.session.depends_on > self.server.aof.durable()
+        self.server.must_wait(self.session.depends_on)
     }
 
     /// Waits until the condition no longer holds, which whoever writes the journal changes; false if the client ends.
@@ -173,7 +177,7 @@ impl Connection {
         let client = &self.session.client;
         std::future::poll_fn(|context| {
             client.register(context.waker());
-            self.worker.lane.hold(client);
+            self.worker.lane.watch(client);
             if client.is_killed() {
                 return Poll::Ready(false);
             }
@@ -203,7 +207,7 @@ impl Connection {
         let waiting = async {
             tokio::select! {
                 is_alive = self.wait_while(is_missing) => is_alive,
-                () = self.stream.hung_up() => false,
+                () = self.outlet.stream().hung_up() => false,
             }
         };
         let left = Duration::from_millis(wait.until_ms.saturating_sub(now_ms()));
@@ -227,30 +231,38 @@ impl Connection {
         has_room: bool,
     ) -> io::Result<Event> {
         let client = &self.session.client;
-        let pending = self.pending();
+        let outlet = &self.outlet;
+        let unsent = self.unsent();
         let event = std::future::poll_fn(|context| {
             client.register(context.waker());
-            let is_held = pending > 0 && self.is_held();
-            if is_held {
-                self.worker.lane.hold(client);
-            }
+            let is_held = outlet.is_waiting();
+            let held_bytes = outlet.held_bytes();
             if waiter.is_some_and(BlockedClient::is_over) {
                 return Poll::Ready(Ok(Event::Served));
             }
             if client.is_killed() {
                 return Poll::Ready(Ok(Event::Killed));
             }
-            if client.has_mail() && pending < MAIL_ROOM_BYTES {
+            if client.has_mail() && unsent + held_bytes < MAIL_ROOM_BYTES {
                 return Poll::Ready(Ok(Event::Mail));
             }
-            if pending > 0
-                && !is_held
-                && let Poll::Ready(result) = self.stream.poll_write_ready(context)
+            if !is_held
+                && unsent + held_bytes > 0
+                && let Poll::Ready(result) = outlet.stream().poll_write_ready(context)
             {
                 return Poll::Ready(result.map(|()| Event::Writable));
             }
-            if has_room && !is_held && pending < OUTPUT_BACKLOG_BYTES {
-                return self.stream.poll_read_ready(context).map_ok(|()| Event::Readable);
+            if !has_room && unsent + held_bytes == 0 {
+                return Poll::Ready(Ok(Event::Writable));
+            }
+            if has_room && unsent + held_bytes < OUTPUT_BACKLOG_BYTES {
+                let ready = outlet.stream().poll_read_ready(context);
+                if !is_held || ready.is_pending() {
+                    return ready.map_ok(|()| Event::Readable);
+                }
+            }
+            if is_held {
+                outlet.call();
             }
             Poll::Pending
         });
@@ -269,7 +281,7 @@ impl Connection {
             // Doubles: what is reserved is in proportion to what has come, whatever length was announced.
             self.input.reserve(READ_BYTES_MIN.max(self.input.len()));
         }
-        let result = self.stream.try_read_buf(&mut self.input);
+        let result = self.outlet.stream().try_read_buf(&mut self.input);
         let client = &self.session.client;
         match result {
             Ok(count) => {
@@ -410,21 +422,18 @@ impl Connection {
         Ok(true)
     }
 
-    /// Sends replies as far as the socket takes them.
+    /// Sends replies as far as the socket takes them, or hands them over if they must wait.
     fn send(&mut self) -> io::Result<()> {
-        if self.is_held() {
+        if self.outlet.is_waiting() && self.server.must_wait(self.outlet.place()) {
+            // What is here comes behind what is there.
+            self.outlet.call();
             return Ok(());
         }
-        while self.sent < self.output.len() {
-            match self.stream.try_write(&self.output[self.sent..]) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(count) => {
-                    self.sent += count;
-                    let stats = self.worker.stats();
-                    bump(&stats.writes, 1);
-                    bump(&stats.sent, count as u64);
-                    bump(&self.session.client.sent, count as u64);
-                }
+        self.outlet.take_back(&mut self.output);
+        let is_held = self.unsent() > 0 && self.is_held();
+        while !is_held && self.sent < self.output.len() {
+            match self.outlet.write(&self.output[self.sent..], self.worker.stats()) {
+                Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
@@ -432,13 +441,16 @@ impl Connection {
         if self.sent == self.output.len() {
             self.output.clear();
             self.sent = 0;
-        } else if self.sent > self.output.len() / 2 {
+        } else if is_held || self.sent > self.output.len() / 2 {
             // At least half has left, so the copying is paid for.
             self.output.drain(..self.sent);
             self.sent = 0;
         }
+        if is_held {
+            self.worker.lane.hold(&self.outlet, &mut self.output, self.session.depends_on);
+        }
         self.session.client.output_bytes.store(self.pending(), Relaxed);
-        self.session.client.output_capacity.store(self.output.capacity(), Relaxed);
+        self.session.client.output_capacity.store(self.output.capacity() + self.outlet.held_bytes(), Relaxed);
         Ok(())
     }
 
@@ -534,7 +546,7 @@ impl Connection {
                 Event::Readable => {
                     // A client may send its next commands while it waits; a hang-up ends the wait.
                     input.reserve(READ_BYTES_MIN);
-                    match self.stream.try_read_buf(input) {
+                    match self.outlet.stream().try_read_buf(input) {
                         Ok(0) => return Ok(false),
                         Ok(_) if self.is_input_over_limit(input.len()) => return Ok(false),
                         Ok(_) => {}
@@ -561,7 +573,6 @@ impl Connection {
     async fn close(mut self) {
         let (server, worker) = (self.server.clone(), self.worker.clone());
         transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
-        worker.lane.forget(&self.session.client);
         worker.give_buffer(std::mem::take(&mut self.input));
         worker.give_buffer(std::mem::take(&mut self.output));
     }
@@ -571,6 +582,7 @@ impl Drop for Connection {
     /// Signs the client off, also where a handler has panicked and `close` was never reached. Its watches are then left behind:
     /// they cost memory and harm nobody.
     fn drop(&mut self) {
+        self.worker.lane.forget(&self.session.client, &self.outlet);
         self.server.pubsub.leave(&mut self.session);
         self.server.monitors.leave(&self.server, &mut self.session);
         self.server.clients.remove(self.session.client.id);

@@ -9,7 +9,8 @@
 //! wait. A wake-up across threads for each client was rejected: it costs more than its share of the sync.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 use std::task::Poll;
@@ -22,9 +23,13 @@ use rustredis_persistence::journal::{Journal, Place, Touched, Unit};
 use smallvec::SmallVec;
 
 use crate::client::Client;
+use crate::outlet::Outlet;
 use crate::server::Server;
 use crate::session::Session;
 use crate::worker::Worker;
+
+/// Held replies that are sent in one turn, before the thread looks for input again.
+const RELEASED_PER_TURN: usize = 64;
 
 /// What the workers and the journal's threads share.
 pub struct Durability {
@@ -92,8 +97,10 @@ pub struct Lane {
     committed: std::cell::Cell<Place>,
     /// Whether something was committed since the thread slept last.
     is_fresh: std::cell::Cell<bool>,
-    /// Connections that hold their output, or wait for room in the journal.
-    held: RefCell<HashMap<u64, Arc<Client>>>,
+    /// Replies that wait to be durable, in the order in which they were made.
+    held: RefCell<VecDeque<Rc<Outlet>>>,
+    /// Connections that wait themselves: for room in the journal, or for something to be durable.
+    watching: RefCell<HashMap<u64, Arc<Client>>>,
 }
 
 impl Lane {
@@ -102,19 +109,28 @@ impl Lane {
         self.committed.take()
     }
 
-    /// Has the client woken when more is durable.
-    pub fn hold(&self, client: &Arc<Client>) {
-        self.held.borrow_mut().entry(client.id).or_insert_with(|| client.clone());
+    /// Has replies sent when `place` is durable.
+    pub fn hold(&self, outlet: &Rc<Outlet>, output: &mut Vec<u8>, place: Place) {
+        outlet.hold(output, place);
+        self.held.borrow_mut().push_back(outlet.clone());
     }
 
-    /// Forgets a client that ends.
-    pub fn forget(&self, client: &Client) {
-        self.held.borrow_mut().remove(&client.id);
+    /// Has the client woken when more is durable, or there is room in the journal.
+    pub fn watch(&self, client: &Arc<Client>) {
+        self.watching.borrow_mut().entry(client.id).or_insert_with(|| client.clone());
+    }
+
+    /// Forgets a client that ends, and what it holds.
+    pub fn forget(&self, client: &Client, outlet: &Rc<Outlet>) {
+        self.watching.borrow_mut().remove(&client.id);
+        if outlet.is_waiting() {
+            self.held.borrow_mut().retain(|held| !Rc::ptr_eq(held, outlet));
+        }
     }
 }
 
-/// Wakes connections when more is durable; a task of each worker.
-pub async fn release(worker: std::rc::Rc<Worker>) {
+/// Sends held replies, and wakes connections, when more is durable; a task of each worker.
+pub async fn release(worker: Rc<Worker>) {
     let server = worker.server.clone();
     let signal = &server.durability.signals[worker.index];
     let mut seen = 0;
@@ -129,7 +145,24 @@ pub async fn release(worker: std::rc::Rc<Worker>) {
             Poll::Ready(())
         })
         .await;
-        worker.lane.held.borrow_mut().drain().for_each(|(_, client)| client.wake());
+        worker.lane.watching.borrow_mut().drain().for_each(|(_, client)| client.wake());
+        release_held(&server, &worker).await;
+    }
+}
+
+/// Sends what is durable of the replies that are held now, and lets others have their turn between.
+async fn release_held(server: &Server, worker: &Worker) {
+    let count = worker.lane.held.borrow().len();
+    for turn in 0..count {
+        let Some(outlet) = worker.lane.held.borrow_mut().pop_front() else { return };
+        if server.must_wait(outlet.place()) {
+            worker.lane.held.borrow_mut().push_back(outlet);
+        } else {
+            outlet.release(worker.stats());
+        }
+        if turn % RELEASED_PER_TURN == RELEASED_PER_TURN - 1 {
+            tokio::task::yield_now().await;
+        }
     }
 }
 

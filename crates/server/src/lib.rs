@@ -19,6 +19,7 @@ pub mod log;
 pub mod memory;
 pub mod memory_use;
 pub mod monitor;
+pub mod outlet;
 pub mod pubsub;
 pub mod rates;
 pub mod rdb;

@@ -10,6 +10,7 @@ use rustredis_config::{ClientClass, Config, Directive};
 use rustredis_engine::Engine;
 use rustredis_keyspace::Key;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
+use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::Faulty;
 
 use crate::aof::{self, Aof};
@@ -138,6 +139,12 @@ pub struct PauseState {
 }
 
 impl Server {
+    /// Whether what depends on this place of the journal may not be told yet.
+    #[inline]
+    pub fn must_wait(&self, place: Place) -> bool {
+        self.durability.is_awaited() && place > self.aof.durable()
+    }
+
     /// Sets or clears a bit of the gate.
     pub fn set_gate(&self, bit: u32, on: bool) {
         if on {
