@@ -342,6 +342,36 @@ every_engine! {
         client.check("WAITAOF 1 0 10000", "[1, 0]");
     }
 
+    /// A slow disk is seen in the latency monitor, under the names that Redis has for it.
+    fn a_slow_disk_shows_in_the_latency_monitor(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let slow = Launch::new(server.binary().clone())
+            .arguments(&ALWAYS)
+            .arguments(&["--latency-monitor-threshold", "400"])
+            .start();
+        let mut client = slow.client();
+        client.check("SET a 1", "+OK");
+        client.check("LATENCY LATEST", "[]");
+        client.check("DEBUG STORAGE SYNC 1 delay 500", "+OK");
+        client.check("SET a 2", "+OK");
+        let events = |client: &mut Client| -> Vec<String> {
+            let Reply::Array(events) = client.line("LATENCY LATEST") else { panic!("no array") };
+            let name = |event: &Reply| match event {
+                Reply::Array(fields) => fields[0].text(),
+                _ => panic!("no array: {event}"),
+            };
+            events.iter().map(name).collect()
+        };
+        assert_eq!(events(&mut client), ["aof-fsync-always"]);
+        client.check("LATENCY RESET", "1");
+        client.check("DEBUG STORAGE RESET", "+OK");
+        client.check("DEBUG STORAGE WRITE 1 delay 500", "+OK");
+        client.check("SET a 3", "+OK");
+        assert_eq!(events(&mut client), ["aof-write", "aof-write-alone"]);
+    }
+
     /// With everysec nobody waits for a slow disk, however slow.
     fn a_slow_sync_blocks_nobody_with_everysec(server: &Server) {
         if server.is_redis() {

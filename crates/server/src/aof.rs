@@ -8,16 +8,17 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustredis_config::{Config, Directive};
 use rustredis_keyspace::View;
 use rustredis_persistence::aof::manifest::{self, BaseFormat, File, Manifest};
-use rustredis_persistence::aof::{Hooks, Policy, Status, Target, Writer};
+use rustredis_persistence::aof::{Hooks, Policy, Status, Step, Target, Writer};
 use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::{self, DirectoryLock, Storage};
 
-use crate::server::{Server, gate};
+use crate::server::{Server, gate, now_ms};
 
 /// See the module's text.
 #[derive(Default)]
@@ -52,8 +53,9 @@ impl Aof {
     /// # Errors
     /// If the system gives no thread.
     pub fn start(server: &Arc<Server>) -> io::Result<()> {
-        let (progressing, failing) = (server.clone(), server.clone());
+        let (progressing, failing, timed) = (server.clone(), server.clone(), server.clone());
         let hooks = Hooks {
+            took: Box::new(move |step, duration| observe(&timed, step, duration)),
             progressed: Box::new(move || {
                 progressing.aof.note_error(&progressing);
                 progressing.durability.progressed();
@@ -368,4 +370,28 @@ pub fn continue_files(server: &Server, view: &View<'_>, mut files: Files) -> Res
     server.aof.measure(true);
     server.aof.base_bytes.fetch_add(bytes, Relaxed);
     Ok(())
+}
+
+/// Tells the latency monitor what the writing thread did, under the names that Redis has for it.
+fn observe(server: &Server, step: Step, duration: Duration) {
+    let threshold_ms = server.latency.threshold_ms();
+    if threshold_ms == 0 || duration.as_millis() < u128::from(threshold_ms) {
+        return;
+    }
+    let second = (now_ms() / 1000) as i64;
+    let see = |event| server.latency.observe(event, duration.as_nanos() as u64, second);
+    match step {
+        Step::Sync => see("aof-fsync-always"),
+        Step::Write { is_syncing } => {
+            let is_saving = || server.snapshots.state().running.is_some();
+            see("aof-write");
+            see(if is_syncing {
+                "aof-write-pending-fsync"
+            } else if is_saving() {
+                "aof-write-active-child"
+            } else {
+                "aof-write-alone"
+            });
+        }
+    }
 }

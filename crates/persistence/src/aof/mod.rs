@@ -13,4 +13,4 @@ pub mod manifest;
 pub mod reader;
 mod writer;
 
-pub use writer::{Hooks, Policy, Status, Target, Writer};
+pub use writer::{Hooks, Policy, Status, Step, Target, Writer};

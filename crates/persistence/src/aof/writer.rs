@@ -57,8 +57,22 @@ impl Policy {
     }
 }
 
+/// What took a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A write to the file; whether a sync of it was running.
+    Write {
+        /// Then the system may have made it wait for that.
+        is_syncing: bool,
+    },
+    /// A sync for which replies waited.
+    Sync,
+}
+
 /// How the writer tells others what has happened; called on its threads.
 pub struct Hooks {
+    /// A step has been made, successfully or not.
+    pub took: Box<dyn Fn(Step, Duration) + Send + Sync>,
     /// More is durable, or there is room again, or an error has come or gone.
     pub progressed: Box<dyn Fn() + Send + Sync>,
     /// It cannot go on: a sync failed on which replies depend.
@@ -391,7 +405,11 @@ impl Writing {
     fn write_chunk(&mut self) -> bool {
         let status = &self.shared.status;
         if let Some((file, length)) = &mut self.target {
-            match write_all(&**file, &self.stream.bytes[self.sent..]) {
+            let started = Instant::now();
+            let result = write_all(&**file, &self.stream.bytes[self.sent..]);
+            let is_syncing = status.pending_syncs.load(Relaxed) > 0;
+            (self.shared.hooks.took)(Step::Write { is_syncing }, started.elapsed());
+            match result {
                 Ok(()) => *length += (self.stream.bytes.len() - self.sent) as u64,
                 Err((written, error)) => {
                     // The file should end with a whole command. If it cannot be cut, the rest is written behind what is there.
@@ -451,7 +469,9 @@ impl Writing {
         let place = self.shared.status.written();
         if let Some((file, _)) = &self.target {
             let started = Instant::now();
-            file.sync()?;
+            let result = file.sync();
+            (self.shared.hooks.took)(Step::Sync, started.elapsed());
+            result?;
             self.shared.status.note_sync(place, started);
         }
         self.last_sync = Instant::now();
