@@ -2,11 +2,11 @@
 //!
 //! `settle` puts a command's effects into the journal, with the view still held. With `appendfsync always` the session then
 //! remembers up to which place its replies depend on the journal: of its own writes, and of the last writes to the
-//! shards that it has read, for what a reply shows must not vanish. The connection holds its output until that place
-//! is durable; the thread goes on with others.
+//! shards that it has read, for what a reply shows must not vanish. The connection hands its replies over to its outlet until
+//! that place is durable; the thread goes on with others.
 //!
-//! The journal's threads tell each worker, once for a whole group, that more is durable; the worker wakes the connections that
-//! wait. A wake-up across threads for each client was rejected: it costs more than its share of the sync.
+//! The journal's threads tell each worker, once for a whole group, that more is durable; the worker sends what is. A
+//! wake-up across threads for each client was rejected: it costs more than its share of the sync.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
