@@ -205,6 +205,12 @@ fn only_the_last_file_is_cut() {
     assert_eq!(tool.run(&["--fix", "m.manifest"], "y\n").0, 0);
     assert!(whole.starts_with(&file(&server, "2.aof")) && file(&server, "2.aof").len() < torn.len());
     tool.check(&["m.manifest"], 0, "valid");
+    // A file is the last one as long as nothing was written behind it.
+    aof("2.aof", torn);
+    aof("3.aof", b"");
+    aof("m.manifest", b"file 1.aof seq 1 type b\nfile 2.aof seq 1 type i\nfile 3.aof seq 2 type i\n");
+    assert_eq!(tool.run(&["--fix", "m.manifest"], "y\n").0, 0);
+    tool.check(&["m.manifest"], 0, "valid");
     // The RDB part is never cut.
     let rdb = file(&server, "dump.rdb");
     aof("2.aof", &rdb[..rdb.len() - 9]);

@@ -178,6 +178,36 @@ every_engine! {
         }
     }
 
+    /// A file is the last one as long as nothing was written behind it: killed while a rewrite begins, a server leaves a torn file and the
+    /// next one, which is empty.
+    fn a_torn_file_before_empty_ones_is_cut_away(server: &Server) {
+        if server.is_redis() {
+            // It cuts the file, fails, and starts the next time.
+            return;
+        }
+        let sample = Sample::new(server);
+        let (copy, increment) = sample.with(&sample.bytes[..sample.bytes.len() - 4]);
+        let directory = copy.path().join("appendonlydir");
+        let manifest = directory.join("appendonly.aof.manifest");
+        let mut text = fs::read_to_string(&manifest).unwrap();
+        for sequence in [2, 3] {
+            let next = format!("appendonly.aof.{sequence}.incr.aof");
+            fs::write(directory.join(&next), "").unwrap();
+            text += &format!("file {next} seq {sequence} type i\n");
+        }
+        fs::write(&manifest, text).unwrap();
+        let refuses = [&ALWAYS[..], &["--aof-load-truncated", "no"]].concat();
+        assert!(refusal(server.binary(), copy.path(), &refuses).contains(&sample.name()));
+        let torn = second(server, copy.path(), &ALWAYS);
+        assert!(torn.log().contains("Truncated the append only file"), "{}", torn.log());
+        let mut client = torn.client();
+        client.check("EXISTS one last", "1");
+        client.check("SET after 1", "+OK");
+        assert_eq!(fs::metadata(&increment).unwrap().len() as usize, sample.ends[4]);
+        drop(torn);
+        second(server, copy.path(), &ALWAYS).client().check("EXISTS one last after", "2");
+    }
+
     fn a_missing_file_is_named(server: &Server) {
         let sample = Sample::new(server);
         for name in [sample.name(), "appendonly.aof.1.base.rdb".to_owned()] {

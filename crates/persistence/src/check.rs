@@ -41,7 +41,7 @@ pub struct Console<'a> {
 /// Which file of an AOF is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// Nothing comes after it.
+    /// Nothing was written after it.
     Last,
     /// Others do, so that nothing of it may be cut.
     Before,
@@ -112,20 +112,22 @@ fn check_all(path: &Path, repair: Repair, console: &mut Console<'_>) -> io::Resu
     };
     let directory = path.parent().unwrap_or(Path::new(""));
     let files: Vec<PathBuf> = manifest.loaded().map(|file| directory.join(&file.name)).collect();
-    let Some((last, before)) = files.split_last() else {
+    if files.is_empty() {
         writeln!(console.out, "It names no file: the AOF is empty.")?;
         return Ok(true);
-    };
-    for file in before {
-        if !check_file(file, Place::Before, repair, console)? {
+    }
+    let is_empty = |file: &PathBuf| file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+    let first_increment = usize::from(manifest.base.is_some());
+    for (index, file) in files.iter().enumerate() {
+        let is_last =
+            index + 1 == files.len() || index >= first_increment && files[index + 1..].iter().all(is_empty);
+        let place = if is_last { Place::Last } else { Place::Before };
+        if !check_file(file, place, repair, console)? {
             return Ok(false);
         }
     }
-    let is_valid = check_file(last, Place::Last, repair, console)?;
-    if is_valid {
-        writeln!(console.out, "The manifest and all its files are valid.")?;
-    }
-    Ok(is_valid)
+    writeln!(console.out, "The manifest and all its files are valid.")?;
+    Ok(true)
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, String> {

@@ -47,6 +47,8 @@ pub struct Journal {
     reader: OnceLock<Thread>,
     /// The place with which the group is complete that is synced next.
     group_end: AtomicU64,
+    /// Whether a worker has called for that sync.
+    is_group_called: AtomicBool,
     /// Whether a lane holds more than its share of the limit.
     is_full: AtomicBool,
     lane_bytes_max: AtomicUsize,
@@ -84,6 +86,7 @@ impl Journal {
             is_dormant: AtomicBool::new(false),
             reader: OnceLock::new(),
             group_end: AtomicU64::new(0),
+            is_group_called: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
             lane_bytes_max: AtomicUsize::new(usize::MAX),
         }
@@ -176,8 +179,8 @@ impl Journal {
         self.is_dormant.store(is_dormant, Ordering::SeqCst);
     }
 
-    /// Sets the place with which a group is complete: until then a worker that has nothing more to do need not wake the reader,
-    /// who comes by himself after a while.
+    /// Sets the place with which a group is complete; with 0 any group is. Until then a worker that has nothing more to do
+    /// need not wake the reader, who comes by himself after a while.
     pub fn set_group_end(&self, place: Place) {
         self.group_end.store(place, Ordering::Relaxed);
     }
@@ -186,9 +189,15 @@ impl Journal {
     pub fn wake_for_group(&self) -> bool {
         let is_complete = self.last() >= self.group_end.load(Ordering::Relaxed);
         if is_complete {
+            self.is_group_called.store(true, Ordering::Relaxed);
             self.wake();
         }
         is_complete
+    }
+
+    /// Whether a worker has said, since the last call, that the group is complete.
+    pub fn take_group_call(&self) -> bool {
+        self.is_group_called.swap(false, Ordering::Relaxed)
     }
 
     /// Wakes the reader.

@@ -206,7 +206,8 @@ fn tell_remark(server: &Server, name: &[u8], value: &[u8]) {
 }
 
 /// Loads the files of an append-only file in order. The view covers everything. A torn end of the last file is cut away if the
-/// configuration allows it. O(bytes).
+/// configuration allows it. The last is also an increment behind which all are empty: a rewrite that begins makes the next
+/// increment known before anything goes there. O(bytes).
 ///
 /// # Errors
 /// The text for the log. The files are as they were.
@@ -227,12 +228,14 @@ pub fn load_aof(server: &Server, view: &mut View<'_>, files: &mut Files) -> Resu
     for (index, file) in names.iter().enumerate() {
         let file_started = Instant::now();
         let path = files.path(file);
-        let is_last = index + 1 == names.len();
+        let is_base = Some(file) == files.manifest.base.as_ref();
+        let is_last = index + 1 == names.len()
+            || !is_base && names[index + 1..].iter().all(|file| files.bytes_of(file) == 0);
         Stores::with(server, view, |stores| load_aof_file(server, stores, &path, is_last, read_before))?;
         read_before += files.bytes_of(file);
         server.loading.loaded_bytes.store(read_before, Relaxed);
         let seconds = file_started.elapsed().as_secs_f64();
-        let kind = if Some(file) == files.manifest.base.as_ref() { "base" } else { "incr" };
+        let kind = if is_base { "base" } else { "incr" };
         tracing::info!("DB loaded from {kind} file {}: {seconds:.3} seconds", file.name);
     }
     rdb::mark_unchanged(server);

@@ -1,9 +1,11 @@
 //! The thread that writes the append-only file, and the one that syncs it once a second.
 //!
-//! How large a group is decides what a request costs, for each sync costs the processor time as well. In a closed loop the
+//! How large a group is decides what a request costs, for each sync costs processor time as well. In a closed loop the
 //! clients of the last group come back a moment after their replies: the thread waits for as many entries as the last group
 //! had and had gathered behind it, or a moment at most ([`GROUP_WAIT_MAX`]), so that all who are there share one
-//! sync. One client alone waits for nobody.
+//! sync. One client alone waits for nobody. Where requests come whenever they come, this would only make them wait: the
+//! entries of the last group are then not followed by as many, and after a vain wait the thread syncs, for a while, as
+//! soon as a worker has nothing more to do ([`Patience`]).
 //!
 //! No thread that serves clients writes or syncs: they leave entries in the journal. This thread takes what has gathered, writes
 //! it in one piece, and with `always` syncs it: one `fdatasync` covers all who have come meanwhile (group commit), and while
@@ -87,6 +89,11 @@ const GATHERING: Duration = Duration::from_millis(1);
 const IDLE_ROUNDS: u32 = 50;
 /// The longest that a group waits for those who were in the last one.
 const GROUP_WAIT_MAX: Duration = Duration::from_millis(1);
+/// Groups that are not waited for after a vain wait, and at most after several.
+const HASTY_GROUPS_MIN: u32 = 16;
+const HASTY_GROUPS_MAX: u32 = 1024;
+/// So many waits in a row that were not in vain, and the others are forgotten.
+const FORGIVING_WAITS: u32 = 16;
 /// Between two attempts after an error.
 const RETRY: Duration = Duration::from_millis(100);
 /// Between two syncs with `everysec`.
@@ -281,6 +288,41 @@ fn sync_jobs(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
     }
 }
 
+/// Whether it is worth while to wait for the clients of the last group.
+#[derive(Debug, Default)]
+struct Patience {
+    /// Groups that are not waited for.
+    hasty_groups: u32,
+    /// How many there were after the last vain wait.
+    penalty: u32,
+    /// Waits since then that were not in vain.
+    kept: u32,
+}
+
+impl Patience {
+    /// Whether the next group is waited for.
+    fn waits(&mut self) -> bool {
+        let waits = self.hasty_groups == 0;
+        self.hasty_groups = self.hasty_groups.saturating_sub(1);
+        waits
+    }
+
+    /// All came who were waited for.
+    fn came(&mut self) {
+        self.kept += 1;
+        if self.kept >= FORGIVING_WAITS {
+            self.penalty = 0;
+        }
+    }
+
+    /// Not all came in time.
+    fn was_vain(&mut self) {
+        self.penalty = (self.penalty * 2).clamp(HASTY_GROUPS_MIN, HASTY_GROUPS_MAX);
+        self.hasty_groups = self.penalty;
+        self.kept = 0;
+    }
+}
+
 /// The writing thread's own.
 struct Writing {
     shared: Arc<Shared>,
@@ -292,8 +334,9 @@ struct Writing {
     target: Option<Target>,
     controls: VecDeque<Control>,
     last_sync: Instant,
-    /// The place with which the next group is complete.
-    group_end: Place,
+    patience: Patience,
+    /// The place with which the next group is complete, if it is waited for.
+    group_end: Option<Place>,
     idle_rounds: u32,
 }
 
@@ -309,7 +352,8 @@ impl Writing {
             target: None,
             controls: VecDeque::new(),
             last_sync: Instant::now(),
-            group_end: 0,
+            patience: Patience::default(),
+            group_end: None,
             idle_rounds: 0,
         }
     }
@@ -491,8 +535,9 @@ impl Writing {
             (self.shared.hooks.fatal)(error);
             return;
         }
-        self.group_end = self.shared.journal.last() + (written - before);
-        self.shared.journal.set_group_end(self.group_end);
+        let journal = &self.shared.journal;
+        self.group_end = self.patience.waits().then(|| journal.last() + (written - before));
+        journal.set_group_end(self.group_end.unwrap_or(0));
     }
 
     fn sync_if_due(&mut self) {
@@ -522,16 +567,7 @@ impl Writing {
         }
         let journal = &self.shared.journal;
         if self.policy() == Policy::Always && journal.last() > self.sequencer.taken() {
-            while journal.last() < self.group_end
-                && let Some(left) = GROUP_WAIT_MAX.checked_sub(self.last_sync.elapsed())
-                && !left.is_zero()
-            {
-                thread::park_timeout(left);
-                if self.has_controls() {
-                    return;
-                }
-            }
-            return;
+            return self.gather();
         }
         if self.idle_rounds < IDLE_ROUNDS || !self.controls.is_empty() {
             return thread::park_timeout(GATHERING);
@@ -545,5 +581,66 @@ impl Writing {
             }
         }
         journal.set_dormant(false);
+    }
+
+    /// Waits for the rest of the next group, of which some are there.
+    fn gather(&mut self) {
+        let journal = &self.shared.journal;
+        loop {
+            if self.group_end.is_some_and(|end| journal.last() >= end) {
+                return self.patience.came();
+            }
+            if journal.take_group_call() || self.has_controls() {
+                return;
+            }
+            let left = GROUP_WAIT_MAX.saturating_sub(self.last_sync.elapsed());
+            if left.is_zero() {
+                if self.group_end.is_some() {
+                    self.patience.was_vain();
+                }
+                return;
+            }
+            thread::park_timeout(left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Groups until the next one that is waited for.
+    fn hasty_groups(patience: &mut Patience) -> u32 {
+        let mut count = 0;
+        while !patience.waits() {
+            count += 1;
+        }
+        count
+    }
+
+    #[test]
+    fn vain_waits_become_rare() {
+        let mut patience = Patience::default();
+        assert_eq!(hasty_groups(&mut patience), 0);
+        let counts: Vec<u32> = (0..8)
+            .map(|_| {
+                patience.was_vain();
+                hasty_groups(&mut patience)
+            })
+            .collect();
+        assert_eq!(counts, [16, 32, 64, 128, 256, 512, 1024, 1024]);
+    }
+
+    #[test]
+    fn vain_waits_are_forgiven() {
+        let mut patience = Patience::default();
+        for (kept, expected) in [(FORGIVING_WAITS - 1, 32), (FORGIVING_WAITS, 16)] {
+            patience.was_vain();
+            hasty_groups(&mut patience);
+            (0..kept).for_each(|_| patience.came());
+            patience.was_vain();
+            assert_eq!(hasty_groups(&mut patience), expected, "after {kept}");
+            patience = Patience::default();
+        }
     }
 }
