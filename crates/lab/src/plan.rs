@@ -12,7 +12,7 @@ use crate::trial::Times;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
-    /// About ten minutes.
+    /// Ten to fifteen minutes.
     Quick,
     /// More clients, more repetitions, longer measurements: about an hour and a half.
     Full,
