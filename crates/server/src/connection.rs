@@ -442,7 +442,7 @@ impl Connection {
             self.output.clear();
             self.sent = 0;
         } else if is_held || self.sent > self.output.len() / 2 {
-            // At least half has left, so the copying is paid for.
+            // Of what stays here at least half has left, so the copying is paid for.
             self.output.drain(..self.sent);
             self.sent = 0;
         }

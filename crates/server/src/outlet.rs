@@ -88,7 +88,7 @@ impl Outlet {
         let held = &mut *self.held.borrow_mut();
         if !held.is_empty() {
             held.append(output);
-            std::mem::swap(held, output);
+            *output = std::mem::take(held);
         }
     }
 
