@@ -64,10 +64,20 @@ impl Matrix {
     pub fn times(&self) -> Times {
         let ms = Duration::from_millis;
         match self.scale {
-            Scale::Quick => Times { warm_up: ms(150), measured: ms(500), in_process: ms(250), calm: ms(700) },
-            Scale::Full => {
-                Times { warm_up: ms(1_000), measured: ms(3_000), in_process: ms(1_500), calm: ms(2_000) }
-            }
+            Scale::Quick => Times {
+                warm_up: ms(150),
+                measured: ms(500),
+                in_process: ms(250),
+                calm: ms(700),
+                saving: ms(1_000),
+            },
+            Scale::Full => Times {
+                warm_up: ms(1_000),
+                measured: ms(3_000),
+                in_process: ms(1_500),
+                calm: ms(2_000),
+                saving: ms(2_000),
+            },
         }
     }
 

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(20);
 /// How long after a broken connection the server's death is looked for.
 const DEATH_DEADLINE: Duration = Duration::from_millis(300);
+const ENDED_EARLY: &str = "the load ended early";
 const MEASURED: &str = "measured";
 const WARM_UP: &str = "warm-up";
 
@@ -40,6 +41,13 @@ pub struct Times {
     pub in_process: Duration,
     /// Before, between and after snapshots.
     pub calm: Duration,
+    /// From the start of a snapshot on, if it does not take longer: the same for who is done soon and who is not.
+    pub saving: Duration,
+}
+
+/// The name of the figure that says how many seconds a snapshot by this command took.
+pub fn saving(command: &str) -> String {
+    format!("{command} seconds")
 }
 
 /// Measures `cell`. An end by `interrupted` gives `None`.
@@ -224,11 +232,12 @@ fn measure_snapshot(
         Load { clients: 50, threads: 1, pipeline: 16, pace: Pace::Open(f64::from(snapshot.rate)), ..load };
     probe(&server)?;
     let mut script_error = None;
+    let mut saved = BTreeMap::new();
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
         let mut go = || -> Result<(), String> {
             let mut client = server.client()?;
             let calm = |conductor: &load::Conductor<'_>| {
-                conductor.wait(times.calm).then_some(()).ok_or_else(|| "the load ended early".to_owned())
+                conductor.wait(times.calm).then_some(()).ok_or_else(|| ENDED_EARLY.to_owned())
             };
             calm(conductor)?;
             conductor.phase("before");
@@ -237,11 +246,16 @@ fn measure_snapshot(
                 [("BGSAVE", "rdb_bgsave_in_progress"), ("BGREWRITEAOF", "aof_rewrite_in_progress")]
             {
                 conductor.phase(command);
+                let started = Instant::now();
                 let reply = client.try_call(&[command]).map_err(|error| error.to_string())?;
                 if reply.is_error() {
                     return Err(format!("{command}: {reply}"));
                 }
                 wait_for_end(&mut client, field, conductor)?;
+                saved.insert(saving(command), round(started.elapsed().as_secs_f64()));
+                if !conductor.wait(times.saving.saturating_sub(started.elapsed())) {
+                    return Err(ENDED_EARLY.to_owned());
+                }
                 conductor.phase("after");
                 calm(conductor)?;
             }
@@ -258,6 +272,7 @@ fn measure_snapshot(
     measure.phases = figures.phases.iter().filter(|phase| phase.name != WARM_UP).map(span).collect();
     measure.slices = figures.slices.iter().map(slice).collect();
     measure.server_bytes = server.bytes();
+    measure.more = saved;
     measure.more.insert("unfinished".to_owned(), figures.unfinished as f64);
     Ok(measure)
 }
@@ -282,7 +297,7 @@ fn wait_for_end(
     let end = Instant::now() + SNAPSHOT_DEADLINE;
     loop {
         if !conductor.wait(Duration::from_millis(20)) {
-            return Err("the load ended early".to_owned());
+            return Err(ENDED_EARLY.to_owned());
         }
         let info = client.try_call(&["INFO", "persistence"]).map_err(|error| error.to_string())?;
         let text = match &info {

@@ -18,6 +18,7 @@ const TIMES: Times = Times {
     measured: Duration::from_millis(150),
     in_process: Duration::from_millis(50),
     calm: Duration::from_millis(150),
+    saving: Duration::from_millis(300),
 };
 
 /// A directory of this test's own.

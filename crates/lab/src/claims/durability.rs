@@ -26,8 +26,10 @@ fn cell(matrix: &Matrix, server: &str, policy: &str, clients: usize) -> Cell {
 pub(super) fn cells(matrix: &Matrix) -> Vec<Planned> {
     let mut cells = Vec::new();
     for server in [DEFAULT_ENGINE, "redis"] {
+        // The verdict is about ours.
+        let rounds = if server == DEFAULT_ENGINE { 2 * matrix.rounds() } else { matrix.rounds() };
         for policy in POLICIES {
-            cells.push(Planned { cell: cell(matrix, server, policy, CLIENTS), rounds: matrix.rounds() });
+            cells.push(Planned { cell: cell(matrix, server, policy, CLIENTS), rounds });
         }
         for policy in ["off", "always"] {
             cells.push(Planned { cell: cell(matrix, server, policy, 1), rounds: matrix.rounds() });
@@ -134,7 +136,7 @@ fn parts_of(data: &Data, server: &str) -> Vec<Part> {
             &format!("{name}: no against everysec"),
             "no is fastest",
             policy("no", "everysec"),
-            Limit::AtLeast(1.0),
+            Limit::Greater,
         ),
         Part::ratio(
             &format!("{name}: always against no AOF with one client, whose writes share no fsync"),

@@ -3,7 +3,8 @@
 //! **The rule.** The article names an effect; it *holds* here if the whole 95% interval shows at least half of that effect,
 //! *does not hold* if the whole interval shows less than half (by a margin of 5%), and *cannot be told* where the interval has both, or where
 //! something else than the server was the limit. Half, because machines differ; the whole interval, because otherwise luck
-//! decides. A claim holds if all its parts do, and does not if any does not.
+//! decides. Where only a direction is claimed, a tenth counts as a difference: the claim holds if the whole interval shows that
+//! much and does not if the whole interval shows less. A claim holds if all its parts do, and does not if any does not.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,11 +62,17 @@ pub enum Limit {
     AtLeast(f64),
     /// It must be at most this.
     AtMost(f64),
+    /// It must be greater than 1, clearly.
+    Greater,
+    /// It must be less than 1, clearly.
+    Less,
 }
 
 /// How far beyond its limit a whole interval must lie for "does not hold": intervals of a handful of repetitions are a little
 /// too short, and what is closer than this is no difference.
 const MARGIN: f64 = 0.05;
+/// A ratio from which on one thing is clearly greater than another, where nothing but the direction is claimed.
+const CLEAR: f64 = 1.1;
 /// Fewest repetitions that a verdict stands on.
 const COUNT_MIN: usize = 3;
 
@@ -78,6 +85,8 @@ impl Limit {
         let (is_within, is_beyond) = match self {
             Self::AtLeast(limit) => (figure.low >= limit, figure.high < limit * (1.0 - MARGIN)),
             Self::AtMost(limit) => (figure.high <= limit, figure.low > limit * (1.0 + MARGIN)),
+            Self::Greater => (figure.low >= CLEAR, figure.high < CLEAR),
+            Self::Less => (figure.high <= 1.0 / CLEAR, figure.low > 1.0 / CLEAR),
         };
         if is_within {
             Verdict::Holds
@@ -92,6 +101,8 @@ impl Limit {
         match self {
             Self::AtLeast(limit) => format!("at least {}", times(limit)),
             Self::AtMost(limit) => format!("at most {}", times(limit)),
+            Self::Greater => format!("clearly more: at least {}", times(CLEAR)),
+            Self::Less => format!("clearly less: at most {}", times(1.0 / CLEAR)),
         }
     }
 }
@@ -123,6 +134,9 @@ impl Part {
             (None, _) => "there are no measurements of both sides",
             (Some(figure), _) if figure.count < COUNT_MIN => "too few repetitions",
             (_, Verdict::CannotTell) => "the interval contains the limit, or is too close to it",
+            (Some(figure), Verdict::DoesNotHold) if figure.low > 1.0 / CLEAR && figure.high < CLEAR => {
+                "no clear difference"
+            }
             _ => "",
         };
         Self {
@@ -325,6 +339,12 @@ mod tests {
         assert_eq!(Limit::AtMost(0.8).judge(figure(0.5, 0.6, 0.8)), Verdict::Holds);
         assert_eq!(Limit::AtMost(1.0).judge(figure(1.01, 1.1, 1.2)), Verdict::CannotTell);
         assert_eq!(Limit::AtMost(0.8).judge(None), Verdict::CannotTell);
+        assert_eq!(Limit::Greater.judge(figure(1.1, 1.2, 1.3)), Verdict::Holds);
+        assert_eq!(Limit::Greater.judge(figure(0.9, 1.0, 1.09)), Verdict::DoesNotHold);
+        assert_eq!(Limit::Greater.judge(figure(0.9, 1.0, 1.11)), Verdict::CannotTell);
+        assert_eq!(Limit::Less.judge(figure(0.5, 0.8, 0.9)), Verdict::Holds);
+        assert_eq!(Limit::Less.judge(figure(0.92, 1.0, 1.7)), Verdict::DoesNotHold);
+        assert_eq!(Limit::Less.judge(figure(0.8, 0.9, 1.0)), Verdict::CannotTell);
         let few = Interval { low: 2.0, median: 2.0, high: 2.0, count: 2 };
         assert_eq!(Limit::AtLeast(1.0).judge(Some(few)), Verdict::CannotTell);
     }

@@ -25,7 +25,9 @@ pub(super) fn cells(matrix: &Matrix) -> Vec<Planned> {
         // A scan is measured forty times in half a second, and so depends on that half second.
         cells.push(Planned { cell: scan(matrix, engine), rounds: 2 * matrix.rounds() });
         for threads in matrix.threads() {
-            cells.push(Planned { cell: alone(engine, threads, "uniform", false), rounds: matrix.rounds() });
+            // Where nobody contends the difference is small.
+            let rounds = if threads == 1 { 2 * matrix.rounds() } else { matrix.rounds() };
+            cells.push(Planned { cell: alone(engine, threads, "uniform", false), rounds });
         }
     }
     cells
@@ -100,7 +102,7 @@ pub(super) fn answer(data: &Data) -> Finding {
             "TCP: KEYS over 100,000 keys, median latency",
             "dearer full scans",
             data.ratio(&scan(matrix, "dashmap"), &scan(matrix, "mutex"), |measure| measure.main.p50_us),
-            Limit::AtLeast(1.1),
+            Limit::Greater,
         ),
     ];
     let threads = matrix.threads();

@@ -72,7 +72,8 @@ fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
     }
     out.push_str(
         "</ol>\n<p class=\"rule\">A statement <em>holds</em> if the whole 95% interval shows at least half of the effect that the article \
-         names, and <em>does not hold</em> if the whole interval shows less, by 5% or more. Where the interval has both, or where something else than \
+         names, and <em>does not hold</em> if the whole interval shows less, by 5% or more. Where the article names \
+         only a direction, a tenth counts as a difference. Where the interval has both, or where something else than \
          the server was the limit, it <em>cannot be told here</em>. A claim holds if all its deciding statements do.</p>\n",
     );
 }

@@ -17,7 +17,8 @@ pub(super) fn render(data: &Data, findings: &[Finding]) -> String {
     }
     out.push_str(
         "\nA part holds if the whole 95% interval shows at least half of the effect that the article names, and does not hold \
-         if the whole interval shows less, by 5% or more; otherwise it cannot be told.\n",
+         if the whole interval shows less, by 5% or more; otherwise it cannot be told. Where the article names only a direction, \
+         a tenth counts as a difference.\n",
     );
     for finding in findings {
         claim(&mut out, data, finding);

@@ -361,6 +361,8 @@ impl Writing {
     fn run(mut self) {
         self.shared.journal.enter_reader();
         loop {
+            // A call is about what stands in the lanes now; the next is about what comes behind.
+            self.shared.journal.take_group_call();
             self.sequencer.collect(&self.shared.journal);
             // Looked at after the lanes: what stands behind a switch was appended after the switch was sent.
             let sent =
@@ -408,6 +410,7 @@ impl Writing {
                         }
                         _ => self.sync_now(),
                     };
+                    (self.shared.hooks.progressed)();
                     // Who does not wait any more needs no answer.
                     let _ = done.send(result);
                 }
@@ -504,7 +507,7 @@ impl Writing {
         }
     }
 
-    /// Syncs on this thread what was written.
+    /// Syncs on this thread what was written. Whoever waits for it is told by the caller.
     fn sync_now(&mut self) -> io::Result<()> {
         // The other thread may still sync the file before this one: its places come first.
         while self.shared.status.pending_syncs.load(Relaxed) > 0 {
@@ -519,7 +522,6 @@ impl Writing {
             self.shared.status.note_sync(place, started);
         }
         self.last_sync = Instant::now();
-        (self.shared.hooks.progressed)();
         Ok(())
     }
 
@@ -535,9 +537,14 @@ impl Writing {
             (self.shared.hooks.fatal)(error);
             return;
         }
+        // All before the group is told: it comes back at once, and would be counted twice.
         let journal = &self.shared.journal;
         self.group_end = self.patience.waits().then(|| journal.last() + (written - before));
         journal.set_group_end(self.group_end.unwrap_or(0));
+        if self.group_end.is_some() {
+            journal.take_group_call();
+        }
+        (self.shared.hooks.progressed)();
     }
 
     fn sync_if_due(&mut self) {
