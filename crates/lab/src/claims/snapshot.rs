@@ -25,7 +25,8 @@ fn cell(setup: &Setup) -> Cell {
 }
 
 pub(super) fn cells(matrix: &Matrix) -> Vec<Planned> {
-    let rounds = matrix.rounds();
+    // A tail of a second is ten requests.
+    let rounds = 2 * matrix.rounds();
     setups(matrix).iter().map(|(_, setup)| Planned { cell: cell(setup), rounds }).collect()
 }
 
