@@ -42,12 +42,14 @@ Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load
                     a cell of the matrix (20000, and at least a pipeline from each client)
   --pipelines L     -P, a comma-separated list (1,16,64)
   --clients L       -c, a comma-separated list (throughput: 50; matrix: 1,50,1000,5000)
-  --load-threads N  threads of redis-benchmark (1)
+  --load-threads N  threads of the load generator (1; the lab's: 2)
+  --generator G     durability: lab (default), the lab's own, or redis-benchmark, which costs twice as much a request, so
+                    that its one thread is the limit without pipelining
   --keys N          keys (1000000; grow: 20000000; snapshot, load: 5000000)
   --tests L         tests of redis-benchmark (throughput: set,get; matrix: all)
 ";
 
-const VALUES: [&str; 10] = [
+const VALUES: [&str; 11] = [
     "engine",
     "server",
     "argument",
@@ -56,6 +58,7 @@ const VALUES: [&str; 10] = [
     "pipelines",
     "clients",
     "load-threads",
+    "generator",
     "keys",
     "tests",
 ];

@@ -13,6 +13,13 @@ pub(crate) fn server(is_release: bool) -> Result<PathBuf, String> {
     if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
 }
 
+/// Builds the lab, in release mode.
+pub(crate) fn lab() -> Result<PathBuf, String> {
+    build("rustredis-lab", "release")?;
+    let path = shell::target().join("release/rustredis-lab");
+    if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
+}
+
 /// Builds the library that a server is preloaded with to see what a power cut would leave, beside the server of the tests.
 pub(crate) fn power_cut_library() -> Result<PathBuf, String> {
     build("rustredis-powercut", "test")?;

@@ -1,8 +1,12 @@
 //! What durability costs: SET under every `appendfsync` and without a file, beside redis-server on the same disk.
 //!
+//! The load is the lab's: redis-benchmark needs so much time for a request that at 1,000 clients no server is faster than
+//! its one thread, not even one that only answers `+OK` (`--generator redis-benchmark` shows it).
+//!
 //! All servers run side by side and take turns, so that a disk or a machine that changes its mind does so for all. In the
 //! end a rate that does not wait for replies shows whether a slow disk (`DEBUG STORAGE`) is felt under `everysec`.
 
+use std::path::{Path, PathBuf};
 use std::process::Command as Program;
 use std::time::Duration;
 
@@ -12,7 +16,7 @@ use super::disk::{self, Subject};
 use super::pace;
 use super::report::{self, Figure, median, percentile};
 use crate::arguments::Arguments;
-use crate::{Outcome, shell};
+use crate::{Outcome, build, shell};
 
 /// Size of the values, in bytes, and the keys that they are spread over.
 const VALUE_BYTES: usize = 64;
@@ -22,6 +26,10 @@ const RATE: u32 = 10_000;
 const RATE_TIME: Duration = Duration::from_secs(6);
 /// How much longer each sync takes then, in milliseconds.
 const SYNC_DELAY_MS: u32 = 100;
+
+/// How long the lab's generator measures, after how long a warm-up.
+const LAB_SECONDS: &str = "1.5";
+const LAB_WARM_UP_SECONDS: &str = "0.3";
 
 /// What the append-only file waits for, `off` if there is none.
 const POLICIES: [&str; 4] = ["off", "no", "everysec", "always"];
@@ -40,11 +48,12 @@ pub(super) fn run(arguments: &Arguments) -> Outcome {
         let start = |policy: &&str| disk::start(kind, arguments, &options(policy));
         subjects.push(POLICIES.iter().map(start).collect::<Result<_, _>>()?);
     }
+    let generator = Generator::chosen(arguments)?;
     let mut rows = vec![head(&subjects)];
     let mut figures = Vec::new();
     for &clients in &clients {
         for pipeline in arguments.numbers("pipelines", &[1, 16])? {
-            let rates = cell(arguments, &subjects, clients, pipeline, rounds, &mut figures)?;
+            let rates = cell(&generator, &subjects, clients, pipeline, rounds, &mut figures)?;
             let row = row(clients, pipeline, &rates);
             println!("{}", row.join("  "));
             rows.push(row);
@@ -70,7 +79,7 @@ fn options(policy: &str) -> Vec<&str> {
 
 /// The median rate of each subject.
 fn cell(
-    arguments: &Arguments,
+    generator: &Generator,
     subjects: &[Vec<Subject>],
     clients: u32,
     pipeline: u32,
@@ -83,7 +92,7 @@ fn cell(
             for turn in 0..subjects.len() {
                 let kind = (round + turn) % subjects.len();
                 let subject = &subjects[kind][policy];
-                let rate = measure(arguments, subject, clients, pipeline)?;
+                let rate = generator.measure(subject, clients, pipeline)?;
                 samples[kind][policy].push(rate);
                 figures.push(Figure {
                     labels: vec![
@@ -103,21 +112,62 @@ fn cell(
     Ok(samples.iter().map(median_of).collect())
 }
 
-fn measure(arguments: &Arguments, subject: &Subject, clients: u32, pipeline: u32) -> Result<f64, String> {
-    let least: u64 = arguments.number("requests", 40_000)?;
-    let requests = least * u64::from(pipeline).isqrt();
-    let mut command = Program::new("redis-benchmark");
-    command.args(["-p", &subject.server.port().to_string(), "-t", "set", "--csv"]);
-    command.args(["-n", &requests.to_string(), "-r", &KEYS.to_string(), "-d", &VALUE_BYTES.to_string()]);
-    command.args(["-c", &clients.to_string(), "-P", &pipeline.to_string()]);
-    let threads: u32 = arguments.number("load-threads", 1)?;
-    if threads > 1 {
-        command.args(["--threads", &threads.to_string()]);
+/// What makes the load.
+struct Generator {
+    /// The lab's program; redis-benchmark if there is none.
+    lab: Option<PathBuf>,
+    threads: u32,
+    /// Of redis-benchmark, without pipelining.
+    requests: u64,
+}
+
+impl Generator {
+    fn chosen(arguments: &Arguments) -> Result<Self, String> {
+        let lab = match arguments.value("generator").unwrap_or("lab") {
+            "redis-benchmark" => None,
+            "lab" => Some(build::lab()?),
+            other => return Err(format!("--generator is redis-benchmark or lab, not {other}")),
+        };
+        let threads = arguments.number("load-threads", if lab.is_some() { 2 } else { 1 })?;
+        Ok(Self { lab, threads, requests: arguments.number("requests", 40_000)? })
     }
-    let output = shell::capture(&mut command)?;
-    let line = output.lines().find(|line| line.starts_with("\"SET\""));
-    let rate = line.and_then(|line| line.split(',').nth(1)?.trim_matches('"').parse().ok());
-    rate.ok_or_else(|| format!("redis-benchmark said:\n{output}"))
+
+    /// Requests a second.
+    fn measure(&self, subject: &Subject, clients: u32, pipeline: u32) -> Result<f64, String> {
+        let mut command = match &self.lab {
+            Some(lab) => self.lab(lab, subject),
+            None => self.redis_benchmark(subject, pipeline),
+        };
+        command.args(["-c", &clients.to_string(), "-P", &pipeline.to_string()]);
+        let output = shell::capture(&mut command)?;
+        let rate = if self.lab.is_some() {
+            output.split_once(" requests/s").and_then(|(rate, _)| rate.parse().ok())
+        } else {
+            let line = output.lines().find(|line| line.starts_with("\"SET\""));
+            line.and_then(|line| line.split(',').nth(1)?.trim_matches('"').parse().ok())
+        };
+        rate.ok_or_else(|| format!("the load generator said:\n{output}"))
+    }
+
+    fn redis_benchmark(&self, subject: &Subject, pipeline: u32) -> Program {
+        let requests = self.requests * u64::from(pipeline).isqrt();
+        let mut command = Program::new("redis-benchmark");
+        command.args(["-p", &subject.server.port().to_string(), "-t", "set", "--csv"]);
+        command.args(["-n", &requests.to_string(), "-r", &KEYS.to_string(), "-d", &VALUE_BYTES.to_string()]);
+        if self.threads > 1 {
+            command.args(["--threads", &self.threads.to_string()]);
+        }
+        command
+    }
+
+    /// The workload `set` of the lab has the same keys and values.
+    fn lab(&self, program: &Path, subject: &Subject) -> Program {
+        let mut command = Program::new(program);
+        command.args(["bench", "--target", &format!("127.0.0.1:{}", subject.server.port())]);
+        command.args(["--workload", "set", "--no-fill", "--threads", &self.threads.to_string()]);
+        command.args(["--warm-up", LAB_WARM_UP_SECONDS, "--seconds", LAB_SECONDS]);
+        command
+    }
 }
 
 fn head(subjects: &[Vec<Subject>]) -> Vec<String> {
