@@ -214,6 +214,23 @@ pub struct Finding {
     pub notes: Vec<String>,
 }
 
+impl Finding {
+    /// Has the answer in short say which of the claim's statements do not hold, where that decides.
+    #[must_use]
+    pub fn with_reasons(mut self) -> Self {
+        if self.verdict == Verdict::DoesNotHold {
+            let wrong = self.parts.iter().filter(|part| part.decides && part.verdict == Verdict::DoesNotHold);
+            let reasons: Vec<String> = wrong
+                .map(|part| format!("{}: {}, needed {}", part.statement, part.ours, part.rule))
+                .collect();
+            if !reasons.is_empty() {
+                self.summary.push_str(&format!(" What does not hold: {}.", reasons.join("; ")));
+            }
+        }
+        self
+    }
+}
+
 /// A point of a line: where, and the interval there.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Point {
@@ -357,6 +374,25 @@ mod tests {
         assert_eq!(overall(&[part(0.1, 0.2), part(0.5, 2.0)]), Verdict::DoesNotHold);
         assert_eq!(overall(&[part(0.1, 0.2).informs(), part(1.0, 2.0)]), Verdict::Holds);
         assert_eq!(overall(&[]), Verdict::CannotTell);
+    }
+
+    #[test]
+    fn what_does_not_hold_is_named_in_short() {
+        let part =
+            |statement, low, high| Part::ratio(statement, "", figure(low, low, high), Limit::AtLeast(1.0));
+        let parts = vec![part("one", 1.0, 2.0), part("two", 0.5, 0.6), part("three", 0.1, 0.2).informs()];
+        let finding = Finding {
+            number: 1,
+            title: String::new(),
+            claim: String::new(),
+            verdict: overall(&parts),
+            summary: "Short.".to_owned(),
+            parts,
+            charts: Vec::new(),
+            notes: Vec::new(),
+        };
+        let expected = "Short. What does not hold: two: 0.50× (0.50× to 0.60×), needed at least 1.00×.";
+        assert_eq!(finding.with_reasons().summary, expected);
     }
 
     #[test]

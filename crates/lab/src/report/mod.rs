@@ -22,7 +22,7 @@ pub fn answers(data: &Data) -> Vec<Finding> {
         // Claims share cells: what counts is that none of its own is missing from the plan.
         cells.iter().all(|planned| data.settings.cells.contains_key(&planned.cell.id()))
     };
-    CLAIMS.iter().filter(is_planned).map(|claim| (claim.answer)(data)).collect()
+    CLAIMS.iter().filter(is_planned).map(|claim| (claim.answer)(data).with_reasons()).collect()
 }
 
 /// Writes all forms of the report into the run's directory; the path of the HTML file.
