@@ -6,7 +6,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -210,9 +210,19 @@ pub fn refresh_gate(server: &Server) {
 
 /// The same by whoever has the configuration.
 pub fn apply_gate(server: &Server, config: &Config) {
-    let is_unsaved = server.rdb.has_failed.load(Relaxed)
-        && config.bool(Directive::StopWritesOnBgsaveError)
-        && !config.save_points().is_empty();
+    judge_disk(server, config, server.rdb.has_failed.load(Relaxed));
+}
+
+/// Notes whether the last save has failed. Whoever reads so in INFO finds writes refused, or allowed, already.
+pub fn note_save_result(server: &Server, has_failed: bool) {
+    let config = server.config.lock();
+    judge_disk(server, &config, has_failed);
+    server.rdb.has_failed.store(has_failed, Release);
+}
+
+fn judge_disk(server: &Server, config: &Config, has_failed: bool) {
+    let is_unsaved =
+        has_failed && config.bool(Directive::StopWritesOnBgsaveError) && !config.save_points().is_empty();
     server.set_gate(gate::DISK_ERROR, is_unsaved || server.aof.error().is_some());
 }
 

@@ -110,23 +110,22 @@ pub fn save(server: &Server, view: &mut View<'_>) -> Result<(), RdbError> {
         .and_then(|()| put_in_place(server, &temporary).map_err(io_error));
     if let Err(error) = &result {
         tracing::warn!("Write error saving DB on disk: {error}");
-        server.rdb.has_failed.store(true, Relaxed);
+        crate::aof::note_save_result(server, true);
         // What is left of it is of no use; that it cannot be removed either is no further harm.
         let _ = server.storage.remove(&temporary);
     } else {
         tracing::info!("DB saved on disk");
         note_save(server, server.stats.totals().dirty);
     }
-    crate::aof::refresh_gate(server);
     result
 }
 
 /// Notes that a save has succeeded which has the first `changes` of the changes.
 pub fn note_save(server: &Server, changes: u64) {
-    server.rdb.has_failed.store(false, Relaxed);
     server.rdb.saves.fetch_add(1, Relaxed);
     server.rdb.last_save_seconds.store(now_ms() / 1000, Relaxed);
     server.rdb.dirty_at_save.store(changes, Relaxed);
+    crate::aof::note_save_result(server, false);
 }
 
 fn io_error(error: std::io::Error) -> RdbError {

@@ -370,8 +370,7 @@ async fn run(server: &Arc<Server>, job: Job) {
         (Job::Save, Err(Failure::GivenUp)) => tracing::warn!("Background saving was given up"),
         (Job::Save, Err(error)) => {
             tracing::warn!("Background saving error: {error}");
-            server.rdb.has_failed.store(true, Relaxed);
-            aof::refresh_gate(server);
+            aof::note_save_result(server, true);
         }
         (Job::TurnOff, result) => {
             if let Err(error) = result {
@@ -641,7 +640,6 @@ async fn save(server: &Server) -> Result<(), Failure> {
     let (cut, ()) = take(server, &temporary, BaseFormat::Rdb, Origin::Save, |_| ()).await?;
     rdb::put_in_place(server, &temporary)?;
     rdb::note_save(server, cut.changes);
-    aof::refresh_gate(server);
     Ok(())
 }
 

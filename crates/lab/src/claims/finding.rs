@@ -215,17 +215,26 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Has the answer in short say which of the claim's statements do not hold, where that decides.
+    /// Has the answer in short say which of the claim's statements do not hold, or why they cannot be told, where that decides.
     #[must_use]
     pub fn with_reasons(mut self) -> Self {
-        if self.verdict == Verdict::DoesNotHold {
-            let wrong = self.parts.iter().filter(|part| part.decides && part.verdict == Verdict::DoesNotHold);
-            let reasons: Vec<String> = wrong
-                .map(|part| format!("{}: {}, needed {}", part.statement, part.ours, part.rule))
-                .collect();
-            if !reasons.is_empty() {
-                self.summary.push_str(&format!(" What does not hold: {}.", reasons.join("; ")));
+        let deciding = self.parts.iter().filter(|part| part.decides && part.verdict == self.verdict);
+        let (head, mut reasons): (&str, Vec<String>) = match self.verdict {
+            Verdict::Holds => return self,
+            Verdict::DoesNotHold => {
+                let words = |part: &Part| format!("{}: {}, needed {}", part.statement, part.ours, part.rule);
+                ("What does not hold", deciding.map(words).collect())
             }
+            Verdict::CannotTell => {
+                ("Why it cannot be told", deciding.map(|part| part.note.clone()).collect())
+            }
+        };
+        // Several statements often share a reason.
+        reasons.sort();
+        reasons.dedup();
+        reasons.retain(|reason| !reason.is_empty());
+        if !reasons.is_empty() {
+            self.summary = format!("{} {head}: {}.", self.summary, reasons.join("; "));
         }
         self
     }
@@ -377,11 +386,23 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_hold_is_named_in_short() {
+    fn what_decides_is_named_in_short() {
         let part =
             |statement, low, high| Part::ratio(statement, "", figure(low, low, high), Limit::AtLeast(1.0));
-        let parts = vec![part("one", 1.0, 2.0), part("two", 0.5, 0.6), part("three", 0.1, 0.2).informs()];
-        let finding = Finding {
+        let short = |parts: Vec<Part>| finding_of(parts).with_reasons().summary;
+        let wrong = || vec![part("one", 1.0, 2.0), part("two", 0.5, 0.6), part("three", 0.1, 0.2).informs()];
+        let expected = "Short. What does not hold: two: 0.50× (0.50× to 0.60×), needed at least 1.00×.";
+        assert_eq!(short(wrong()), expected);
+        let hide = |part: Part| part.unless_hidden(Some("two cores".to_owned()));
+        assert_eq!(
+            short(wrong().into_iter().map(hide).collect()),
+            "Short. Why it cannot be told: two cores."
+        );
+        assert_eq!(short(vec![part("one", 1.0, 2.0)]), "Short.");
+    }
+
+    fn finding_of(parts: Vec<Part>) -> Finding {
+        Finding {
             number: 1,
             title: String::new(),
             claim: String::new(),
@@ -390,9 +411,7 @@ mod tests {
             parts,
             charts: Vec::new(),
             notes: Vec::new(),
-        };
-        let expected = "Short. What does not hold: two: 0.50× (0.50× to 0.60×), needed at least 1.00×.";
-        assert_eq!(finding.with_reasons().summary, expected);
+        }
     }
 
     #[test]

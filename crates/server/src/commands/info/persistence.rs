@@ -1,6 +1,6 @@
 //! `INFO persistence`.
 
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Fields;
 use crate::load;
@@ -31,7 +31,7 @@ pub(super) fn persistence(server: &Server, fields: &mut Fields) {
     fields.add("rdb_changes_since_last_save", rdb::changes(server));
     fields.add("rdb_bgsave_in_progress", is_running(is_save));
     fields.add("rdb_last_save_time", server.rdb.last_save_seconds());
-    fields.add("rdb_last_bgsave_status", status(server.rdb.has_failed.load(Relaxed)));
+    fields.add("rdb_last_bgsave_status", status(server.rdb.has_failed.load(Acquire)));
     fields.add("rdb_last_bgsave_time_sec", state.last_save_seconds);
     fields.add("rdb_current_bgsave_time_sec", seconds_of(is_save));
     fields.add("rdb_saves", server.rdb.saves.load(Relaxed));
