@@ -722,6 +722,7 @@ impl Writing {
         let journal = &self.shared.journal;
         loop {
             if self.group_end.is_some_and(|end| journal.last() >= end) {
+                self.group_end = None;
                 return self.patience.came();
             }
             if journal.take_group_call() || self.has_controls() {
@@ -737,9 +738,11 @@ impl Writing {
 
     /// The group is not complete, and waited for no longer.
     fn give_up(&mut self) {
-        let Some(end) = self.group_end else { return };
-        let written = self.shared.status.written();
-        let (come, expected) = (self.shared.journal.last() - written, end - written);
+        let Some(end) = self.group_end.take() else { return };
+        let (journal, written) = (&self.shared.journal, self.shared.status.written());
+        // Whoever comes now waits for nobody.
+        journal.set_group_end(0);
+        let (come, expected) = (journal.last() - written, end - written);
         let was_long = self.group_wait_max > GROUP_WAIT_MAX;
         if come == 0 || was_long && 2 * come >= expected {
             return;
