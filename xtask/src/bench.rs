@@ -38,8 +38,8 @@ Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load
   --argument A      one more argument for that server; repeat it for an option's value
   --no-redis        leave redis-server out (not throughput)
   --rounds N        rounds of throughput (5), durability and load (3)
-  --requests N      requests of a measurement at -P 1 (300000; durability: 40000) or of each test in
-                    a cell of the matrix (20000, and at least a pipeline from each client)
+  --requests N      requests of a measurement at -P 1 (300000; durability with redis-benchmark: 40000) or of each test
+                    in a cell of the matrix (20000, and at least a pipeline from each client)
   --pipelines L     -P, a comma-separated list (1,16,64)
   --clients L       -c, a comma-separated list (throughput: 50; matrix: 1,50,1000,5000)
   --load-threads N  threads of the load generator (1; the lab's: 2)

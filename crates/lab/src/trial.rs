@@ -236,9 +236,10 @@ fn measure_snapshot(
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
         let mut go = || -> Result<(), String> {
             let mut client = server.client()?;
-            let calm = |conductor: &load::Conductor<'_>| {
-                conductor.wait(times.calm).then_some(()).ok_or_else(|| ENDED_EARLY.to_owned())
+            let stay = |conductor: &load::Conductor<'_>, time| {
+                conductor.wait(time).then_some(()).ok_or_else(|| ENDED_EARLY.to_owned())
             };
+            let calm = |conductor: &load::Conductor<'_>| stay(conductor, times.calm);
             calm(conductor)?;
             conductor.phase("before");
             calm(conductor)?;
@@ -253,9 +254,7 @@ fn measure_snapshot(
                 }
                 wait_for_end(&mut client, field, conductor)?;
                 saved.insert(saving(command), round(started.elapsed().as_secs_f64()));
-                if !conductor.wait(times.saving.saturating_sub(started.elapsed())) {
-                    return Err(ENDED_EARLY.to_owned());
-                }
+                stay(conductor, times.saving.saturating_sub(started.elapsed()))?;
                 conductor.phase("after");
                 calm(conductor)?;
             }

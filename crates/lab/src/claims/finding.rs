@@ -134,7 +134,11 @@ impl Part {
             (None, _) => "there are no measurements of both sides",
             (Some(figure), _) if figure.count < COUNT_MIN => "too few repetitions",
             (_, Verdict::CannotTell) => "the interval contains the limit, or is too close to it",
-            (Some(figure), Verdict::DoesNotHold) if figure.low > 1.0 / CLEAR && figure.high < CLEAR => {
+            (Some(figure), Verdict::DoesNotHold)
+                if matches!(limit, Limit::Greater | Limit::Less)
+                    && figure.low > 1.0 / CLEAR
+                    && figure.high < CLEAR =>
+            {
                 "no clear difference"
             }
             _ => "",
