@@ -151,7 +151,7 @@ fn live_or_new<'v>(view: &'v mut View<'_>, key: Key<'_>) -> Result<&'v mut Hash,
 }
 
 /// Whether a field has expired that is still stored.
-fn has_expired(hash: &Hash, now_ms: u64) -> bool {
+pub(crate) fn has_expired(hash: &Hash, now_ms: u64) -> bool {
     hash.next_expiry().is_some_and(|at_ms| at_ms <= now_ms)
 }
 

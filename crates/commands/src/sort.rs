@@ -19,6 +19,7 @@ use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Begin, Categories, Command, Find, Flags, Group, KeyFlags, KeySpec, Reach};
 use crate::error::CommandError;
+use crate::hash::has_expired;
 
 const READ: KeyFlags = KeyFlags::RO.with(KeyFlags::ACCESS);
 const SOURCE: KeySpec = KeySpec::one(READ, 1);
@@ -131,9 +132,16 @@ impl<'a> Source<'a> {
         for part in [prefix, element.as_bytes(&mut [0; 20]), suffix] {
             name.extend_from_slice(part);
         }
-        let entry = view.read(Key::new(name))?;
+        let key = Key::new(name);
+        let entry = view.read(key)?;
         match field {
-            Some(field) => entry.collection::<Hash>()?.get_at(field, view.now_ms()),
+            Some(field) => {
+                let (hash, now_ms) = (entry.collection::<Hash>()?, view.now_ms());
+                if has_expired(hash, now_ms) {
+                    view.remember_stale(key);
+                }
+                hash.get_at(field, now_ms)
+            }
             None => (entry.kind() == Kind::String).then(|| Element::Str(entry.bytes())),
         }
     }

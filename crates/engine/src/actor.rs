@@ -20,7 +20,7 @@ use rustredis_keyspace::{Access, Covered, placement};
 use rustredis_metrics::{Contention, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{Engine, Guard, Held, Measured};
+use crate::{EndsInPanic, Engine, Guard, Held, Measured};
 
 /// Shards of one owner, ascending.
 type Shards = Vec<u32>;
@@ -31,7 +31,7 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Held<'_>) + Send>;
 /// What is wanted of an owner.
 pub(crate) enum Request {
     /// The shards themselves, until they are returned.
-    Lend(oneshot::Sender<()>),
+    Lend(oneshot::Sender<Loan>),
     /// That it runs this.
     Run(Job),
 }
@@ -60,6 +60,8 @@ pub(crate) struct Doors {
 /// What an owner knows of its shards.
 struct Ownership {
     index: usize,
+    /// Its own mailbox, where loans come back.
+    mailbox: mpsc::UnboundedSender<Message>,
     /// Per shard: whether it is lent.
     lent: Vec<bool>,
     lent_count: usize,
@@ -71,18 +73,16 @@ thread_local! {
     static OWNERSHIP: RefCell<Option<Ownership>> = const { RefCell::new(None) };
 }
 
-/// A hold of shards of which some were borrowed; dropping it hands them back.
-pub(crate) struct Loan<'e> {
-    doors: &'e Doors,
-    parts: Vec<(usize, Shards)>,
+/// Shards that an owner has lent; dropping it hands them back, wherever it is: also on its way to a borrower who has gone.
+pub(crate) struct Loan {
+    owner: mpsc::UnboundedSender<Message>,
+    shards: Shards,
 }
 
-impl Drop for Loan<'_> {
+impl Drop for Loan {
     fn drop(&mut self) {
-        for (owner, shards) in self.parts.drain(..) {
-            // An owner that is gone needs nothing back.
-            let _ = self.doors.owners[owner].send(Message::Return(shards));
-        }
+        // An owner that is gone, with the server, needs nothing back.
+        let _ = self.owner.send(Message::Return(std::mem::take(&mut self.shards)));
     }
 }
 
@@ -107,10 +107,17 @@ impl Doors {
 
     pub(crate) fn enter_worker(&self, index: usize, engine: Arc<Engine>) {
         let Some(mut inbox) = self.inboxes.lock().get_mut(index).and_then(Option::take) else { return };
-        let ownership =
-            Ownership { index, lent: vec![false; self.shards], lent_count: 0, waiting: VecDeque::new() };
+        let ownership = Ownership {
+            index,
+            mailbox: self.owners[index].clone(),
+            lent: vec![false; self.shards],
+            lent_count: 0,
+            waiting: VecDeque::new(),
+        };
         OWNERSHIP.set(Some(ownership));
         tokio::task::spawn_local(async move {
+            // Who waits for its shards would wait for ever.
+            let _end = EndsInPanic("An owner of shards");
             let mut messages = Vec::new();
             while inbox.recv_many(&mut messages, MESSAGES_AT_ONCE).await > 0 {
                 let depth = messages.len() + inbox.len();
@@ -190,17 +197,19 @@ impl Doors {
     }
 
     /// Borrows the covered shards, the calling thread's own among them, in ascending order of owners.
-    pub(crate) async fn borrow<'e>(&'e self, covered: Covered<'e>, contention: &Contention) -> Loan<'e> {
-        let mut loan = Loan { doors: self, parts: Vec::new() };
+    /// Dropped half-way, it hands back what it has.
+    pub(crate) async fn borrow(&self, covered: Covered<'_>, contention: &Contention) -> Vec<Loan> {
+        let mut loans = Vec::new();
         for (owner, shards) in self.by_owner(covered) {
             let (grant, granted) = oneshot::channel();
-            self.send(owner, shards.clone(), Request::Lend(grant), contention);
-            // An owner that is gone grants nothing: the server is ending, and nobody else enters its shards.
-            if granted.await.is_ok() {
-                loan.parts.push((owner, shards));
+            self.send(owner, shards, Request::Lend(grant), contention);
+            match granted.await {
+                Ok(loan) => loans.push(loan),
+                // An owner that is gone grants nothing: the server is ending, and this never has what it waits for.
+                Err(_) => std::future::pending().await,
             }
         }
-        loan
+        loans
     }
 
     fn by_owner(&self, covered: Covered<'_>) -> Vec<(usize, Shards)> {
@@ -286,10 +295,10 @@ impl Ownership {
             match waiting.request {
                 Request::Run(_) => return Some(waiting),
                 Request::Lend(grant) => {
-                    if grant.send(()).is_ok() {
-                        waiting.shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
-                        self.lent_count += waiting.shards.len();
-                    }
+                    waiting.shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
+                    self.lent_count += waiting.shards.len();
+                    // A borrower who has gone drops the loan, and it comes back as every loan does.
+                    let _ = grant.send(Loan { owner: self.mailbox.clone(), shards: waiting.shards });
                 }
             }
         }

@@ -5,13 +5,20 @@
 //! they are held for microseconds and never across an await. Only the actor engine can say "elsewhere": then the shards
 //! are borrowed from their owners with [`Engine::borrow`], which waits without blocking the thread.
 //!
+//! Until the data set is loaded the engine is closed: nobody gets a shard but the one who has its [`Filling`]. That stands here,
+//! in what gives the holds, and not with each of the many who ask for one.
+//!
+//! A hold that a panic passes through ends the process: what it covered may be half changed, an owner's queue may have lost its
+//! place, and others must not go on with it. Who can tell that nothing was changed catches the panic before.
+//!
 //! Deliberately absent: any knowledge of commands, sessions or replies.
 
 mod actor;
 mod dashmap;
 mod mutex;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
@@ -62,6 +69,10 @@ pub struct Engine {
     doors: Doors,
     holds_groups: bool,
     contention: Contention,
+    /// Whether nobody is let in but who fills the store.
+    is_closed: AtomicBool,
+    opened: tokio::sync::Notify,
+    has_filler: AtomicBool,
 }
 
 impl Engine {
@@ -83,7 +94,46 @@ impl Engine {
         };
         let measured = if kind == Kind::Mutex { 1 } else { shards };
         let contention = Contention::new(measured, clock);
-        Self { kind, store: Arc::new(Store::new(shards, banks)), doors, holds_groups, contention }
+        Self {
+            kind,
+            store: Arc::new(Store::new(shards, banks)),
+            doors,
+            holds_groups,
+            contention,
+            is_closed: AtomicBool::new(false),
+            opened: tokio::sync::Notify::new(),
+            has_filler: AtomicBool::new(false),
+        }
+    }
+
+    /// Lets nobody in from now on but who has the [`Engine::filling`]. Nobody can hold anything yet.
+    pub fn close(&mut self) {
+        *self.is_closed.get_mut() = true;
+    }
+
+    /// The store of a closed engine, to be filled; `None` if the engine is open, or somebody has it already.
+    pub fn filling(&self) -> Option<Filling<'_>> {
+        let is_mine = self.is_closed() && !self.has_filler.swap(true, Ordering::Relaxed);
+        is_mine.then_some(Filling { engine: self })
+    }
+
+    /// Acquire, so that who finds it open sees all that was filled in.
+    #[inline]
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Returns once the engine is open.
+    async fn until_open(&self) {
+        loop {
+            let mut opened = std::pin::pin!(self.opened.notified());
+            // Registered before the look, so that an opening in between is not missed.
+            opened.as_mut().enable();
+            if !self.is_closed() {
+                return;
+            }
+            opened.await;
+        }
     }
 
     /// Where threads wait for each other; the mutex engine's lock is its shard 0.
@@ -117,10 +167,13 @@ impl Engine {
         }
     }
 
-    /// Holds the covered shards, waiting for locks. `None` if some of them belong to another thread or are lent: then
-    /// [`Engine::borrow`] them. `Many` must be ascending.
+    /// Holds the covered shards, waiting for locks. `None` if some of them belong to another thread or are lent, or if the
+    /// engine is closed: then [`Engine::borrow`] them. `Many` must be ascending.
     #[inline]
     pub fn hold<'e>(&'e self, covered: Covered<'e>, access: Access) -> Option<Held<'e>> {
+        if self.is_closed() {
+            return self.hold_nothing(covered);
+        }
         let (guard, measured, covered, access) = match &self.doors {
             Doors::Mutex(doors) => {
                 let (lock, measured) = doors.lock(&self.contention);
@@ -135,6 +188,14 @@ impl Engine {
             }
         };
         Some(Held { engine: self, covered, access, measured, guard })
+    }
+
+    /// A hold of no shard, which needs no door; none of any other.
+    #[cold]
+    fn hold_nothing<'e>(&'e self, covered: Covered<'e>) -> Option<Held<'e>> {
+        let measured = Measured::default();
+        let held = || Held { engine: self, covered, access: Access::Write, measured, guard: Guard::Own };
+        (covered == Covered::None).then(held)
     }
 
     /// Brings the memory of these keys near, by their hashes, as far as their shards can be entered at once; a key more or
@@ -163,6 +224,9 @@ impl Engine {
     }
 
     fn touch_some(&self, db: usize, keys: &[(u32, u64)]) {
+        if self.is_closed() {
+            return;
+        }
         // SAFETY: each arm calls it with keys whose shards it holds, or owns, for the time of the call.
         let prefetch = |keys: &[(u32, u64)]| unsafe { self.store.prefetch(db, keys) };
         match &self.doors {
@@ -175,15 +239,22 @@ impl Engine {
         }
     }
 
-    /// Holds the covered shards, borrowing them from their owners where they belong to other threads.
+    /// Holds the covered shards, borrowing them from their owners where they belong to other threads. Waits until the engine is
+    /// open. Whoever gives up waiting gives back what was granted already.
     pub async fn borrow<'e>(&'e self, covered: Covered<'e>, access: Access) -> Held<'e> {
-        if let Some(held) = self.hold(covered, access) {
-            return held;
+        loop {
+            if let Some(held) = self.hold(covered, access) {
+                return held;
+            }
+            if !self.is_closed() {
+                break;
+            }
+            self.until_open().await;
         }
         let Doors::Actor(doors) = &self.doors else {
             unreachable!("only the actor engine has shards elsewhere")
         };
-        let guard = Guard::Loan(Box::new(doors.borrow(covered, &self.contention).await));
+        let guard = Guard::Loan(doors.borrow(covered, &self.contention).await);
         Held { engine: self, covered, access: Access::Write, measured: Measured::default(), guard }
     }
 
@@ -204,6 +275,7 @@ impl Engine {
         job: impl FnOnce(&mut Held<'_>) -> R + Send + 'static,
     ) -> Option<R> {
         let Doors::Actor(doors) = &self.doors else { return None };
+        self.until_open().await;
         let (sender, result) = tokio::sync::oneshot::channel();
         let job = Box::new(move |held: &mut Held<'_>| {
             // A client that has gone needs no result.
@@ -223,8 +295,8 @@ enum Guard<'e> {
     DashMap(&'e dashmap::Doors),
     /// Nothing has to be released.
     Own,
-    /// Handed back to their owners. Behind a pointer, to keep [`Held`] small.
-    Loan(Box<actor::Loan<'e>>),
+    /// Handed back to their owners.
+    Loan(Vec<actor::Loan>),
 }
 
 /// The hold times that are measured; none if that is off.
@@ -257,9 +329,71 @@ pub struct Held<'e> {
     guard: Guard<'e>,
 }
 
+/// The store while nobody else is let in; views are made from it. Dropping it does not open the engine: what was not filled to the
+/// end must be seen by nobody.
+pub struct Filling<'e> {
+    engine: &'e Engine,
+}
+
+impl Filling<'_> {
+    /// A view over everything.
+    pub fn view<'v>(
+        &'v mut self,
+        db: usize,
+        now_ms: u64,
+        random: &'v Random,
+        effects: &'v mut Effects,
+    ) -> View<'v> {
+        // SAFETY: the engine is closed, and has been since before anybody could hold a shard; there is one filling, and
+        // `&mut self` allows one view at a time.
+        unsafe { View::new(&self.engine.store, Covered::All, Access::Write, db, now_ms, random, effects) }
+    }
+
+    /// Lets everybody in.
+    pub fn open(self) {
+        self.engine.is_closed.store(false, Ordering::Release);
+        self.engine.opened.notify_waiters();
+    }
+}
+
+/// Writes a process's last line into its log.
+static LAST_WORDS: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has `tell` write the line that says why the process ends; without it the line goes to standard error. The first call counts.
+pub fn set_last_words(tell: fn(&str)) {
+    // A server starts once.
+    let _ = LAST_WORDS.set(tell);
+}
+
+/// Ends the process, with `reason` in the log: what is in memory may differ from what the journal says, or somebody would wait for
+/// ever. What is acknowledged is in the files, and the next start loads it.
+#[cold]
+pub fn end_process(reason: &str) -> ! {
+    let line = format!("{reason}: the process ends, the next start loads what the files hold");
+    match LAST_WORDS.get() {
+        Some(tell) => tell(&line),
+        None => eprintln!("{line}"),
+    }
+    std::process::abort()
+}
+
+/// Ends the process with a thread or a task that others depend on, named here, if that ends in a panic.
+pub struct EndsInPanic(pub &'static str);
+
+impl Drop for EndsInPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            end_process(&format!("{} has ended in a panic", self.0));
+        }
+    }
+}
+
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            end_process("A panic has passed through a hold of the data");
+        }
         if !self.measured.0.is_empty() {
             std::mem::take(&mut self.measured).release(&self.engine.contention);
         }

@@ -92,6 +92,9 @@ pub struct Effects {
     pub expired: Vec<DbKey>,
     /// Fields of hashes that expired, whose deletion precedes the command in the journal (as `HDEL`).
     pub expired_fields_of: Vec<(DbKey, Vec<Vec<u8>>)>,
+    /// Whether a key has been changed, or given out to be, since the command began: if it fails half-way now, what is in memory
+    /// is not what the journal says.
+    pub has_touched: bool,
     /// Set by a blocking command that found nothing.
     pub block: Option<BlockRequest>,
     /// Keys that a reader found expired, to be deleted by whoever may write.
@@ -116,6 +119,7 @@ impl Default for Effects {
             journal: Journal::Verbatim,
             expired: Vec::new(),
             expired_fields_of: Vec::new(),
+            has_touched: false,
             block: None,
             stale: RefCell::default(),
             hits: Cell::new(0),
@@ -132,7 +136,28 @@ impl Effects {
     pub fn is_clean(&self) -> bool {
         // One test of a sum instead of six: a read comes by here each time.
         let left = self.events.len() | self.ready.len() | self.expired.len() | self.expired_fields_of.len();
-        self.dirty | (left | self.stale.borrow().len()) as u64 == 0 && self.block.is_none()
+        self.dirty | (left | self.stale.borrow().len()) as u64 == 0
+            && self.block.is_none()
+            && matches!(self.journal, Journal::Verbatim)
+    }
+
+    /// Whether nothing is left of the command before, as the next one may expect. Keys that became ready wait for the end of a
+    /// transaction, and what readers found expired for whoever may delete it.
+    pub fn is_settled(&self) -> bool {
+        self.dirty == 0
+            && self.events.is_empty()
+            && self.expired.is_empty()
+            && self.expired_fields_of.is_empty()
+            && self.block.is_none()
+            && self.journal == Journal::Verbatim
+    }
+
+    /// Forgets what a command has left that was given up before it changed anything.
+    pub fn give_up(&mut self) {
+        self.dirty = 0;
+        self.events.clear();
+        self.journal = Journal::Verbatim;
+        self.block = None;
     }
 
     /// Forgets the last command's effects; the counters of hits, misses and expirations run on.

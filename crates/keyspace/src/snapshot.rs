@@ -17,7 +17,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::entry::Entry;
-use crate::store::{Key, Table};
+use crate::store::{Key, Table, notice};
 use crate::view::{Access, Covered, View};
 
 /// Encodes an entry behind what is there already.
@@ -141,7 +141,7 @@ impl View<'_> {
             let preserving = Preserving::new(databases, encode.clone(), handover.clone());
             self.state_mut(shard).preserving = Some(Box::new(preserving));
         }
-        self.store().is_preserving.store(true, Relaxed);
+        self.store().notices.fetch_or(notice::PRESERVING, Relaxed);
     }
 
     /// Visits a shard of the snapshot: `each` gets the keys that nobody has preserved, with their databases. The shard is
@@ -210,6 +210,6 @@ impl View<'_> {
 impl crate::store::Store {
     /// Says that no shard preserves any more: all were visited or left.
     pub fn end_snapshot(&self) {
-        self.is_preserving.store(false, Relaxed);
+        self.notices.fetch_and(!notice::PRESERVING, Relaxed);
     }
 }

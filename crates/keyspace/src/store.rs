@@ -15,7 +15,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 
@@ -121,6 +121,25 @@ pub struct ShardState {
     pub(crate) preserving: Option<Box<crate::snapshot::Preserving>>,
 }
 
+/// Bits of `Store::notices`.
+pub(crate) mod notice {
+    /// A snapshot is under way: a write must look whether its shard preserves.
+    pub(crate) const PRESERVING: u8 = 1;
+    /// The next change panics before it happens ([`super::Store::inject_panic`]).
+    pub(crate) const PANIC_BEFORE: u8 = 1 << 1;
+    /// The next change panics once it has happened.
+    pub(crate) const PANIC_AFTER: u8 = 1 << 2;
+}
+
+/// Where an injected panic strikes, see [`Store::inject_panic`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PanicAt {
+    /// Before the next change of a key.
+    BeforeChange,
+    /// After it.
+    AfterChange,
+}
+
 /// Counts that are read without holding a shard; each is written only by who holds it.
 struct Counts {
     keys: Box<[AtomicU32]>,
@@ -146,8 +165,8 @@ pub struct Store {
     pub watched: AtomicUsize,
     /// How many (client, key) pairs are waited for.
     pub waited: AtomicUsize,
-    /// Whether a snapshot is under way: a write must look whether its shard preserves.
-    pub(crate) is_preserving: AtomicBool,
+    /// Bits of [`notice`]: while one is set, each change is told before it happens.
+    pub(crate) notices: AtomicU8,
     graveyard: std::sync::mpsc::Sender<Grave>,
     /// Objects that wait to be freed elsewhere (INFO's `lazyfree_pending_objects`).
     pub lazyfree_pending: Arc<AtomicUsize>,
@@ -204,10 +223,38 @@ impl Store {
             next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watched: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
-            is_preserving: AtomicBool::new(false),
+            notices: AtomicU8::new(0),
             graveyard,
             lazyfree_pending,
             lazyfreed,
+        }
+    }
+
+    /// Has the next change of a key panic, whoever makes it, once: tests see with it what becomes of a bug in a command.
+    pub fn inject_panic(&self, at: PanicAt) {
+        match at {
+            PanicAt::BeforeChange => _ = self.notices.fetch_or(notice::PANIC_BEFORE, Relaxed),
+            PanicAt::AfterChange => {
+                // It is found where watchers are looked for, which needs somebody who watches.
+                if self.notices.fetch_or(notice::PANIC_AFTER, Relaxed) & notice::PANIC_AFTER == 0 {
+                    self.watched.fetch_add(1, Relaxed);
+                }
+            }
+        }
+    }
+
+    /// Strikes if a panic was injected there.
+    #[cold]
+    pub(crate) fn strike(&self, at: PanicAt) {
+        let bit = match at {
+            PanicAt::BeforeChange => notice::PANIC_BEFORE,
+            PanicAt::AfterChange => notice::PANIC_AFTER,
+        };
+        if self.notices.fetch_and(!bit, Relaxed) & bit != 0 {
+            if at == PanicAt::AfterChange {
+                self.watched.fetch_sub(1, Relaxed);
+            }
+            panic!("DEBUG PANIC-AT has asked for this ({at:?})");
         }
     }
 

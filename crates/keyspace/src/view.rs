@@ -15,9 +15,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use crate::access;
 use crate::effects::{BlockRequest, Effects, Event, EventClass, Journal};
 use crate::entry::Entry;
-use crate::hashing;
 use crate::store::{
-    self, BURIED_BYTES_MIN, DbKey, Key, LAZYFREE_EFFORT_MIN, ShardState, Store, Table, WatchFlag,
+    self, BURIED_BYTES_MIN, DbKey, Key, LAZYFREE_EFFORT_MIN, PanicAt, ShardState, Store, Table, WatchFlag,
 };
 use crate::value::{Collection, Kind, Value};
 
@@ -109,11 +108,11 @@ impl Random {
 
 /// The shards a command may use. See the module's text.
 pub struct View<'a> {
-    store: &'a Store,
+    pub(crate) store: &'a Store,
     covered: Covered<'a>,
     access: Access,
-    db: usize,
-    now_ms: u64,
+    pub(crate) db: usize,
+    pub(crate) now_ms: u64,
     /// What the access clocks are set to, in Unix ms: the time, but in a replay.
     clock_ms: u64,
     /// Whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
@@ -286,8 +285,9 @@ impl<'a> View<'a> {
         None
     }
 
+    /// Remembers a key whose time has come, or that of a field of it, to be deleted by whoever may.
     #[cold]
-    fn remember_stale(&self, key: Key<'_>) {
+    pub fn remember_stale(&self, key: Key<'_>) {
         self.effects.stale.borrow_mut().push((self.db as u32, key.bytes.into()));
     }
 
@@ -414,12 +414,20 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Must precede each change of a key: a snapshot under way wants it as it was.
+    /// Must precede each change of a key: a snapshot under way wants it as it was, and a command that fails half-way must
+    /// know that it has begun.
     #[inline]
     pub(crate) fn before_change(&mut self, shard: usize, key: Key<'_>) {
-        if self.store.is_preserving.load(Relaxed) {
-            self.preserve(shard, key);
+        if self.store.notices.load(Relaxed) != 0 {
+            self.notice_change(shard, key);
         }
+        self.effects.has_touched = true;
+    }
+
+    #[cold]
+    fn notice_change(&mut self, shard: usize, key: Key<'_>) {
+        self.store.strike(PanicAt::BeforeChange);
+        self.preserve(shard, key);
     }
 
     pub(crate) fn layout_changed(&mut self, shard: usize) {
@@ -498,170 +506,6 @@ impl<'a> View<'a> {
         }
     }
 
-    // ---- Expiry -----------------------------------------------------------------------------------------------------
-
-    /// Sets or clears the key's expiry; whether the key is there. The caller reports the change.
-    pub fn set_expiry(&mut self, key: Key<'_>, expire_at_ms: Option<u64>) -> bool {
-        let Some(entry) = self.entry_mut(key) else { return false };
-        let old = entry.expire_at_ms();
-        entry.set_expire_at_ms(expire_at_ms);
-        let shard = self.store.shard_of(key.hash);
-        self.index_expiry(shard, key.hash, old, expire_at_ms);
-        true
-    }
-
-    pub(crate) fn index_expiry(&mut self, shard: usize, hash: u64, old: Option<u64>, new: Option<u64>) {
-        if old == new {
-            return;
-        }
-        let db = self.db;
-        let index = &mut self.state_mut(shard).expiries[db];
-        if let Some(old) = old {
-            index.remove(&(old, hash));
-        }
-        if let Some(new) = new {
-            index.insert((new, hash));
-        }
-        let len = index.len();
-        self.store.set_expiring_keys(db, shard, len);
-        if let Some(new) = new
-            && new < self.store.next_expiry_ms(shard)
-        {
-            self.store.set_next_expiry_ms(shard, new);
-        }
-    }
-
-    /// Remembers that a field of the hash expires at `at_ms`, so that it goes without being asked for.
-    pub fn track_field_expiry(&mut self, key: Key<'_>, at_ms: u64) {
-        let (db, shard) = (self.db, self.store.shard_of(key.hash));
-        self.state_mut(shard).field_expiries[db].insert((at_ms, key.hash));
-        if at_ms < self.store.next_expiry_ms(shard) {
-            self.store.set_next_expiry_ms(shard, at_ms);
-        }
-    }
-
-    /// Deletes the key if its time has come; whether it did.
-    #[inline]
-    pub fn expire_if_due(&mut self, key: Key<'_>) -> bool {
-        match self.lookup(key) {
-            Some(entry) if entry.is_expired(self.now_ms) => {
-                self.expire(key);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    #[cold]
-    fn expire(&mut self, key: Key<'_>) {
-        if let Some(entry) = self.take(key) {
-            self.free(entry);
-            self.effects.expired_keys += 1;
-            self.effects.expired.push((self.db as u32, key.bytes.into()));
-            self.touch_watchers(key);
-            self.notify(EventClass::EXPIRED, "expired", key.bytes);
-        }
-    }
-
-    /// Deletes what has expired in `shard`, in all databases, at most `limit` keys; how many, and whether more is due.
-    /// O(log n) a key.
-    pub fn expire_shard(&mut self, shard: usize, limit: usize) -> (usize, bool) {
-        let selected = self.db;
-        let (mut expired, mut next) = (0, u64::MAX);
-        for db in 0..self.store.databases() {
-            self.db = db;
-            expired += self.expire_due(shard, limit.saturating_sub(expired));
-            expired += self.expire_fields_due(shard, limit.saturating_sub(expired));
-            let state = self.state(shard);
-            let first = |index: &std::collections::BTreeSet<(u64, u64)>| {
-                index.first().map_or(u64::MAX, |(at, _)| *at)
-            };
-            next = next.min(first(&state.expiries[db])).min(first(&state.field_expiries[db]));
-        }
-        self.db = selected;
-        self.store.set_next_expiry_ms(shard, next);
-        (expired, next <= self.now_ms)
-    }
-
-    fn expire_due(&mut self, shard: usize, limit: usize) -> usize {
-        let mut expired = 0;
-        while expired < limit {
-            let due = self.state(shard).expiries[self.db].first().copied();
-            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
-            let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
-                entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash
-            });
-            match found.map(|(entry, ())| entry.key().to_vec()) {
-                Some(bytes) => self.expire(Key { bytes: &bytes, hash }),
-                None => {
-                    debug_assert!(false, "the index of expiries names a key that is not there");
-                    let db = self.db;
-                    self.state_mut(shard).expiries[db].pop_first();
-                }
-            }
-            expired += 1;
-        }
-        expired
-    }
-
-    fn expire_fields_due(&mut self, shard: usize, limit: usize) -> usize {
-        let db = self.db;
-        let mut expired = 0;
-        while expired < limit {
-            let due = self.state(shard).field_expiries[db].first().copied();
-            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
-            self.state_mut(shard).field_expiries[db].remove(&(at_ms, hash));
-            let keys: Vec<Vec<u8>> = self
-                .table(shard)
-                .iter_hash(hash)
-                .filter(|(entry, ())| entry.kind() == Kind::Hash && hashing::key_hash(entry.key()) == hash)
-                .map(|(entry, ())| entry.key().to_vec())
-                .collect();
-            for bytes in keys {
-                expired += self.expire_fields_of(Key { bytes: &bytes, hash });
-            }
-            expired += 1;
-        }
-        expired
-    }
-
-    /// Removes the fields of a hash whose time has come, and the key if none is left; how many fields went. O(1) without a
-    /// look at the key as long as nothing is due in its shard.
-    #[inline]
-    pub fn expire_fields(&mut self, key: Key<'_>) -> usize {
-        let (db, now_ms) = (self.db, self.now_ms);
-        let index = &self.state(self.store.shard_of(key.hash)).field_expiries[db];
-        if index.first().is_none_or(|(at_ms, _)| *at_ms > now_ms) {
-            return 0;
-        }
-        self.expire_fields_of(key)
-    }
-
-    #[cold]
-    fn expire_fields_of(&mut self, key: Key<'_>) -> usize {
-        let now_ms = self.now_ms;
-        let Some(hash) = self.entry_mut(key).and_then(Entry::collection_mut::<crate::types::hash::Hash>)
-        else {
-            return 0;
-        };
-        if hash.next_expiry().is_none_or(|at| at > now_ms) {
-            return 0;
-        }
-        let mut fields: Vec<Vec<u8>> = Vec::new();
-        hash.expire_fields(now_ms, |field| fields.push(field.to_vec()));
-        let next = hash.next_expiry();
-        if let Some(at_ms) = next {
-            self.track_field_expiry(key, at_ms);
-        }
-        let count = fields.len();
-        self.effects.expired_fields += count as u64;
-        self.effects.expired_fields_of.push(((self.db as u32, key.bytes.into()), fields));
-        self.touch_watchers(key);
-        self.notify(EventClass::HASH, "hexpired", key.bytes);
-        self.remove_if_empty::<crate::types::hash::Hash>(key);
-        count
-    }
-
     // ---- Effects ----------------------------------------------------------------------------------------------------
 
     /// Reports a change of the key: it counts as dirty, watchers are touched, and the event is published.
@@ -715,6 +559,7 @@ impl<'a> View<'a> {
 
     #[cold]
     fn touch_watchers_of(&mut self, key: Key<'_>) {
+        self.store.strike(PanicAt::AfterChange);
         let db = self.db as u32;
         let state = self.state_mut(self.store.shard_of(key.hash));
         if let Some(flags) = state.watchers.get(&(db, key.bytes.into()) as &DbKey) {
@@ -780,6 +625,7 @@ impl<'a> View<'a> {
 
     fn clear_shard(&mut self, shard: usize) -> usize {
         let db = self.db;
+        self.effects.has_touched = true;
         if self.store.watched.load(Relaxed) != 0 {
             self.touch_watchers_of_db(shard, None);
         }
@@ -833,6 +679,7 @@ impl<'a> View<'a> {
         if first == second {
             return;
         }
+        self.effects.has_touched = true;
         let selected = self.db;
         for shard in 0..self.store.shards() {
             if self.store.watched.load(Relaxed) != 0 {

@@ -39,6 +39,9 @@ const SUBSCRIBER_COMMANDS: &[&str] = &[
 /// Commands that MULTI does not queue.
 const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit", "reset"];
 
+/// What is answered while the data set is loaded.
+pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
+
 /// How often a paused client looks whether it was killed, in milliseconds.
 const PAUSE_STEP_MS: u64 = 100;
 
@@ -103,7 +106,7 @@ pub async fn admit(
         )));
     }
     if server.has_gate(gate::LOADING) && (!flags.has(Flags::LOADING) || reaches_shards(row, args)) {
-        return Err(CommandError::text("LOADING Redis is loading the dataset in memory"));
+        return Err(CommandError::text(LOADING));
     }
     if session.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
         return Err(CommandError::text("ERR Replica can't interact with the keyspace"));

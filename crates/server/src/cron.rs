@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustredis_config::Directive;
+use rustredis_engine::EndsInPanic;
 use rustredis_keyspace::{Access, Among, Covered, Effects, placement};
 
 use crate::client::flags;
@@ -36,12 +37,20 @@ const TTL_SAMPLES: usize = 20;
 
 /// Starts the worker's tasks, within its runtime.
 pub fn start(worker: &Rc<Worker>) {
-    tokio::task::spawn_local(expire(worker.clone()));
-    tokio::task::spawn_local(return_memory(worker.clone()));
+    spawn("Active expiry", expire(worker.clone()));
+    spawn("The task that returns memory", return_memory(worker.clone()));
     if worker.index == 0 {
-        tokio::task::spawn_local(look_after_server(worker.clone()));
-        tokio::task::spawn_local(eviction::go_on(worker.clone()));
+        spawn("The task that looks after the server", look_after_server(worker.clone()));
+        spawn("Eviction", eviction::go_on(worker.clone()));
     }
+}
+
+/// Starts a task that the server does not go on without.
+pub fn spawn(name: &'static str, task: impl Future<Output = ()> + 'static) {
+    tokio::task::spawn_local(async move {
+        let _end = EndsInPanic(name);
+        task.await;
+    });
 }
 
 async fn look_after_server(worker: Rc<Worker>) {

@@ -21,6 +21,7 @@ use rustredis_resp::{Batch, Proto, Reply};
 
 use crate::admit;
 use crate::blocking::BlockedClient;
+use crate::call::call;
 use crate::client::{Client, flags};
 use crate::commands::Context;
 use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
@@ -797,14 +798,14 @@ pub fn run_one(
     let reply_bytes_max = server.settings.reply_bytes_max.load(Relaxed);
     let mut reply = Reply::limited(output, session.proto, reply_bytes_max);
     let mark = reply.mark();
-    let result = match row.command.run {
-        Run::Keys(handler) => handler(view, args, &mut reply),
+    let result = call(view, row, args, &mut reply, |view, reply| match row.command.run {
+        Run::Keys(handler) => handler(view, args, reply),
         Run::Server => match server.handlers[row.id as usize] {
-            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, &mut reply),
+            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, reply),
             None => Err(CommandError::text("ERR the command has no function")),
         },
         Run::Container => Err(CommandError::Arity(row.full_name.to_owned())),
-    };
+    });
     let outcome = match result {
         Ok(()) => Outcome::Ok,
         Err(error) => {
@@ -869,6 +870,10 @@ pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Op
 
 /// The journal's and the events' part of [`settle`].
 fn settle_change(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    if command.is_some_and(|(row, _)| row.access == Access::Write) && !view.effects.stale.get_mut().is_empty()
+    {
+        view.expire_found();
+    }
     bump(&worker.stats().dirty, view.effects.dirty);
     if server.durability.journal.is_on() {
         durability::record(server, worker, view, command);
@@ -918,7 +923,8 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
     let mut output = Vec::new();
     let mut reply = Reply::new(&mut output, blocked.proto);
     let mark = reply.mark();
-    let outcome = match handler(view, blocked.args.args(), &mut reply) {
+    let args = blocked.args.args();
+    let outcome = match call(view, row, args, &mut reply, |view, reply| handler(view, args, reply)) {
         Ok(()) => Outcome::Ok,
         Err(error) => {
             reply.cut(mark);

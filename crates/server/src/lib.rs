@@ -3,6 +3,7 @@
 pub mod admit;
 pub mod aof;
 pub mod blocking;
+pub mod call;
 pub mod check;
 pub mod client;
 pub mod client_list;

@@ -1,8 +1,8 @@
 //! Loading: RDB files and append-only files, on all cores.
 //!
 //! One thread reads and decodes; the others store, each in shards of its own, so that nobody waits for a lock ([`stores`]).
-//! At the start the connections are served already and get `-LOADING` (`admit` lets nothing near a shard), and INFO shows how far
-//! it has come. What is replayed happens at the time 0: nothing expires but by the deletions that the file itself has, or a key
+//! At the start the connections are served already and get `-LOADING`, and INFO shows how far it has come; the engine is closed, so
+//! that nobody else can enter a shard, whoever asks. What is replayed happens at the time 0: nothing expires but by the deletions that the file itself has, or a key
 //! that was written before its time and changed after it would lose what it had.
 
 mod stores;
@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Instant;
 
 use rustredis_config::Directive;
-use rustredis_keyspace::{Access, Covered, Effects, Random, View};
+use rustredis_keyspace::{Effects, Random, View};
 use rustredis_persistence::aof::reader::{AofError, Record, Start};
 use rustredis_persistence::rdb::{FileReader, LoadedKey, Part};
 
@@ -62,37 +62,34 @@ pub async fn at_start(server: &Arc<Server>) -> Result<(), String> {
     let is_aof_on = server.config.lock().bool(Directive::Appendonly);
     let mut files = if is_aof_on { Some(Files::open(server)?) } else { None };
     let has_files = files.as_ref().is_some_and(|files| files.manifest.loaded().next().is_some());
-    {
-        let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-        // SAFETY: while the gate says LOADING nobody else enters a shard: `admit` refuses every command that would, and the
-        // workers' own tasks leave the shards alone.
-        let mut view = unsafe {
-            let store = server.engine.store();
-            View::new(store, Covered::All, Access::Write, 0, now_ms(), &random, &mut effects)
-        };
-        match files.as_mut().filter(|_| has_files) {
-            Some(files) => load_aof(server, &mut view, files)?,
-            None => {
-                load_rdb(server, &mut view, Conflict::Refused).map_err(|error| {
-                    format!("Fatal error loading the DB '{}': {error}. Exiting.", rdb::path(server).display())
-                })?;
-            }
+    let mut filling = server.engine.filling().ok_or("The data set is loaded already")?;
+    let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+    let mut view = filling.view(0, now_ms(), &random, &mut effects);
+    match files.as_mut().filter(|_| has_files) {
+        Some(files) => load_aof(server, &mut view, files)?,
+        None => {
+            load_rdb(server, &mut view, Conflict::Refused).map_err(|error| {
+                format!("Fatal error loading the DB '{}': {error}. Exiting.", rdb::path(server).display())
+            })?;
         }
     }
     match files {
         Some(files) if has_files => {
-            let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-            let mut held = server.engine.borrow(Covered::All, Access::Write).await;
-            let view = held.view(0, now_ms(), &random, &mut effects);
-            aof::continue_files(server, &view, files)
+            aof::continue_files(server, &view, files)?;
+            filling.open();
+            Ok(())
         }
         Some(files) => {
+            filling.open();
             server.aof.set_files(Some(files));
             server.aof.set_on(true);
             let begun = snapshot::rewrite(server, true).await;
             begun.map_err(|error| format!("Can't create the append-only file: {error}"))
         }
-        None => Ok(()),
+        None => {
+            filling.open();
+            Ok(())
+        }
     }
 }
 

@@ -50,6 +50,26 @@ pub fn start(path: &Path, level: &str) -> std::io::Result<()> {
     Ok(())
 }
 
+/// Has panics told in the log, each with its thread and place.
+pub fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let thread = std::thread::current();
+        let payload = panic.payload();
+        let text = payload.downcast_ref::<&str>().copied();
+        let text =
+            text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!(
+            "The thread {} panicked at {place}: {text}",
+            thread.name().unwrap_or("without a name")
+        );
+        let trace = std::backtrace::Backtrace::capture();
+        if trace.status() == std::backtrace::BacktraceStatus::Captured {
+            tracing::error!("Backtrace:\n{trace}");
+        }
+    }));
+}
+
 /// How serious an event is, and the sign that Redis writes for it: Rust's `trace` and `debug` are Redis's `debug` and
 /// `verbose`.
 fn sign(level: &Level) -> (u8, char) {

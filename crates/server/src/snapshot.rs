@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rustredis_config::Directive;
+use rustredis_engine::EndsInPanic;
 use rustredis_keyspace::snapshot::{Encode, Handover, Preserved};
 use rustredis_keyspace::{Access, Covered, Effects, Random, View};
 use rustredis_persistence::aof::entry_commands::write_commands;
@@ -152,6 +153,7 @@ impl Snapshots {
         *server.snapshots.jobs.lock() = Some(sender);
         let server = server.clone();
         std::thread::Builder::new().name("snapshot".into()).spawn(move || {
+            let _end = EndsInPanic("The thread of snapshots");
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else {
                 tracing::error!("No runtime for snapshots: they are not taken");
                 return;

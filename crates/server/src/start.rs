@@ -36,6 +36,8 @@ pub fn run(config: Config) -> ExitCode {
         eprintln!("Can't open the log file: {error}");
         return ExitCode::FAILURE;
     }
+    log::note_panics();
+    rustredis_engine::set_last_words(|line| tracing::error!("{line}"));
     match start(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -178,7 +180,10 @@ fn build(
     let kind = rustredis_engine::Kind::by_name(config.engine().name()).ok_or("unknown engine")?;
     let databases = config.int(Directive::Databases) as usize;
     let shards = (config.int(Directive::Shards) as usize).max(2);
-    let engine = Arc::new(Engine::new(kind, shards, databases, threads, clock));
+    let mut engine = Engine::new(kind, shards, databases, threads, clock);
+    // Until the data set is loaded.
+    engine.close();
+    let engine = Arc::new(engine);
     let strategy: Strategy = config.metrics().name().parse().map_err(|_| "unknown metrics strategy")?;
     let metrics = Metrics::new(strategy, registry.rows().len(), threads, clock);
     let wanted = config.int(Directive::Maxclients) as u64;

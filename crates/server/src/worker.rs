@@ -219,7 +219,7 @@ pub fn run(
         let worker = Rc::new(Worker::new(index, server.clone()));
         CURRENT.set(Some(worker.clone()));
         cron::start(&worker);
-        tokio::task::spawn_local(durability::release(worker.clone()));
+        cron::spawn("The task that sends held replies", durability::release(worker.clone()));
         while let Some(Arrival { stream, id }) = arrivals.recv().await {
             match Stream::adopt(stream) {
                 Ok(stream) => {

@@ -14,11 +14,12 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
+use crate::admit::LOADING;
 use crate::client::flags;
 use crate::clients_limit;
 use crate::listen::{self, Addresses};
 use crate::memory;
-use crate::server::Server;
+use crate::server::{Server, gate};
 use crate::session::Background;
 
 /// The family.
@@ -105,6 +106,10 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     let mut config = context.server.config.lock();
     let refused = |error: SetError| CommandError::owned(format!("ERR {error}"));
     let changes = config.set(&pairs, origin(context)).map_err(refused)?;
+    if context.server.has_gate(gate::LOADING) && pairs.iter().any(|(name, _)| is_fixed_while_loading(name)) {
+        config.undo(changes);
+        return Err(CommandError::text(LOADING));
+    }
     if let Err(error) = apply(context.server, &mut config, &changes) {
         config.undo(changes);
         return Err(refused(error));
@@ -112,6 +117,13 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     context.session.waits_for = changes.contains(Directive::Appendonly).then_some(Background::TurnOff);
     reply.ok();
     Ok(())
+}
+
+/// Whether a directive says where the files are that are being loaded, or that others are to be begun.
+fn is_fixed_while_loading(name: &[u8]) -> bool {
+    [Directive::Appendonly, Directive::Dir]
+        .iter()
+        .any(|directive| name.eq_ignore_ascii_case(directive.name().as_bytes()))
 }
 
 /// Where the client is: what it may change depends on it.

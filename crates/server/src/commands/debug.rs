@@ -17,7 +17,7 @@ use rustredis_keyspace::limits::LIMITS;
 use rustredis_keyspace::types::list::{List, NodeRef};
 use rustredis_keyspace::types::listpack::Listpack;
 use rustredis_keyspace::types::{hash::Hash, set::Set, zset::ZSet};
-use rustredis_keyspace::{Entry, Key, View};
+use rustredis_keyspace::{Entry, Key, PanicAt, View};
 use rustredis_persistence::rdb::{Encoded, Writer};
 use rustredis_persistence::storage::{Action, Operation, Rule, When};
 use rustredis_resp::{Reply, number};
@@ -63,6 +63,8 @@ const HELP: &[&str] = &[
     "    Write a message to the log.",
     "OBJECT <key>",
     "    Show how a value is stored.",
+    "PANIC-AT <BEFORE-CHANGE|AFTER-CHANGE>",
+    "    Let the next change of a key panic, once: before it happens, or after it.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create strings named prefix:0, prefix:1 and so on, where there are none.",
     "PROTOCOL <type>",
@@ -113,6 +115,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         (b"loadaof", 2) => load_aof(context.server, view, reply)?,
         (b"storage", 3..=6) => storage(context.server, args, reply)?,
         (b"reload", _) => reload(context.server, view, args, reply)?,
+        (b"panic-at", 3) => inject_panic(context.server, args, reply)?,
         (b"quicklist-packed-threshold", 3) => set_packed_threshold(args, reply)?,
         (b"populate", 3..=5) => populate(view, args, reply)?,
         (b"protocol", 3) => protocol(args, reply)?,
@@ -134,6 +137,17 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             )));
         }
     }
+    Ok(())
+}
+
+fn inject_panic(server: &Server, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let at = match () {
+        () if args.is(2, "BEFORE-CHANGE") => PanicAt::BeforeChange,
+        () if args.is(2, "AFTER-CHANGE") => PanicAt::AfterChange,
+        () => return Err(CommandError::Syntax),
+    };
+    server.engine.store().inject_panic(at);
+    reply.ok();
     Ok(())
 }
 

@@ -1,0 +1,209 @@
+//! Expiry: keys, and fields of hashes, whose time has come.
+//!
+//! An index per shard and database knows what is due next, so nothing is sampled. A writer deletes what it meets; a write's
+//! sources go before it looks at them, and its journal entry finds the deletions before it.
+
+use crate::effects::EventClass;
+use crate::entry::Entry;
+use crate::hashing;
+use crate::store::Key;
+use crate::value::Kind;
+use crate::view::View;
+
+impl View<'_> {
+    /// Sets or clears the key's expiry; whether the key is there. The caller reports the change.
+    pub fn set_expiry(&mut self, key: Key<'_>, expire_at_ms: Option<u64>) -> bool {
+        let Some(entry) = self.entry_mut(key) else { return false };
+        let old = entry.expire_at_ms();
+        entry.set_expire_at_ms(expire_at_ms);
+        let shard = self.store.shard_of(key.hash);
+        self.index_expiry(shard, key.hash, old, expire_at_ms);
+        true
+    }
+
+    pub(crate) fn index_expiry(&mut self, shard: usize, hash: u64, old: Option<u64>, new: Option<u64>) {
+        if old == new {
+            return;
+        }
+        let db = self.db;
+        let index = &mut self.state_mut(shard).expiries[db];
+        if let Some(old) = old {
+            index.remove(&(old, hash));
+        }
+        if let Some(new) = new {
+            index.insert((new, hash));
+        }
+        let len = index.len();
+        self.store.set_expiring_keys(db, shard, len);
+        if let Some(new) = new
+            && new < self.store.next_expiry_ms(shard)
+        {
+            self.store.set_next_expiry_ms(shard, new);
+        }
+    }
+
+    /// Remembers that a field of the hash expires at `at_ms`, so that it goes without being asked for.
+    pub fn track_field_expiry(&mut self, key: Key<'_>, at_ms: u64) {
+        let (db, shard) = (self.db, self.store.shard_of(key.hash));
+        self.state_mut(shard).field_expiries[db].insert((at_ms, key.hash));
+        if at_ms < self.store.next_expiry_ms(shard) {
+            self.store.set_next_expiry_ms(shard, at_ms);
+        }
+    }
+
+    /// Deletes the key if its time has come; whether it did.
+    #[inline]
+    pub fn expire_if_due(&mut self, key: Key<'_>) -> bool {
+        match self.lookup(key) {
+            Some(entry) if entry.is_expired(self.now_ms) => {
+                self.expire(key);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Deletes the key, and fields of it, if their time has come: what a write reads is gone before it looks, so that its
+    /// replay, in which nothing expires by itself, finds the same. O(1) without a look at the key as long as nothing is due in
+    /// its shard.
+    #[inline]
+    pub fn expire_ahead(&mut self, key: Key<'_>) {
+        if self.store.next_expiry_ms(self.store.shard_of(key.hash)) <= self.now_ms {
+            self.expire_due_of(key);
+        }
+    }
+
+    #[cold]
+    fn expire_due_of(&mut self, key: Key<'_>) {
+        if !self.expire_if_due(key) {
+            self.expire_fields(key);
+        }
+    }
+
+    /// Deletes what a write has found expired without having named it (SORT's patterns), before the write is journalled.
+    #[cold]
+    pub fn expire_found(&mut self) {
+        let selected = self.db;
+        let found = std::mem::take(self.effects.stale.get_mut());
+        for (db, bytes) in found {
+            let key = Key::new(&bytes);
+            self.db = db as usize;
+            if self.covers(key) {
+                self.expire_due_of(key);
+            } else {
+                self.effects.stale.get_mut().push((db, bytes));
+            }
+        }
+        self.db = selected;
+    }
+
+    #[cold]
+    fn expire(&mut self, key: Key<'_>) {
+        if let Some(entry) = self.take(key) {
+            self.free(entry);
+            self.effects.expired_keys += 1;
+            self.effects.expired.push((self.db as u32, key.bytes.into()));
+            self.touch_watchers(key);
+            self.notify(EventClass::EXPIRED, "expired", key.bytes);
+        }
+    }
+
+    /// Deletes what has expired in `shard`, in all databases, at most `limit` keys; how many, and whether more is due.
+    /// O(log n) a key.
+    pub fn expire_shard(&mut self, shard: usize, limit: usize) -> (usize, bool) {
+        let selected = self.db;
+        let (mut expired, mut next) = (0, u64::MAX);
+        for db in 0..self.store.databases() {
+            self.db = db;
+            expired += self.expire_due(shard, limit.saturating_sub(expired));
+            expired += self.expire_fields_due(shard, limit.saturating_sub(expired));
+            let state = self.state(shard);
+            let first = |index: &std::collections::BTreeSet<(u64, u64)>| {
+                index.first().map_or(u64::MAX, |(at, _)| *at)
+            };
+            next = next.min(first(&state.expiries[db])).min(first(&state.field_expiries[db]));
+        }
+        self.db = selected;
+        self.store.set_next_expiry_ms(shard, next);
+        (expired, next <= self.now_ms)
+    }
+
+    fn expire_due(&mut self, shard: usize, limit: usize) -> usize {
+        let mut expired = 0;
+        while expired < limit {
+            let due = self.state(shard).expiries[self.db].first().copied();
+            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
+            let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
+                entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash
+            });
+            match found.map(|(entry, ())| entry.key().to_vec()) {
+                Some(bytes) => self.expire(Key { bytes: &bytes, hash }),
+                None => {
+                    debug_assert!(false, "the index of expiries names a key that is not there");
+                    let db = self.db;
+                    self.state_mut(shard).expiries[db].pop_first();
+                }
+            }
+            expired += 1;
+        }
+        expired
+    }
+
+    fn expire_fields_due(&mut self, shard: usize, limit: usize) -> usize {
+        let db = self.db;
+        let mut expired = 0;
+        while expired < limit {
+            let due = self.state(shard).field_expiries[db].first().copied();
+            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
+            self.state_mut(shard).field_expiries[db].remove(&(at_ms, hash));
+            let keys: Vec<Vec<u8>> = self
+                .table(shard)
+                .iter_hash(hash)
+                .filter(|(entry, ())| entry.kind() == Kind::Hash && hashing::key_hash(entry.key()) == hash)
+                .map(|(entry, ())| entry.key().to_vec())
+                .collect();
+            for bytes in keys {
+                expired += self.expire_fields_of(Key { bytes: &bytes, hash });
+            }
+            expired += 1;
+        }
+        expired
+    }
+
+    /// Removes the fields of a hash whose time has come, and the key if none is left; how many fields went. O(1) without a
+    /// look at the key as long as nothing is due in its shard.
+    #[inline]
+    pub fn expire_fields(&mut self, key: Key<'_>) -> usize {
+        let (db, now_ms) = (self.db, self.now_ms);
+        let index = &self.state(self.store.shard_of(key.hash)).field_expiries[db];
+        if index.first().is_none_or(|(at_ms, _)| *at_ms > now_ms) {
+            return 0;
+        }
+        self.expire_fields_of(key)
+    }
+
+    #[cold]
+    fn expire_fields_of(&mut self, key: Key<'_>) -> usize {
+        let now_ms = self.now_ms;
+        let Some(hash) = self.entry_mut(key).and_then(Entry::collection_mut::<crate::types::hash::Hash>)
+        else {
+            return 0;
+        };
+        if hash.next_expiry().is_none_or(|at| at > now_ms) {
+            return 0;
+        }
+        let mut fields: Vec<Vec<u8>> = Vec::new();
+        hash.expire_fields(now_ms, |field| fields.push(field.to_vec()));
+        let next = hash.next_expiry();
+        if let Some(at_ms) = next {
+            self.track_field_expiry(key, at_ms);
+        }
+        let count = fields.len();
+        self.effects.expired_fields += count as u64;
+        self.effects.expired_fields_of.push(((self.db as u32, key.bytes.into()), fields));
+        self.touch_watchers(key);
+        self.notify(EventClass::HASH, "hexpired", key.bytes);
+        self.remove_if_empty::<crate::types::hash::Hash>(key);
+        count
+    }
+}
