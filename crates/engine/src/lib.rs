@@ -254,7 +254,7 @@ impl Engine {
         let Doors::Actor(doors) = &self.doors else {
             unreachable!("only the actor engine has shards elsewhere")
         };
-        let guard = Guard::Loan(doors.borrow(covered, &self.contention).await);
+        let guard = Guard::Loan(Box::new(doors.borrow(covered, &self.contention).await));
         Held { engine: self, covered, access: Access::Write, measured: Measured::default(), guard }
     }
 
@@ -295,8 +295,9 @@ enum Guard<'e> {
     DashMap(&'e dashmap::Doors),
     /// Nothing has to be released.
     Own,
-    /// Handed back to their owners.
-    Loan(Vec<actor::Loan>),
+    /// Handed back to their owners. Behind a pointer, to keep [`Held`] small.
+    #[allow(clippy::box_collection, reason = "three words more in each hold, also of those that borrow nothing")]
+    Loan(Box<Vec<actor::Loan>>),
 }
 
 /// The hold times that are measured; none if that is off.

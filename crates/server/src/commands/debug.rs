@@ -2,7 +2,8 @@
 //!
 //! One row without subcommands of its own, as in Redis 7.0, since whether it may run at all is `enable-debug-command`'s
 //! to say. It always holds everything: the keys of DEBUG OBJECT are no declared keys, and DEBUG SLEEP must stop
-//! whoever wants data, as it stops all of Redis. Deliberately absent: what crashes the server or corrupts it.
+//! whoever wants data, as it stops all of Redis. Deliberately absent: what corrupts the server, or crashes it otherwise than a bug
+//! would (PANIC-AT is such a bug on demand).
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
