@@ -38,7 +38,7 @@ impl Harness {
             store: Store::new(SHARDS, (0..DATABASES).map(|_| Bank::new(SHARDS)).collect()),
             registry: Registry::new(crate::FAMILIES, &[]).expect("no row is renamed"),
             random: Random::new(1),
-            effects: Effects { notify_mask: u32::MAX, ..Effects::default() },
+            effects: Effects::with_events(u32::MAX),
             now_ms: 1_700_000_000_000,
             db: 0,
             proto: Proto::Resp2,

@@ -17,6 +17,8 @@ mod actor;
 mod dashmap;
 mod mutex;
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -296,7 +298,10 @@ enum Guard<'e> {
     /// Nothing has to be released.
     Own,
     /// Handed back to their owners. Behind a pointer, to keep [`Held`] small.
-    #[allow(clippy::box_collection, reason = "three words more in each hold, also of those that borrow nothing")]
+    #[allow(
+        clippy::box_collection,
+        reason = "three words more in each hold, also of those that borrow nothing"
+    )]
     Loan(Box<Vec<actor::Loan>>),
 }
 
@@ -389,11 +394,33 @@ impl Drop for EndsInPanic {
     }
 }
 
+thread_local! {
+    /// Whether a panic of this thread is on its way to who judges what it has done.
+    static IS_JUDGED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `run`; nothing comes back if it panicked. Holds that the panic passes through are released as usual: the caller judges
+/// whether what they covered was changed, and calls [`end_process`] if so.
+#[inline]
+pub fn catch<R>(run: impl FnOnce() -> R) -> Option<R> {
+    let was_judged = IS_JUDGED.replace(true);
+    let result = catch_unwind(AssertUnwindSafe(run));
+    IS_JUDGED.set(was_judged);
+    result.ok()
+}
+
+#[cold]
+fn pass_through() {
+    if !IS_JUDGED.get() {
+        end_process("A panic has passed through a hold of the data");
+    }
+}
+
 impl Drop for Held<'_> {
     #[inline]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            end_process("A panic has passed through a hold of the data");
+            pass_through();
         }
         if !self.measured.0.is_empty() {
             std::mem::take(&mut self.measured).release(&self.engine.contention);

@@ -73,11 +73,17 @@ impl View<'_> {
         }
     }
 
+    /// A waiter's other keys lie where whoever serves it holds nothing; it is served from the one that is ready.
     #[cold]
     fn expire_due_of(&mut self, key: Key<'_>) {
+        if !self.covers(key) {
+            return;
+        }
         if !self.expire_if_due(key) {
             self.expire_fields(key);
         }
+        // The deletions are whole, and journalled even if the command is given up.
+        self.effects.untouch();
     }
 
     /// Deletes what a write has found expired without having named it (SORT's patterns), before the write is journalled.
@@ -102,6 +108,7 @@ impl View<'_> {
         if let Some(entry) = self.take(key) {
             self.free(entry);
             self.effects.expired_keys += 1;
+            self.effects.leave();
             self.effects.expired.push((self.db as u32, key.bytes.into()));
             self.touch_watchers(key);
             self.notify(EventClass::EXPIRED, "expired", key.bytes);
@@ -200,6 +207,7 @@ impl View<'_> {
         }
         let count = fields.len();
         self.effects.expired_fields += count as u64;
+        self.effects.leave();
         self.effects.expired_fields_of.push(((self.db as u32, key.bytes.into()), fields));
         self.touch_watchers(key);
         self.notify(EventClass::HASH, "hexpired", key.bytes);

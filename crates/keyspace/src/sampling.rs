@@ -120,6 +120,7 @@ impl View<'_> {
         let is_buried = effort > LAZYFREE_EFFORT_MIN || entry.bytes().len() > BURIED_BYTES_MIN;
         self.free(entry);
         self.shrink_table(self.store().shard_of(key.hash));
+        self.effects.leave();
         self.effects.expired.push((self.db() as u32, key.bytes.into()));
         self.touch_watchers(key);
         self.notify(EventClass::EVICTED, "evicted", key.bytes);

@@ -288,6 +288,7 @@ impl<'a> View<'a> {
     /// Remembers a key whose time has come, or that of a field of it, to be deleted by whoever may.
     #[cold]
     pub fn remember_stale(&self, key: Key<'_>) {
+        self.effects.leave();
         self.effects.stale.borrow_mut().push((self.db as u32, key.bytes.into()));
     }
 
@@ -421,7 +422,7 @@ impl<'a> View<'a> {
         if self.store.notices.load(Relaxed) != 0 {
             self.notice_change(shard, key);
         }
-        self.effects.has_touched = true;
+        self.effects.touch();
     }
 
     #[cold]
@@ -518,6 +519,7 @@ impl<'a> View<'a> {
     /// Reports a change that has no event of its own.
     #[inline]
     pub fn changed_silently(&mut self, key: Key<'_>) {
+        self.effects.leave();
         self.effects.dirty += 1;
         self.touch_watchers(key);
     }
@@ -529,6 +531,7 @@ impl<'a> View<'a> {
 
     /// Counts `count` changes more, where Redis counts each element.
     pub fn add_dirty(&mut self, count: u64) {
+        self.effects.leave();
         self.effects.dirty += count;
     }
 
@@ -536,17 +539,20 @@ impl<'a> View<'a> {
     #[inline]
     pub fn notify(&mut self, class: EventClass, name: &'static str, key: &[u8]) {
         if self.effects.notify_mask & class.0 != 0 {
+            self.effects.leave();
             self.effects.events.push(Event { class, name, db: self.db, key: key.into() });
         }
     }
 
     /// Journals these commands in the place of the one that runs (a relative time made absolute, a random choice named).
     pub fn journal_instead(&mut self, commands: Vec<Vec<Vec<u8>>>) {
+        self.effects.leave();
         self.effects.journal = Journal::Instead(commands);
     }
 
     /// Says that the command found nothing and waits for one of its keys.
     pub fn block(&mut self, request: BlockRequest) {
+        self.effects.leave();
         self.effects.block = Some(request);
     }
 
@@ -625,7 +631,7 @@ impl<'a> View<'a> {
 
     fn clear_shard(&mut self, shard: usize) -> usize {
         let db = self.db;
-        self.effects.has_touched = true;
+        self.effects.touch();
         if self.store.watched.load(Relaxed) != 0 {
             self.touch_watchers_of_db(shard, None);
         }
@@ -679,7 +685,7 @@ impl<'a> View<'a> {
         if first == second {
             return;
         }
-        self.effects.has_touched = true;
+        self.effects.touch();
         let selected = self.db;
         for shard in 0..self.store.shards() {
             if self.store.watched.load(Relaxed) != 0 {

@@ -56,6 +56,7 @@ impl View<'_> {
     pub(crate) fn signal_ready(&mut self, shard: usize, key: Key<'_>) {
         let db_key: DbKey = (self.db() as u32, key.bytes.into());
         if self.state(shard).waiters.contains_key(&db_key) {
+            self.effects.leave();
             self.effects.ready.push(db_key);
         }
     }
@@ -68,6 +69,7 @@ impl View<'_> {
                 self.state(shard).waiters.keys().filter(|(of, _)| *of == db).cloned().collect();
             for db_key in waited {
                 if self.exists(Key::new(&db_key.1)) {
+                    self.effects.leave();
                     self.effects.ready.push(db_key);
                 }
             }

@@ -1,44 +1,69 @@
-//! The call of a command's function: what holds before it, and what becomes of a panic in it.
+//! What becomes of a panic in a command.
 //!
-//! One client's command must not take what is everybody's with it. A function decides first and changes second, so most of its
-//! bugs strike before a change: then the command is an error and nothing else. The view knows whether a key was given out to be
+//! One client's command must not take with it what is everybody's. A function decides first and changes second, so most of its
+//! bugs strike before a change: then the command is an error and nothing else. The effects know whether a key was given out to be
 //! changed; if one was, what is in memory may differ from what the journal will say, and to go on would spread it.
+//!
+//! A run of plain commands is caught as a whole, for a catch of each would cost a fiftieth of a GET; the worker remembers how many
+//! have begun, and where the reply of the last begins.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rustredis_commands::{CommandError, Row};
+use rustredis_engine::{catch, end_process};
+use rustredis_keyspace::{Effects, View};
+use rustredis_metrics::{CommandId, Outcome};
+use rustredis_resp::{Proto, Reply};
 
-use rustredis_commands::{Args, CommandError, Row};
-use rustredis_engine::end_process;
-use rustredis_keyspace::{Access, View};
-use rustredis_resp::Reply;
+use crate::execute::count_error;
+use crate::server::Server;
+use crate::worker::Worker;
 
-/// Calls a command's function. What a write reads and whose time has come goes before it; it begins with clean effects; and a panic
-/// in it that has changed nothing yet is an error. After a change, memory and journal differ: then the process ends.
-#[inline]
-pub fn call(
+/// Runs one command with `run`; its reply is an error if it panics before a change.
+pub fn guard(
+    server: &Server,
+    worker: &Worker,
     view: &mut View<'_>,
     row: &Row,
-    args: Args<'_>,
-    reply: &mut Reply<'_>,
-    function: impl FnOnce(&mut View<'_>, &mut Reply<'_>) -> Result<(), CommandError>,
-) -> Result<(), CommandError> {
-    debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
-    if row.access == Access::Write {
-        args.keys().for_each(|key| view.expire_ahead(key));
-    }
-    view.effects.has_touched = false;
-    match catch_unwind(AssertUnwindSafe(|| function(view, reply))) {
-        Ok(result) => result,
-        Err(_) => Err(give_up(view, row)),
+    proto: Proto,
+    output: &mut Vec<u8>,
+    run: impl FnOnce(&mut View<'_>, &mut Vec<u8>),
+) {
+    if catch(|| run(view, output)).is_none() {
+        give_up(server, worker, view.effects, row, proto, output);
     }
 }
 
-/// What follows a panic in a command's function; the panic's own message is in the log.
+/// Which command of a run has panicked, after so many had begun. If none had, it was no command's bug.
 #[cold]
-fn give_up(view: &mut View<'_>, row: &Row) -> CommandError {
-    if view.effects.has_touched {
+pub fn last_begun(begun: usize) -> usize {
+    begun
+        .checked_sub(1)
+        .unwrap_or_else(|| end_process("A run of commands has panicked before the first began"))
+}
+
+/// What follows a panic in the command that has begun last; the panic's own message is in the log.
+#[cold]
+pub fn give_up(
+    server: &Server,
+    worker: &Worker,
+    effects: &mut Effects,
+    row: &Row,
+    proto: Proto,
+    output: &mut Vec<u8>,
+) {
+    let error = judge(effects, row);
+    output.truncate(worker.reply_begin.get());
+    Reply::new(output, proto).error(&error.to_string());
+    count_error(server, worker, &error);
+    worker.metrics.record(CommandId(row.id), 0, Outcome::Failed);
+}
+
+/// Judges a panic in this command: its reply, if it has changed nothing.
+#[cold]
+pub fn judge(effects: &mut Effects, row: &Row) -> CommandError {
+    if effects.is_touched() {
         end_process(&format!("The command {} has panicked amid its changes", row.full_name));
     }
-    view.effects.give_up();
     tracing::error!("The command {} has panicked before it changed anything: it was given up", row.full_name);
+    effects.give_up();
     CommandError::text("ERR internal error, the command was given up before it changed anything")
 }

@@ -361,8 +361,7 @@ async fn evict_best(server: &Server, worker: &Worker, pool: &mut Pool) -> bool {
 /// Evicts this key, if it is there and still may go; whether it did.
 async fn delete(server: &Server, worker: &Worker, db: usize, bytes: &[u8], among: Among) -> bool {
     let key = Key::new(bytes);
-    let mut effects =
-        Effects { notify_mask: server.settings.notify_mask.load(Relaxed), ..Effects::default() };
+    let mut effects = Effects::with_events(server.settings.notify_mask.load(Relaxed));
     let covered = Covered::One(server.engine.store().shard_of(key.hash));
     let mut held = server.engine.borrow(covered, Access::Write).await;
     let started = worker.read_clock();

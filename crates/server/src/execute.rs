@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Recent, Row, Run};
-use rustredis_engine::{Held, Kind};
+use rustredis_engine::{Held, Kind, catch};
 use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::view::cursor_shard;
@@ -21,7 +21,7 @@ use rustredis_resp::{Batch, Proto, Reply};
 
 use crate::admit;
 use crate::blocking::BlockedClient;
-use crate::call::call;
+use crate::call;
 use crate::client::{Client, flags};
 use crate::commands::Context;
 use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
@@ -269,7 +269,7 @@ impl Connection {
     }
 
     /// Runs the longest row of plain commands from `first` on; how many that were. Stops where a command needs the long way
-    /// or shards of another thread, and where the replies should leave first.
+    /// or shards of another thread, where the replies should leave first, and behind one that panicked.
     fn run_plain(
         &mut self,
         server: &Server,
@@ -278,19 +278,43 @@ impl Connection {
         first: usize,
         input: &[u8],
     ) -> usize {
+        let mut effects = std::mem::take(&mut scratch.effects);
+        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        worker.begun.set(0);
+        let ran = catch(|| self.run_holds(server, worker, scratch, &mut effects, first, input));
+        let ran = ran.unwrap_or_else(|| {
+            let begun = worker.begun.get();
+            let last = call::last_begun(begun);
+            let row = server.registry.row(scratch.prepared[first + last].row);
+            call::give_up(server, worker, &mut effects, row, self.session.proto, &mut self.output);
+            begun
+        });
+        expire_stale(server, worker, &mut effects);
+        count_effects(worker, &mut effects);
+        scratch.effects = effects;
+        ran
+    }
+
+    /// The holds of [`Connection::run_plain`], one after the other.
+    fn run_holds(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &mut Scratch,
+        effects: &mut Effects,
+        first: usize,
+        input: &[u8],
+    ) -> usize {
         let count = scratch.batch.len();
         let mut touched = first;
         let mut index = first;
         let turn = Turn::begin(worker, &self.output);
-        let mut effects = std::mem::take(&mut scratch.effects);
-        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
         let mut shards = std::mem::take(&mut scratch.shards);
         let mut next = scratch.plain(server, index, input);
         // A round for each hold.
         'holds: while let Some((mut row, mut args)) = next {
             if server.engine.holds_groups() && count - index > 1 {
-                let ran =
-                    self.run_group(server, worker, scratch, &mut effects, &mut shards, index, input, &turn);
+                let ran = self.run_group(server, worker, scratch, effects, &mut shards, index, input, &turn);
                 index += ran;
                 if turn.is_over(worker, &self.output) {
                     break;
@@ -307,7 +331,7 @@ impl Connection {
             let covered = cover(server, args.key_refs(), &mut shards);
             let access = row.access;
             let Some(mut held) = server.engine.hold(covered, access) else { break };
-            let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, &mut effects);
+            let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.no_touch;
             // Neighbours that need no more than what is held run under the same hold.
             loop {
@@ -333,10 +357,7 @@ impl Connection {
                 view.set_now_ms(worker.now_ms());
             }
         }
-        scratch.effects = effects;
         scratch.shards = shards;
-        expire_stale(server, worker, &mut scratch.effects);
-        count_effects(worker, &mut scratch.effects);
         index - first
     }
 
@@ -575,8 +596,12 @@ impl Connection {
             view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.no_touch;
         }
-        let before = self.output.len();
-        run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+        let (before, proto) = (self.output.len(), self.session.proto);
+        let session = &mut self.session;
+        let run = |view: &mut View<'_>, output: &mut Vec<u8>| {
+            run_one(server, worker, view, session, output, row, args);
+        };
+        call::guard(server, worker, &mut view, row, proto, &mut self.output, run);
         if server.has_gate(gate::MONITORED) {
             server.monitors.show(server, &self.session, row, args);
         }
@@ -731,29 +756,29 @@ impl Errand {
         session.proto = self.proto;
         let mut scratch = worker.take_scratch();
         let mut replies = Vec::new();
-        let mut ran = 0;
+        let ran;
         worker.tick();
         {
             let effects = &mut scratch.effects;
             effects.notify_mask = server.settings.notify_mask.load(Relaxed);
             let mut view = held.view(self.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.no_touch;
-            for (row, args) in &self.commands {
-                let args = args.args();
-                if needs_everything(&view, args) || replies.len() > OUTPUT_FLUSH_BYTES {
-                    break;
+            worker.begun.set(0);
+            let whole = catch(|| {
+                for (row, args) in &self.commands {
+                    let args = args.args();
+                    if needs_everything(&view, args) || replies.len() > OUTPUT_FLUSH_BYTES {
+                        break;
+                    }
+                    view.set_now_ms(worker.now_ms());
+                    let row = server.registry.row(*row);
+                    run_one(server, &worker, &mut view, &mut session, &mut replies, row, args);
                 }
-                view.set_now_ms(worker.now_ms());
-                run_one(
-                    server,
-                    &worker,
-                    &mut view,
-                    &mut session,
-                    &mut replies,
-                    server.registry.row(*row),
-                    args,
-                );
-                ran += 1;
+            });
+            ran = worker.begun.get();
+            if whole.is_none() {
+                let row = server.registry.row(self.commands[call::last_begun(ran)].0);
+                call::give_up(server, &worker, view.effects, row, self.proto, &mut replies);
             }
             let stale = std::mem::take(&mut *view.effects.stale.borrow_mut());
             for (db, bytes) in stale {
@@ -796,16 +821,19 @@ pub fn run_one(
 ) {
     let started = worker.last_clock();
     let reply_bytes_max = server.settings.reply_bytes_max.load(Relaxed);
+    worker.begun.set(worker.begun.get() + 1);
+    worker.reply_begin.set(output.len());
     let mut reply = Reply::limited(output, session.proto, reply_bytes_max);
     let mark = reply.mark();
-    let result = call(view, row, args, &mut reply, |view, reply| match row.command.run {
-        Run::Keys(handler) => handler(view, args, reply),
+    begin(view, row, args);
+    let result = match row.command.run {
+        Run::Keys(handler) => handler(view, args, &mut reply),
         Run::Server => match server.handlers[row.id as usize] {
-            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, reply),
+            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, &mut reply),
             None => Err(CommandError::text("ERR the command has no function")),
         },
         Run::Container => Err(CommandError::Arity(row.full_name.to_owned())),
-    });
+    };
     let outcome = match result {
         Ok(()) => Outcome::Ok,
         Err(error) => {
@@ -835,6 +863,17 @@ pub fn run_one(
     worker.metrics.record(CommandId(row.id), nanos, outcome);
     if nanos >= server.settings.slow_nanos.load(Relaxed) {
         note_slow(server, &session.client, row, args, nanos);
+    }
+}
+
+/// Begins a command: with clean effects, and without what a write reads and whose time has come. A command with one key meets it
+/// where it changes it.
+#[inline]
+fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
+    debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
+    view.effects.begin();
+    if args.key_refs().len() > 1 && row.access == Access::Write {
+        args.keys().for_each(|key| view.expire_ahead(key));
     }
 }
 
@@ -924,7 +963,14 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
     let mut reply = Reply::new(&mut output, blocked.proto);
     let mark = reply.mark();
     let args = blocked.args.args();
-    let outcome = match call(view, row, args, &mut reply, |view, reply| handler(view, args, reply)) {
+    let result = catch(|| {
+        begin(view, row, args);
+        handler(view, args, &mut reply)
+    });
+    let result = result.unwrap_or_else(|| Err(call::judge(view.effects, row)));
+    // Whoever serves it has made a change of his own, which was journalled.
+    view.effects.touch();
+    let outcome = match result {
         Ok(()) => Outcome::Ok,
         Err(error) => {
             reply.cut(mark);

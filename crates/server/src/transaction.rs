@@ -11,6 +11,7 @@ use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
 
+use crate::call;
 use crate::client::flags;
 use crate::connection::Connection;
 use crate::durability;
@@ -168,7 +169,11 @@ async fn run_queue(
         view.select(session.db);
         worker.read_clock();
         let before = connection.output.len();
-        run_one(server, worker, &mut view, session, &mut connection.output, row, queued.args.args());
+        let (proto, args) = (session.proto, queued.args.args());
+        let run = |view: &mut View<'_>, output: &mut Vec<u8>| {
+            run_one(server, worker, view, session, output, row, args);
+        };
+        call::guard(server, worker, &mut view, row, proto, &mut connection.output, run);
         if view.effects.block.take().is_some() {
             connection.output.truncate(before);
             let mut reply = Reply::new(&mut connection.output, session.proto);

@@ -56,6 +56,10 @@ pub struct Worker {
     pub metrics: WorkerMetrics,
     /// While a transaction runs its queue, its journal entry is committed and waiters are served at its end.
     pub defers_waiters: Cell<bool>,
+    /// Commands that have begun since a run of them did.
+    pub begun: Cell<usize>,
+    /// Where in its output the reply of the command begins that has begun last.
+    pub reply_begin: Cell<usize>,
     /// Its part of the journal.
     pub lane: Lane,
     /// Connections that have ended.
@@ -81,6 +85,8 @@ impl Worker {
             random: Random::new(seed),
             metrics: server.metrics.worker(),
             defers_waiters: Cell::new(false),
+            begun: Cell::new(0),
+            reply_begin: Cell::new(0),
             lane: Lane::default(),
             closed: Cell::new(0),
             eviction: RefCell::default(),
