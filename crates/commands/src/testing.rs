@@ -95,7 +95,9 @@ impl Harness {
         let mut view = unsafe {
             View::new(&self.store, covered, access, self.db, self.now_ms, &self.random, &mut self.effects)
         };
-        if let Err(error) = handler(&mut view, args, &mut reply) {
+        let outcome = handler(&mut view, args, &mut reply);
+        self.check_effects(row.full_name, outcome.is_err());
+        if let Err(error) = outcome {
             reply.cut(mark);
             reply.error(&error.to_string());
         }
@@ -104,6 +106,29 @@ impl Harness {
         }
         self.delete_stale();
         out
+    }
+
+    /// Whoever changed nothing has nothing to journal, and whoever was refused has changed nothing: only what it found
+    /// expired may have gone, with the events of that.
+    #[track_caller]
+    fn check_effects(&self, command: &str, is_refused: bool) {
+        use rustredis_keyspace::effects::Journal;
+        let effects = &self.effects;
+        assert!(
+            effects.dirty > 0 || effects.journal == Journal::Verbatim,
+            "{command} changed nothing and journals {:?}",
+            effects.journal
+        );
+        if is_refused {
+            let others = |name: &str| !["expired", "hexpired", "del", "keymiss"].contains(&name);
+            assert!(effects.dirty == 0, "{command} was refused after a change");
+            assert!(
+                !effects.events.iter().any(|event| others(event.name)),
+                "{command}: {:?}",
+                effects.events
+            );
+            assert!(effects.block.is_none(), "{command} was refused and waits");
+        }
     }
 
     fn delete_stale(&mut self) {
