@@ -116,6 +116,35 @@ every_engine! {
         assert_eq!(server.info("errorstat_ERR"), None);
     }
 
+    fn what_is_not_supported_is_refused(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let mut client = server.client();
+        for (name, value) in [
+            ("tls-port", "1"),
+            ("tls-cert-file", "/a.pem"),
+            ("tls-replication", "yes"),
+            ("masterauth", "secret"),
+            ("masteruser", "someone"),
+            ("activedefrag", "yes"),
+            ("locale-collate", "de_DE.UTF-8"),
+            ("oom-score-adj", "yes"),
+        ] {
+            let before = client.line(&format!("CONFIG GET {name}")).to_string();
+            let failed = format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - ");
+            client.check_prefix(&format!("CONFIG SET timeout 9 {name} {value}"), &failed);
+            client.check(&format!("CONFIG GET {name}"), &before);
+        }
+        client.check("CONFIG GET timeout", "[\"timeout\", \"0\"]");
+        client.check_prefix(
+            "CONFIG SET activedefrag yes",
+            "-ERR CONFIG SET failed (possibly related to argument 'activedefrag') - Active defragmentation cannot be enabled: ",
+        );
+        // What asks for nothing is done.
+        client.check("CONFIG SET tls-port 0 masterauth \"\" activedefrag no tls-session-caching no", "+OK");
+    }
+
     fn rewrite_needs_a_file(server: &Server) {
         if !server.is_redis() {
             server.client().check("CONFIG REWRITE", "-ERR The server is running without a config file");

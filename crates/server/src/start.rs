@@ -65,6 +65,9 @@ fn start(mut config: Config) -> Result<(), String> {
         let names: Vec<&str> = no_effect.iter().map(|(name, _)| *name).collect();
         tracing::warn!("These directives have no effect here: {}", names.join(", "));
     }
+    for (name, reason) in config.unsupported() {
+        tracing::warn!("WARNING: {name} is set and IGNORED (ignore-unsupported): {reason}");
+    }
     // The sockets come before anything else: a port in use must stop the start.
     let listeners = listen::open(&config)?;
     let addresses = Addresses::of(&config);

@@ -164,6 +164,11 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
         return Err(SetError::not_applied(name, reason));
     }
     server.apply(config);
+    for (name, reason) in config.unsupported() {
+        if changes.iter().any(|(directive, _)| directive.name() == name) {
+            tracing::warn!("WARNING: {name} is set and IGNORED (ignore-unsupported): {reason}");
+        }
+    }
     if changed(Directive::Appendonly).is_some() {
         server.snapshots.turn(server, config.bool(Directive::Appendonly));
     }
