@@ -76,6 +76,29 @@ every_engine! {
         other.check("PING", "+PONG");
     }
 
+    /// With the password the need to authenticate ends, and with it the limits for those who have not.
+    fn without_a_password_everybody_is_authenticated(server: &Server) with ["--requirepass", "secret"] {
+        let (mut admin, mut other) = (server.client(), server.client());
+        admin.check("AUTH secret", "+OK");
+        other.check("PING", "-NOAUTH Authentication required.");
+        admin.check("CONFIG SET requirepass \"\"", "+OK");
+        // More arguments, and longer ones, than somebody may send who has to authenticate.
+        let pairs = "k v ".repeat(20);
+        other.check(&format!("MSET {pairs}"), "+OK");
+        other.check(&format!("SET long {}", "x".repeat(100_000)), "+OK");
+        admin.check("CONFIG SET requirepass another", "+OK");
+        other.check("PING", "-NOAUTH Authentication required.");
+        admin.check("PING", "+PONG");
+        // Who came without a password, or has begun anew without one, stays.
+        admin.check("CONFIG SET requirepass \"\"", "+OK");
+        let mut later = server.client();
+        later.check("PING", "+PONG");
+        other.check("RESET", "+RESET");
+        admin.check("CONFIG SET requirepass third", "+OK");
+        later.check("PING", "+PONG");
+        other.check("PING", "+PONG");
+    }
+
     fn maxclients_holds_at_once(server: &Server) {
         let mut client = server.client();
         client.check("CONFIG SET maxclients 2", "+OK");
