@@ -64,7 +64,7 @@ impl Harness {
         let row = match self.registry.resolve(owned.args()) {
             Ok(row) => row,
             Err(error) => {
-                reply.error(&error.to_string());
+                reply.error(&error.wire());
                 return out;
             }
         };
@@ -99,7 +99,7 @@ impl Harness {
         self.check_effects(row.full_name, outcome.is_err());
         if let Err(error) = outcome {
             reply.cut(mark);
-            reply.error(&error.to_string());
+            reply.error(&error.wire());
         }
         if self.effects.block.is_some() {
             out.extend_from_slice(b"(blocked)");

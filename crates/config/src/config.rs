@@ -19,6 +19,9 @@ use crate::own::{Engine, Metrics};
 use crate::table::DIRECTIVES;
 use crate::value::{BufferLimit, ClientClass, SavePoint, Value};
 
+/// The least that `CONFIG SET repl-backlog-size` sets, in bytes.
+const REPL_BACKLOG_BYTES_MIN: u64 = 16_384;
+
 /// All directives with their values.
 #[derive(Clone)]
 pub struct Config {
@@ -344,7 +347,14 @@ impl Config {
             true => text.split(|&byte| byte == b' ').collect(),
             false => vec![text],
         };
-        row.kind.parse(&arguments, self.value(row.id))
+        let value = row.kind.parse(&arguments, self.value(row.id))?;
+        Ok(match value {
+            // As Redis does at run time, though not with what a file says.
+            Value::Memory(bytes) if row.id == Directive::ReplBacklogSize => {
+                Value::Memory(bytes.max(REPL_BACKLOG_BYTES_MIN))
+            }
+            value => value,
+        })
     }
 
     /// Takes back what `set` did, when the server could not apply it.
@@ -493,6 +503,7 @@ mod tests {
         check_set("hz|20|timeout|0", "hz");
         check_set("slave-priority|1|replica-priority|2", "slave-priority,replica-priority");
         check_set("hz|0", "hz");
+        check_set("repl-backlog-size|1", "repl-backlog-size");
         check_set("save|", "save");
         check_set("client-output-buffer-limit|", "");
         let mut config = Config::default();

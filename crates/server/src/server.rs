@@ -92,7 +92,7 @@ pub struct Server {
     /// Forty hexadecimal digits, new at each start.
     pub run_id: String,
     /// The same for the history of the data set, which replicas know it by.
-    pub replication_id: String,
+    pub replication_id: Mutex<String>,
     /// Unix ms of the start.
     pub started_ms: u64,
     /// Worker threads.

@@ -210,7 +210,7 @@ fn build(
         gate: AtomicU32::new(0),
         pause: Pause::default(),
         run_id: random_hex(),
-        replication_id: random_hex(),
+        replication_id: Mutex::new(random_hex()),
         started_ms: now_ms(),
         threads,
         port: AtomicUsize::new(port),
@@ -232,7 +232,7 @@ fn build(
 }
 
 /// Forty hexadecimal digits from the operating system's randomness.
-fn random_hex() -> String {
+pub(crate) fn random_hex() -> String {
     use std::hash::{BuildHasher, RandomState};
     let word = || RandomState::new().hash_one(now_ms());
     format!("{:016x}{:016x}{:08x}", word(), word(), word() as u32)

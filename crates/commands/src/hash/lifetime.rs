@@ -304,5 +304,5 @@ impl Options {
 }
 
 fn unknown(args: Args<'_>, index: usize) -> CommandError {
-    CommandError::owned(format!("ERR unknown argument: {}", args.lossy(index)))
+    CommandError::quoting("ERR unknown argument: ", args.quoted(index), "")
 }

@@ -103,7 +103,12 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let mut config = context.server.config.lock();
-    let refused = |error: SetError| CommandError::owned(format!("ERR {error}"));
+    let refused = |error: SetError| match error {
+        SetError::Unknown(name) => {
+            CommandError::quoting("ERR Unknown option or number of arguments for CONFIG SET - '", &name, "'")
+        }
+        error => CommandError::owned(format!("ERR {error}")),
+    };
     let changes = config.set(&pairs, origin(context)).map_err(refused)?;
     if let Err(error) = apply(context.server, &mut config, &changes) {
         config.undo(changes);

@@ -181,8 +181,7 @@ fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
             name = Some(String::from_utf8_lossy(wanted).into_owned());
             index += 2;
         } else {
-            let option = args.lossy(index);
-            return Err(CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(CommandError::quoting("ERR Syntax error in HELLO option '", args.get(index), "'"));
         }
     }
     if let Some((user, password)) = credentials {

@@ -82,10 +82,11 @@ pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
 
 /// The error of a subcommand that got a number of arguments which its row allows and it does not.
 pub fn wrong_subcommand(args: Args<'_>, container: &str) -> CommandError {
-    let subcommand = args.lossy(1);
-    CommandError::owned(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container} HELP."
-    ))
+    CommandError::quoting(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        args.quoted(1),
+        &format!("'. Try {container} HELP."),
+    )
 }
 
 /// The functions of the server's rows, by row id.
