@@ -227,6 +227,8 @@ every_engine! {
             ("LATENCY GRAPH \"\\xff\"", b"-ERR No samples available for event '\xff'"),
             ("DEBUG \"\\xff\"", b"-ERR unknown subcommand or wrong number of arguments for '\xff'. Try DEBUG HELP."),
             ("DEBUG ERROR \"X \\xff\"", b"-X \xff"),
+            ("ACL CAT \"\\xff\"", b"-ERR Unknown category '\xff'"),
+            ("FUNCTION LIST \"\\xff\"", b"-ERR Unknown argument \xff"),
         ] {
             let answer = answer(line);
             assert!(answer == expected, "{line}: {}", answer.escape_ascii());

@@ -24,6 +24,7 @@ mod memory;
 mod metrics;
 mod oracle;
 mod order;
+mod probes;
 mod protocol;
 mod pubsub;
 mod rdb_files;

@@ -172,7 +172,7 @@ Security {
         "File with users and their rights, instead of `user` lines.";
     User "user" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_ACL,
         "A user and the rules of what it may do.";
-    AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, ACL,
+    AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, HERE,
         "Entries that ACL LOG keeps.";
     AclPubsubDefault "acl-pubsub-default" Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels", SET, ACL,
         "Whether a new user may use all channels or none.";

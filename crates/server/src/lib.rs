@@ -1,5 +1,6 @@
 //! The server: sockets, sessions, and the way of a request from bytes to bytes.
 
+pub mod acl_log;
 pub mod admit;
 pub mod aof;
 pub mod blocking;

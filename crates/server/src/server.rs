@@ -13,6 +13,7 @@ use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
 use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::Faulty;
 
+use crate::acl_log::AclLog;
 use crate::aof::{self, Aof};
 use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
@@ -109,6 +110,8 @@ pub struct Server {
     pub aof: Aof,
     /// Background saves and rewrites.
     pub snapshots: Snapshots,
+    /// Who was refused.
+    pub acl_log: AclLog,
     /// How far a load has come.
     pub loading: Loading,
     /// What replies wait for.

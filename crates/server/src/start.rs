@@ -221,6 +221,7 @@ fn build(
         snapshots: Snapshots::default(),
         loading: Loading::default(),
         durability: Durability::new(threads, shards),
+        acl_log: Default::default(),
         shutdown_wish: AtomicU8::new(shutdown::BY_SIGNAL),
         shutdown: tokio::sync::Notify::new(),
         relisten,

@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, Command, CommandError, Flags, Group};
 use rustredis_config::{Changes, Config, Directive, Origin, SetError};
@@ -192,6 +193,7 @@ fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &
     context.server.stats.reset(context.server.engine.store());
     context.worker.metrics.reset();
     context.server.engine.contention().reset();
+    context.server.acl_log.refused.store(0, Relaxed);
     memory::reset_peak();
     reply.ok();
     Ok(())
