@@ -129,6 +129,23 @@ fn the_file_of_a_package() {
     server.client().check("CONFIG GET tcp-backlog", "[\"tcp-backlog\", \"511\"]");
 }
 
+/// A unit of type `notify` waits for a word from the server.
+#[test]
+fn systemd_is_told_when_it_is_ready() {
+    let directory = rustredis_testkit::Directory::new();
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket.set_read_timeout(Some(LIMIT)).unwrap();
+    let launch = Launch::new(binary()).environment("NOTIFY_SOCKET", path.to_str().unwrap());
+    let server = launch.arguments(&["--supervised", "systemd"]).start();
+    let (mut message, mut buffer) = (String::new(), [0; 256]);
+    while !message.contains("READY=1\n") {
+        let received = socket.recv(&mut buffer).unwrap();
+        message.push_str(std::str::from_utf8(&buffer[..received]).unwrap());
+    }
+    server.client().check("PING", "+PONG");
+}
+
 #[test]
 fn a_bad_engine() {
     if !binary().is_redis() {

@@ -463,8 +463,8 @@ Process {
         "File to write the process id to.";
     Daemonize "daemonize" BOOL, "no", FIXED, FOREGROUND,
         "Go to the background.";
-    Supervised "supervised" Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no", FIXED, FOREGROUND,
-        "Which service manager to tell that the server is ready.";
+    Supervised "supervised" Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no", FIXED, HERE,
+        "Which service manager to tell that the server is ready: systemd, or auto to look for it.";
     ShutdownTimeout "shutdown-timeout" COUNT, "10", SET, REPLICATION,
         "Seconds that a shutdown waits for replicas to catch up.";
     ShutdownOnSigint "shutdown-on-sigint" SHUTDOWN, "default", SET, HERE,

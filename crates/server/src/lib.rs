@@ -32,5 +32,6 @@ pub mod snapshot;
 pub mod start;
 pub mod stats;
 pub mod stream;
+pub mod supervise;
 pub mod transaction;
 pub mod worker;

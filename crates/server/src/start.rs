@@ -26,6 +26,7 @@ use crate::server::{Pause, Server, gate, now_ms, shutdown};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::stats::Stats;
+use crate::supervise;
 use crate::worker::{self, Arrival};
 
 /// Runs the server until it is told to stop; the exit code of the process.
@@ -110,6 +111,7 @@ fn start(mut config: Config) -> Result<(), String> {
         server.set_gate(gate::LOADING, false);
         memory::note_startup();
         tracing::info!("Ready to accept connections");
+        supervise::tell_ready(server.config.lock().choice(Directive::Supervised));
         loop {
             wait_for_signal(&server).await;
             if prepare_end(&server).await {
@@ -219,9 +221,9 @@ fn build(
         storage: Arc::new(Faulty::new(Box::new(Disk), Arc::default())),
         aof: Aof::default(),
         snapshots: Snapshots::default(),
+        acl_log: Default::default(),
         loading: Loading::default(),
         durability: Durability::new(threads, shards),
-        acl_log: Default::default(),
         shutdown_wish: AtomicU8::new(shutdown::BY_SIGNAL),
         shutdown: tokio::sync::Notify::new(),
         relisten,
