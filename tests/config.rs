@@ -76,6 +76,29 @@ every_engine! {
         other.check("PING", "+PONG");
     }
 
+    /// With the password the need to authenticate ends, and with it the limits for those who have not.
+    fn without_a_password_everybody_is_authenticated(server: &Server) with ["--requirepass", "secret"] {
+        let (mut admin, mut other) = (server.client(), server.client());
+        admin.check("AUTH secret", "+OK");
+        other.check("PING", "-NOAUTH Authentication required.");
+        admin.check("CONFIG SET requirepass \"\"", "+OK");
+        // More arguments, and longer ones, than somebody may send who has to authenticate.
+        let pairs = "k v ".repeat(20);
+        other.check(&format!("MSET {pairs}"), "+OK");
+        other.check(&format!("SET long {}", "x".repeat(100_000)), "+OK");
+        admin.check("CONFIG SET requirepass another", "+OK");
+        other.check("PING", "-NOAUTH Authentication required.");
+        admin.check("PING", "+PONG");
+        // Who came without a password, or has begun anew without one, stays.
+        admin.check("CONFIG SET requirepass \"\"", "+OK");
+        let mut later = server.client();
+        later.check("PING", "+PONG");
+        other.check("RESET", "+RESET");
+        admin.check("CONFIG SET requirepass third", "+OK");
+        later.check("PING", "+PONG");
+        other.check("PING", "+PONG");
+    }
+
     fn maxclients_holds_at_once(server: &Server) {
         let mut client = server.client();
         client.check("CONFIG SET maxclients 2", "+OK");
@@ -114,6 +137,35 @@ every_engine! {
             assert_eq!(server.info(field).as_deref(), Some("0"), "{field}");
         }
         assert_eq!(server.info("errorstat_ERR"), None);
+    }
+
+    fn what_is_not_supported_is_refused(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let mut client = server.client();
+        for (name, value) in [
+            ("tls-port", "1"),
+            ("tls-cert-file", "/a.pem"),
+            ("tls-replication", "yes"),
+            ("masterauth", "secret"),
+            ("masteruser", "someone"),
+            ("activedefrag", "yes"),
+            ("locale-collate", "de_DE.UTF-8"),
+            ("oom-score-adj", "yes"),
+        ] {
+            let before = client.line(&format!("CONFIG GET {name}")).to_string();
+            let failed = format!("-ERR CONFIG SET failed (possibly related to argument '{name}') - ");
+            client.check_prefix(&format!("CONFIG SET timeout 9 {name} {value}"), &failed);
+            client.check(&format!("CONFIG GET {name}"), &before);
+        }
+        client.check("CONFIG GET timeout", "[\"timeout\", \"0\"]");
+        client.check_prefix(
+            "CONFIG SET activedefrag yes",
+            "-ERR CONFIG SET failed (possibly related to argument 'activedefrag') - Active defragmentation cannot be enabled: ",
+        );
+        // What asks for nothing is done.
+        client.check("CONFIG SET tls-port 0 masterauth \"\" activedefrag no tls-session-caching no", "+OK");
     }
 
     fn rewrite_needs_a_file(server: &Server) {

@@ -4,9 +4,10 @@
 //! value is stored. Its keys were hashed when the command was planned; [`Args::key`] hands the hash out again.
 
 use rustredis_keyspace::Key;
+use rustredis_resp::long_double::LongDouble;
 use rustredis_resp::{Span, number};
 
-use crate::error::CommandError;
+use crate::error::{CommandError, until_zero};
 
 /// An argument that is a key, and its hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,7 +136,7 @@ impl<'a> Args<'a> {
     /// # Errors
     /// `TimeoutNotFloat`, `NegativeTimeout`, `TimeoutOutOfRange`.
     pub fn until_ms(&self, index: usize, now_ms: u64) -> Result<u64, CommandError> {
-        let seconds = number::parse_f64(self.get(index)).ok_or(CommandError::TimeoutNotFloat)?;
+        let seconds = seconds(self.get(index)).ok_or(CommandError::TimeoutNotFloat)?;
         let timeout_ms = (seconds * 1000.0).ceil();
         if timeout_ms < 0.0 {
             return Err(CommandError::NegativeTimeout);
@@ -148,11 +149,26 @@ impl<'a> Args<'a> {
         Ok(if timeout_ms == 0.0 { 0 } else { now_ms + timeout_ms as u64 })
     }
 
-    /// Argument `index` as text for an error message: at most 128 bytes of it.
+    /// Argument `index` as an error message quotes it: at most 128 bytes of it, none from a zero byte on.
+    pub fn quoted(&self, index: usize) -> &'a [u8] {
+        let bytes = self.get(index);
+        until_zero(&bytes[..bytes.len().min(128)])
+    }
+
+    /// Argument `index` as text: at most 128 bytes of it.
     pub fn lossy(&self, index: usize) -> String {
         let bytes = self.get(index);
         String::from_utf8_lossy(&bytes[..bytes.len().min(128)]).into_owned()
     }
+}
+
+/// A timeout in seconds. Redis reads one in 80 bits, where more is neither zero nor infinite.
+fn seconds(text: &[u8]) -> Option<f64> {
+    number::parse_f64(text).or_else(|| {
+        LongDouble::parse(text)?;
+        number::parse_f64_of_c(text)
+            .map(|seconds| if seconds == 0.0 { f64::MIN_POSITIVE.copysign(seconds) } else { seconds })
+    })
 }
 
 /// A command that owns its arguments: queued by MULTI, or waiting for a key.

@@ -104,7 +104,8 @@ fn pfadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
                 }
                 None
             }
-            // A copy, which is thrown away if it turns out to be corrupted.
+            // A copy, which is thrown away if it turns out to be corrupted. Redis keeps what the elements before that one have
+            // changed, but not in its journal: what a replay makes would differ.
             Encoding::Sparse => Some(entry.bytes().to_vec()),
         },
         None => {
@@ -206,7 +207,7 @@ fn pfdebug(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
         }
         reply.int(i64::from(encoding == Encoding::Sparse));
     } else {
-        return Err(CommandError::owned(format!("ERR Unknown PFDEBUG subcommand '{}'", args.lossy(1))));
+        return Err(CommandError::quoting("ERR Unknown PFDEBUG subcommand '", args.get(1), "'"));
     }
     Ok(())
 }

@@ -39,6 +39,10 @@ macro_rules! flags {
             pub fn names(self) -> impl Iterator<Item = &'static str> {
                 Self::NAMES.iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| *name)
             }
+            /// All flags with their names.
+            pub fn all() -> impl Iterator<Item = (Self, &'static str)> {
+                Self::NAMES.iter().copied()
+            }
             /// The flag of this name.
             pub fn by_name(name: &str) -> Option<Self> {
                 Self::NAMES.iter().find(|(_, text)| text.eq_ignore_ascii_case(name)).map(|(flag, _)| *flag)

@@ -5,7 +5,8 @@ use std::fmt;
 
 use rustredis_keyspace::WrongType;
 
-/// A client's mistake. `Display` is the text on the wire, without the leading `-`.
+/// A client's mistake. What is on the wire are the bytes of [`CommandError::wire`]: an error that quotes the client's words
+/// has them as they came. `Display` is the same as text, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandError {
     /// The key holds another type.
@@ -53,34 +54,61 @@ pub enum CommandError {
     /// An unknown subcommand of the named container command.
     UnknownSubcommand {
         /// What the client wrote.
-        subcommand: String,
+        subcommand: Vec<u8>,
         /// The container, in capitals.
         command: String,
     },
     /// Anything else: the whole text, with its code.
-    Other(Cow<'static, str>),
+    Other(Cow<'static, [u8]>),
 }
 
 impl CommandError {
     /// An error of this text, which begins with its code.
     pub const fn text(text: &'static str) -> Self {
-        Self::Other(Cow::Borrowed(text))
+        Self::Other(Cow::Borrowed(text.as_bytes()))
     }
 
     /// An error of a text made at run time, which begins with its code.
     pub fn owned(text: String) -> Self {
-        Self::Other(Cow::Owned(text))
+        Self::Other(Cow::Owned(text.into_bytes()))
+    }
+
+    /// An error that quotes what a client sent between two texts, the first of which begins with the error's code. As in
+    /// Redis the quotation ends before a zero byte.
+    pub fn quoting(before: &str, quoted: &[u8], after: &str) -> Self {
+        Self::Other(Cow::Owned([before.as_bytes(), until_zero(quoted), after.as_bytes()].concat()))
     }
 
     /// The code that the text begins with (`ERR`, `WRONGTYPE`), as `INFO errorstats` counts it.
     pub fn code(&self) -> Cow<'static, str> {
         match self {
             Self::WrongType => Cow::Borrowed("WRONGTYPE"),
-            Self::Other(Cow::Borrowed(text)) => Cow::Borrowed(text.split(' ').next().unwrap_or("ERR")),
-            Self::Other(Cow::Owned(text)) => Cow::Owned(text.split(' ').next().unwrap_or("ERR").to_owned()),
+            Self::Other(Cow::Borrowed(text)) => String::from_utf8_lossy(first_word(text)),
+            Self::Other(Cow::Owned(text)) => String::from_utf8_lossy(first_word(text)).into_owned().into(),
             _ => Cow::Borrowed("ERR"),
         }
     }
+
+    /// The text on the wire, without the leading `-`.
+    pub fn wire(&self) -> Cow<'_, [u8]> {
+        match self {
+            Self::Other(text) => Cow::Borrowed(text),
+            Self::UnknownSubcommand { subcommand, command } => {
+                let after = format!("'. Try {command} HELP.");
+                Cow::Owned([b"ERR unknown subcommand '", &subcommand[..], after.as_bytes()].concat())
+            }
+            _ => Cow::Owned(self.to_string().into_bytes()),
+        }
+    }
+}
+
+fn first_word(text: &[u8]) -> &[u8] {
+    text.split(|byte| *byte == b' ').next().unwrap_or(b"ERR")
+}
+
+/// The bytes before the first zero, where a text of C would end.
+pub(crate) fn until_zero(bytes: &[u8]) -> &[u8] {
+    bytes.split(|byte| *byte == 0).next().unwrap_or(bytes)
 }
 
 impl fmt::Display for CommandError {
@@ -113,10 +141,9 @@ impl fmt::Display for CommandError {
             Self::Arity(command) => {
                 return write!(f, "ERR wrong number of arguments for '{command}' command");
             }
-            Self::UnknownSubcommand { subcommand, command } => {
-                return write!(f, "ERR unknown subcommand '{subcommand}'. Try {command} HELP.");
+            Self::UnknownSubcommand { .. } | Self::Other(_) => {
+                return f.write_str(&String::from_utf8_lossy(&self.wire()));
             }
-            Self::Other(text) => text,
         })
     }
 }
@@ -140,5 +167,14 @@ mod tests {
             CommandError::Arity("get".into()).to_string(),
             "ERR wrong number of arguments for 'get' command"
         );
+    }
+
+    #[test]
+    fn what_was_sent_is_quoted_as_it_came() {
+        let error = CommandError::quoting("ERR No such user '", b"a\xff\0b", "'");
+        assert_eq!((&error.wire()[..], error.code()), (&b"ERR No such user 'a\xff'"[..], "ERR".into()));
+        let error = CommandError::UnknownSubcommand { subcommand: vec![0xff], command: "CLIENT".into() };
+        assert_eq!(&error.wire()[..], b"ERR unknown subcommand '\xff'. Try CLIENT HELP.");
+        assert_eq!(error.to_string(), "ERR unknown subcommand '\u{fffd}'. Try CLIENT HELP.");
     }
 }

@@ -116,7 +116,7 @@ impl Conditions {
             } else if args.is(index, "LT") {
                 &mut conditions.if_sooner
             } else {
-                return Err(CommandError::owned(format!("ERR Unsupported option {}", args.lossy(index))));
+                return Err(CommandError::quoting("ERR Unsupported option ", args.get(index), ""));
             };
             *condition = true;
         }

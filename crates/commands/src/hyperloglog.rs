@@ -648,6 +648,19 @@ mod tests {
         assert_eq!(promoted, dense);
     }
 
+    /// An element whose register is beyond the last opcode is refused, one before that is not: each alone, as in Redis.
+    #[test]
+    fn what_adds_up_to_too_few_registers_is_refused_where_it_ends() {
+        let mut string = with_elements(0..3, usize::MAX);
+        let end = string.len();
+        string.truncate(end - 2);
+        let before = string.clone();
+        let outcomes: Vec<_> =
+            (0..100u32).map(|element| add(&mut string, element.to_string().as_bytes(), usize::MAX)).collect();
+        assert!(outcomes.contains(&Err(HyperLogLogError::Corrupted)) && outcomes.contains(&Ok(true)));
+        assert!(string.len() > before.len());
+    }
+
     #[test]
     fn sparse_never_outgrows_its_limit() {
         let mut string = create();

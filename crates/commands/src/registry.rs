@@ -289,7 +289,7 @@ impl Registry {
         if !row.subcommands.is_empty() && args.len() >= 2 {
             let Some(sub) = self.subcommand(row, args.get(1)) else {
                 return Err(CommandError::UnknownSubcommand {
-                    subcommand: args.lossy(1),
+                    subcommand: args.quoted(1).to_vec(),
                     command: row.command.name.to_ascii_uppercase(),
                 });
             };
@@ -320,19 +320,16 @@ fn check_arity<'a>(row: &'a Row, args: Args<'_>) -> Result<&'a Row, CommandError
 
 #[cold]
 fn unknown_command(args: Args<'_>) -> CommandError {
-    let mut arguments = String::new();
+    let mut text = [b"ERR unknown command '", args.quoted(0), b"', with args beginning with: "].concat();
+    let start = text.len();
     for index in 1..args.len() {
-        if arguments.len() >= 128 {
-            break;
-        }
-        let text = args.lossy(index);
-        let room = 128 - arguments.len();
-        arguments.push_str(&format!("'{}' ", text.chars().take(room).collect::<String>()));
+        let Some(room) = (start + 128).checked_sub(text.len()).filter(|room| *room > 0) else { break };
+        let quoted = args.quoted(index);
+        text.push(b'\'');
+        text.extend_from_slice(&quoted[..quoted.len().min(room)]);
+        text.extend_from_slice(b"' ");
     }
-    CommandError::owned(format!(
-        "ERR unknown command '{}', with args beginning with: {arguments}",
-        args.lossy(0)
-    ))
+    CommandError::Other(text.into())
 }
 
 /// A name of one to eight bytes in small case, as a number; `None` for any other.

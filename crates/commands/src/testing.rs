@@ -64,7 +64,7 @@ impl Harness {
         let row = match self.registry.resolve(owned.args()) {
             Ok(row) => row,
             Err(error) => {
-                reply.error(&error.to_string());
+                reply.error(&error.wire());
                 return out;
             }
         };
@@ -95,15 +95,40 @@ impl Harness {
         let mut view = unsafe {
             View::new(&self.store, covered, access, self.db, self.now_ms, &self.random, &mut self.effects)
         };
-        if let Err(error) = handler(&mut view, args, &mut reply) {
+        let outcome = handler(&mut view, args, &mut reply);
+        self.check_effects(row.full_name, outcome.is_err());
+        if let Err(error) = outcome {
             reply.cut(mark);
-            reply.error(&error.to_string());
+            reply.error(&error.wire());
         }
         if self.effects.block.is_some() {
             out.extend_from_slice(b"(blocked)");
         }
         self.delete_stale();
         out
+    }
+
+    /// Whoever changed nothing has nothing to journal, and whoever was refused has changed nothing: only what it found
+    /// expired may have gone, with the events of that.
+    #[track_caller]
+    fn check_effects(&self, command: &str, is_refused: bool) {
+        use rustredis_keyspace::effects::Journal;
+        let effects = &self.effects;
+        assert!(
+            effects.dirty > 0 || effects.journal == Journal::Verbatim,
+            "{command} changed nothing and journals {:?}",
+            effects.journal
+        );
+        if is_refused {
+            let others = |name: &str| !["expired", "hexpired", "del", "keymiss"].contains(&name);
+            assert!(effects.dirty == 0, "{command} was refused after a change");
+            assert!(
+                !effects.events.iter().any(|event| others(event.name)),
+                "{command}: {:?}",
+                effects.events
+            );
+            assert!(effects.block.is_none(), "{command} was refused and waits");
+        }
     }
 
     fn delete_stale(&mut self) {

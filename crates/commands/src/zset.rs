@@ -95,8 +95,8 @@ fn index_range(start: i64, stop: i64, len: usize) -> Range<usize> {
 }
 
 fn parse_scores(min: &[u8], max: &[u8]) -> Result<ScoreRange, CommandError> {
-    // As in Redis, whose reader of bounds is more lenient than that of scores, no digits are a zero.
-    let score = |text: &[u8]| if text.is_empty() { Some(0.0) } else { number::parse_f64(text) };
+    // Redis's reader of bounds is more lenient than that of scores.
+    let score = number::parse_f64_of_c;
     let bound = |text: &[u8]| match text.strip_prefix(b"(") {
         Some(text) => score(text).map(ScoreBound::Exclusive),
         None => score(text).map(ScoreBound::Inclusive),

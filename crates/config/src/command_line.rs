@@ -136,13 +136,14 @@ fn option(loader: &mut Loader, place: usize, name: &[u8], values: &[&[u8]]) -> R
     loader.option(place, &text, name, &arguments)
 }
 
-/// What `--version` prints, and the log at the start: names and versions as `key=value`.
+/// What `--version` prints: names and versions as `key=value`. Behind ` v=` is the version of Redis that this server
+/// behaves as, for there test harnesses of clients read which commands they may try.
 pub fn version_line() -> String {
     let build = if cfg!(debug_assertions) { "debug" } else { "release" };
     let engine = Engine::DEFAULT.name();
     let (system, processor) = (std::env::consts::OS, std::env::consts::ARCH);
     format!(
-        "RustRedis v={VERSION} redis_version={REDIS_VERSION} engine={engine} bits={} target={processor}-{system} \
+        "RustRedis v={REDIS_VERSION} rustredis={VERSION} engine={engine} bits={} target={processor}-{system} \
          build={build}",
         usize::BITS
     )
@@ -191,7 +192,7 @@ mod tests {
         check(&["--requirepass", "--x", "--hz", "3"], Directive::Requirepass, "--x");
         check(&["--list-max-listpack-size", "-1"], Directive::ListMaxListpackSize, "-1");
         check(&["--shutdown-on-sigint", "nosave force"], Directive::ShutdownOnSigint, "nosave force");
-        check(&["--user", "alice on", "--hz", "3"], Directive::Hz, "3");
+        check(&["--user", "alice on", "--hz", "3", "--ignore-unsupported", "yes"], Directive::Hz, "3");
     }
 
     #[test]
@@ -211,6 +212,10 @@ mod tests {
         );
         check_refused(&["--hz", "--timeout", "5"], ">>> 'hz \"--timeout\" \"5\"'\nwrong number of arguments");
         check_refused(&["--hz"], ">>> 'hz'\nwrong number of arguments");
+        check_refused(
+            &["--hz", "3", "--tls-port", "6380"],
+            "at option 2\n>>> 'tls-port \"6380\"'\nTLS is not supported yet. With --ignore-unsupported yes the server starts, and does without.",
+        );
         check_refused(&["--hz=30"], "Bad directive or wrong number of arguments");
         check_refused(
             &["/nonexistent.conf"],
@@ -226,7 +231,10 @@ mod tests {
     #[test]
     fn prints_version_and_help() {
         let version = run(&["-v"], "").unwrap_err();
-        assert!(version.starts_with(&format!("RustRedis v={VERSION} redis_version=7.2.4 ")), "{version}");
+        assert!(
+            version.starts_with(&format!("RustRedis v={REDIS_VERSION} rustredis={VERSION} ")),
+            "{version}"
+        );
         assert!(run(&["--help"], "").unwrap_err().contains("Usage: rustredis"));
     }
 }

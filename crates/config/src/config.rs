@@ -19,6 +19,9 @@ use crate::own::{Engine, Metrics};
 use crate::table::DIRECTIVES;
 use crate::value::{BufferLimit, ClientClass, SavePoint, Value};
 
+/// The least that `CONFIG SET repl-backlog-size` sets, in bytes.
+const REPL_BACKLOG_BYTES_MIN: u64 = 16_384;
+
 /// All directives with their values.
 #[derive(Clone)]
 pub struct Config {
@@ -233,6 +236,13 @@ impl Config {
         })
         .collect()
     }
+
+    /// Directives that ask for something that this server does not do, with the reason: none unless `ignore-unsupported`
+    /// let them through.
+    pub fn unsupported(&self) -> Vec<(&'static str, &'static str)> {
+        let rows = DIRECTIVES.iter().zip(&self.values);
+        rows.filter_map(|(row, value)| Some((row.name, row.refusal(value)?))).collect()
+    }
 }
 
 #[cold]
@@ -310,6 +320,13 @@ impl Config {
         for ((row, name), (_, value)) in chosen.into_iter().zip(pairs) {
             match self.parse_set(row, value) {
                 Ok(value) if value == *self.value(row.id) => {}
+                Ok(value)
+                    if !self.bool(Directive::IgnoreUnsupported)
+                        && let Some(reason) = row.refusal(&value) =>
+                {
+                    self.undo(changes);
+                    return Err(SetError::Failed { name, reason: reason.into() });
+                }
                 Ok(value) => {
                     let before = self.replace(row.id, value);
                     changes.0.push(Changed { directive: row.id, name, before });
@@ -330,7 +347,14 @@ impl Config {
             true => text.split(|&byte| byte == b' ').collect(),
             false => vec![text],
         };
-        row.kind.parse(&arguments, self.value(row.id))
+        let value = row.kind.parse(&arguments, self.value(row.id))?;
+        Ok(match value {
+            // As Redis does at run time, though not with what a file says.
+            Value::Memory(bytes) if row.id == Directive::ReplBacklogSize => {
+                Value::Memory(bytes.max(REPL_BACKLOG_BYTES_MIN))
+            }
+            value => value,
+        })
     }
 
     /// Takes back what `set` did, when the server could not apply it.
@@ -384,8 +408,7 @@ impl fmt::Debug for Config {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let rows = DIRECTIVES.iter().zip(&self.values).filter(|(row, value)| **value != row.default_value());
         let shown = rows.map(|(row, value)| {
-            let is_shown = !row.access.is_secret && row.id != Directive::User;
-            let value = if is_shown { value.shown() } else { b"(redacted)".to_vec() };
+            let value = if row.is_secret() { b"(redacted)".to_vec() } else { value.shown() };
             (row.name, String::from_utf8_lossy(&value).into_owned())
         });
         out.debug_map().entries(shown).finish()
@@ -463,6 +486,15 @@ mod tests {
         check_set("save|10 20  30 40", &failed("save", "Invalid save parameters"));
         check_set("engine|actor", &failed("engine", "can't set immutable config"));
         check_set("engine|dashmap", "");
+        check_set(
+            "activedefrag|yes",
+            &failed(
+                "activedefrag",
+                "Active defragmentation cannot be enabled: the allocator of this server does not move values",
+            ),
+        );
+        check_set("hz|20|tls-port|1", &failed("tls-port", "TLS is not supported yet"));
+        check_set("tls-port|0|masterauth||activedefrag|no", "");
         check_set("oom-score-adj-values|", &failed("oom-score-adj-values", "wrong number of arguments"));
     }
 
@@ -471,6 +503,7 @@ mod tests {
         check_set("hz|20|timeout|0", "hz");
         check_set("slave-priority|1|replica-priority|2", "slave-priority,replica-priority");
         check_set("hz|0", "hz");
+        check_set("repl-backlog-size|1", "repl-backlog-size");
         check_set("save|", "save");
         check_set("client-output-buffer-limit|", "");
         let mut config = Config::default();
@@ -512,8 +545,8 @@ mod tests {
     fn names_what_has_no_effect() {
         let mut config = Config::default();
         assert!(config.no_effect().is_empty());
-        set(&mut config, "activedefrag|yes|hz|20");
-        assert_eq!(config.no_effect(), [("activedefrag", "the allocator is not jemalloc")]);
+        set(&mut config, "jemalloc-bg-thread|no|hz|20");
+        assert_eq!(config.no_effect(), [("jemalloc-bg-thread", "the allocator is not jemalloc")]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use crate::kind::Kind;
 use crate::table::DIRECTIVES;
 pub use crate::table::Directive;
+use crate::unsupported;
 use crate::value::Value;
 
 /// One directive, as the table states it.
@@ -33,6 +34,19 @@ pub struct Row {
 }
 
 impl Row {
+    /// Why this value cannot be had, if it asks for something that this server does not do. O(bytes of the value).
+    pub(crate) fn refusal(&self, value: &Value) -> Option<&'static str> {
+        match self.effect {
+            Effect::Refused(reason) if unsupported::asks(self, value) => Some(reason),
+            _ => None,
+        }
+    }
+
+    /// Whether the value must not be shown to others: in logs, MONITOR, the slow log.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.access.is_secret || self.id == Directive::User
+    }
+
     /// The default as a value.
     pub(crate) fn default_value(&self) -> Value {
         let nothing = match self.kind {
@@ -97,8 +111,11 @@ pub enum Change {
 pub enum Effect {
     /// As documented.
     Effective,
-    /// It is accepted, kept and shown, but changes nothing, for this reason.
+    /// It is accepted, kept and shown, but changes nothing, for this reason; nobody relies on what is missing.
     NoEffectHere(&'static str),
+    /// A value that asks for something is refused, for this reason: the server would do less than it was told. With
+    /// `ignore-unsupported` it is as [`Effect::NoEffectHere`].
+    Refused(&'static str),
 }
 
 macro_rules! groups {

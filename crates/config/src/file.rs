@@ -15,6 +15,7 @@ use rustredis_resp::glob::{self, Case};
 use crate::config::Config;
 use crate::directive::{Directive, find};
 use crate::error::{ConfigError, Source, ValueError};
+use crate::kind::Kind;
 use crate::split::split;
 use crate::table::FORGOTTEN;
 use crate::value::Value;
@@ -31,6 +32,8 @@ pub(crate) struct Loader {
     /// A `save` line was seen, so the next one adds to it.
     has_save: bool,
     included_files: usize,
+    /// Where those directives stand that ask for what is not supported, in the order in which they came.
+    unsupported: Vec<(Directive, ConfigError)>,
 }
 
 /// A source that is being read.
@@ -127,9 +130,12 @@ impl Loader {
                 continue;
             }
             let directive = self.directive(name, arguments).map_err(|reason| open.error(&line, reason))?;
-            if let Some(directive) = directive.filter(|_| open.depth > 0) {
+            let Some(directive) = directive else { continue };
+            if open.depth > 0 {
                 self.config.mark_included(directive);
             }
+            let at = |shown: &[u8], reason: String| open.error(shown, reason);
+            self.note_unsupported(directive, &line, at);
         }
         Ok(())
     }
@@ -142,14 +148,45 @@ impl Loader {
         name: &[u8],
         arguments: &[Vec<u8>],
     ) -> Result<(), ConfigError> {
-        let at = |reason: String| line_error(&Source::CommandLine, line, text, reason);
+        let error = |text: &[u8], reason: String| line_error(&Source::CommandLine, line, text, reason);
+        let at = |reason: String| error(text, reason);
         if name.eq_ignore_ascii_case(b"include") {
             for path in included(arguments, 0).map_err(at)? {
                 self.text(Open::new(Source::File(path.clone()), read_file(&path)?, 1))?;
             }
             return Ok(());
         }
-        self.directive(name, arguments).map(|_| ()).map_err(|reason| at(reason.to_string()))
+        if let Some(directive) = self.directive(name, arguments).map_err(|reason| at(reason.to_string()))? {
+            self.note_unsupported(directive, text, error);
+        }
+        Ok(())
+    }
+
+    /// Notes the place of a directive that asks for what is not supported, or forgets it if a later line takes it back.
+    fn note_unsupported(
+        &mut self,
+        directive: Directive,
+        text: &[u8],
+        error: impl FnOnce(&[u8], String) -> ConfigError,
+    ) {
+        let row = directive.row();
+        let known = self.unsupported.iter().position(|(known, _)| *known == directive);
+        let adds_up = matches!(row.kind, Kind::Lines { .. });
+        match (row.refusal(self.config.value(directive)), known) {
+            (Some(_), Some(_)) if adds_up => {}
+            (refusal, known) => {
+                known.map(|index| self.unsupported.remove(index));
+                let Some(reason) = refusal else { return };
+                let shown = if row.is_secret() {
+                    format!("{} (redacted)", row.name).into_bytes()
+                } else {
+                    text.to_vec()
+                };
+                let reason =
+                    format!("{reason}. With --ignore-unsupported yes the server starts, and does without.");
+                self.unsupported.push((directive, error(&shown, reason)));
+            }
+        }
     }
 
     /// Sets one directive; `None` if it is an old one that is ignored.
@@ -180,6 +217,11 @@ impl Loader {
     pub(crate) fn finish(self) -> Result<Config, ConfigError> {
         if self.config.bool(Directive::ClusterEnabled) && self.config.primary().is_some() {
             return Err(ConfigError::Conflict("replicaof directive not allowed in cluster mode"));
+        }
+        if !self.config.bool(Directive::IgnoreUnsupported)
+            && let Some((_, error)) = self.unsupported.into_iter().next()
+        {
+            return Err(error);
         }
         Ok(self.config)
     }

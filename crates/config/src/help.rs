@@ -118,6 +118,9 @@ fn option(out: &mut String, row: &Row) {
     if let Effect::NoEffectHere(reason) = row.effect {
         text.push_str(&format!(" No effect here: {reason}."));
     }
+    if let Effect::Refused(reason) = row.effect {
+        text.push_str(&format!(" Refused: {reason}."));
+    }
     wrap(out, "      ", &text);
 }
 
@@ -153,6 +156,7 @@ pub fn reference_page() -> String {
             let effect = match row.effect {
                 Effect::Effective => String::new(),
                 Effect::NoEffectHere(reason) => format!(" *No effect here: {reason}.*"),
+                Effect::Refused(reason) => format!(" *Refused if it asks for something: {reason}.*"),
             };
             let _ = writeln!(
                 page,

@@ -19,6 +19,7 @@ mod own;
 mod rewrite;
 mod split;
 mod table;
+mod unsupported;
 mod value;
 
 pub use command_line::{Invocation, parse_command_line, version_line};

@@ -237,9 +237,9 @@ mod tests {
     #[test]
     fn replaces_old_names() {
         check(
-            "hash-max-ziplist-entries 99\nslaveof 1.2.3.4 5\n",
+            "ignore-unsupported yes\nhash-max-ziplist-entries 99\nslaveof 1.2.3.4 5\n",
             &[("hash-max-listpack-entries", "7")],
-            "hash-max-listpack-entries 7\nreplicaof 1.2.3.4 5\n",
+            "ignore-unsupported yes\nhash-max-listpack-entries 7\nreplicaof 1.2.3.4 5\n",
         );
     }
 
@@ -270,22 +270,23 @@ mod tests {
     #[test]
     fn removes_what_is_no_longer_set() {
         check("requirepass x\nlogfile \"\"\n", &[("requirepass", "")], "logfile \"\"\n");
-        let mut config = Config::from_text(b"slaveof 1.2.3.4 5\n", Source::StandardInput).unwrap();
+        let text = b"ignore-unsupported yes\nslaveof 1.2.3.4 5\n";
+        let mut config = Config::from_text(text, Source::StandardInput).unwrap();
         config.set_primary(None);
-        assert_eq!(config.rewrite(b"slaveof 1.2.3.4 5\n"), b"");
+        assert_eq!(config.rewrite(text), b"ignore-unsupported yes\n");
     }
 
     #[test]
     fn keeps_lines_of_files_only() {
         check(
-            "rename-command GET \"\"\nloadmodule /x.so 1\nuser alice on \">a b\"\ninclude /nothing/*.conf\n",
+            "ignore-unsupported yes\nrename-command GET \"\"\nloadmodule /x.so 1\nuser alice on \">a b\"\ninclude /nothing/*.conf\n",
             &[],
-            "rename-command GET \"\"\nloadmodule /x.so 1\nuser alice on \">a b\"\ninclude /nothing/*.conf\n",
+            "ignore-unsupported yes\nrename-command GET \"\"\nloadmodule /x.so 1\nuser alice on \">a b\"\ninclude /nothing/*.conf\n",
         );
-        let original = b"user alice on\nhz 5\nuser bob off\n";
+        let original = b"user alice on\nhz 5\nuser bob off\nignore-unsupported yes\n";
         let mut config = Config::from_text(original, Source::StandardInput).unwrap();
         config.set_users(vec![vec![b"default".to_vec(), b"~*".to_vec()]]);
-        assert_eq!(config.rewrite(original), b"user default ~*\nhz 5\n");
+        assert_eq!(config.rewrite(original), b"user default ~*\nhz 5\nignore-unsupported yes\n");
     }
 
     #[test]
@@ -320,11 +321,13 @@ mod tests {
             Kind::Percentiles => "50 99.999".into(),
             Kind::Lines { min, max: _ } => vec!["\"a b\""; min].join(" "),
         };
-        for row in DIRECTIVES.iter().filter(|row| row.id != Directive::Include) {
-            let line = format!("{} {}\n", row.name, value(row));
+        let is_tried = |row: &&Row| ![Directive::Include, Directive::IgnoreUnsupported].contains(&row.id);
+        for row in DIRECTIVES.iter().filter(is_tried) {
             let source = Source::StandardInput;
+            let permission = "ignore-unsupported yes\n";
+            let line = format!("{permission}{} {}\n", row.name, value(row));
             let config = Config::from_text(line.as_bytes(), source.clone()).unwrap();
-            assert!(config != Config::default(), "{line}");
+            assert!(config != Config::from_text(permission.as_bytes(), source.clone()).unwrap(), "{line}");
             let in_place = config.rewrite(line.as_bytes());
             assert!(Config::from_text(&in_place, source.clone()).unwrap() == config, "{line}");
             assert_eq!(config.rewrite(&in_place), in_place);

@@ -5,7 +5,8 @@
 //! them with a recording of the real server); the sentences are our own. The file is long because a table is.
 //!
 //! A directive without effect here is accepted all the same, so that an existing redis.conf starts this server; the
-//! reason is in the row, and the server names those that were given in one line of its log.
+//! reason is in the row, and the server names those that were given in one line of its log. One on which somebody relies
+//! (users, encryption, a primary) is refused with a value that asks for something, see `unsupported.rs`.
 
 use crate::directive::{Access, Change, Effect, Group, Row, directives};
 use crate::kind::{Kind, TextRule};
@@ -24,16 +25,31 @@ const REPLICATION: Effect = Effect::NoEffectHere("replication is not supported y
 const CLUSTER: Effect = Effect::NoEffectHere("cluster mode is not supported yet");
 const TLS: Effect = Effect::NoEffectHere("TLS is not supported yet");
 const ACL: Effect = Effect::NoEffectHere("only the default user exists yet");
+const NO_REPLICATION: Effect = Effect::Refused("replication is not supported yet");
+const NO_CLUSTER: Effect = Effect::Refused("cluster mode is not supported yet");
+const NO_TLS: Effect = Effect::Refused("TLS is not supported yet");
+const NO_ACL: Effect = Effect::Refused("only the default user exists yet, whose password is requirepass");
 const SCRIPTS: Effect = Effect::NoEffectHere("scripts are not supported yet");
 // What this server does otherwise, or has no use for.
 const MODULES: Effect = Effect::NoEffectHere("modules written for Redis cannot be loaded");
+const NO_MODULES: Effect = Effect::Refused("modules written for Redis cannot be loaded");
+const NO_DEFRAGMENTATION: Effect = Effect::Refused(
+    "Active defragmentation cannot be enabled: the allocator of this server does not move values",
+);
+const NO_SYSLOG: Effect = Effect::Refused("the log goes to standard output or to logfile");
+const NO_SCORES: Effect = Effect::Refused("the server does not change its score; use a service manager");
+const NO_MARKS: Effect = Effect::Refused("sockets are not marked");
+const NO_LOCALES: Effect = Effect::Refused("SORT ALPHA compares bytes");
+const EXACT: Effect = Effect::NoEffectHere("what is due next is known exactly, so nothing is looked for");
+const STREAMS: Effect = Effect::NoEffectHere("streams are not supported yet");
+const TRACKING: Effect = Effect::NoEffectHere("client tracking is not supported yet");
 const THREADS: Effect = Effect::NoEffectHere("the directive threads sets the number of serving threads");
 const CPU_LIST: Effect = Effect::NoEffectHere("threads are not pinned; use taskset or a service manager");
 const LAZY: Effect = Effect::NoEffectHere("large values are always freed off the serving thread");
 const STEADY: Effect =
     Effect::NoEffectHere("tables grow in small steps; there is no rehashing in the background");
 const ALLOCATOR: Effect = Effect::NoEffectHere("the allocator is not jemalloc");
-const FORKLESS: Effect = Effect::NoEffectHere("the server never forks");
+const SCORES: Effect = Effect::NoEffectHere("oom-score-adj is not supported");
 const FOREGROUND: Effect = Effect::NoEffectHere("the server stays in the foreground; use a service manager");
 const TITLE: Effect = Effect::NoEffectHere("the process title is not changed");
 const SYSLOG: Effect = Effect::NoEffectHere("logs go to standard output or logfile");
@@ -81,7 +97,9 @@ Engine {
     Threads "threads" int(0, 1024), "0", FIXED, HERE,
         "Threads that serve connections; 0 means one per core but one, left to the kernel, journal and snapshots.";
     Shards "shards" Kind::PowerOfTwo { max: 65_536 }, "1024", FIXED, HERE,
-        "Parts that the keyspace is divided into; the mutex engine always has one.";
+        "Parts that the keyspace is divided into, whatever the engine; the mutex engine has one lock for all of them.";
+    IgnoreUnsupported "ignore-unsupported" BOOL, "no", FIXED, HERE,
+        "Start, and do without, when a directive asks for something that this server does not do.";
 }
 Network {
     Port "port" PORT, "6379", SET, HERE,
@@ -102,35 +120,35 @@ Network {
         "Serve only clients of this machine as long as the default user has no password.";
     BindSourceAddr "bind-source-addr" NULLABLE, "", SET, REPLICATION,
         "Local address of connections that the server opens itself.";
-    SocketMarkId "socket-mark-id" int(0, UINT), "0", FIXED, NOT_NEEDED,
+    SocketMarkId "socket-mark-id" int(0, UINT), "0", FIXED, NO_MARKS,
         "Mark for the server's sockets that firewalls and routes can match.";
 }
 Tls {
-    TlsPort "tls-port" PORT, "0", SET, TLS,
+    TlsPort "tls-port" PORT, "0", SET, NO_TLS,
         "TCP port for encrypted connections; 0 means none.";
-    TlsCertFile "tls-cert-file" NULLABLE, "", SET, TLS,
+    TlsCertFile "tls-cert-file" NULLABLE, "", SET, NO_TLS,
         "File with the server's certificate, PEM.";
-    TlsKeyFile "tls-key-file" NULLABLE, "", SET, TLS,
+    TlsKeyFile "tls-key-file" NULLABLE, "", SET, NO_TLS,
         "File with the private key of the server's certificate, PEM.";
-    TlsKeyFilePass "tls-key-file-pass" NULLABLE, "", SECRET, TLS,
+    TlsKeyFilePass "tls-key-file-pass" NULLABLE, "", SECRET, NO_TLS,
         "Password of the server's private key.";
-    TlsClientCertFile "tls-client-cert-file" NULLABLE, "", SET, TLS,
+    TlsClientCertFile "tls-client-cert-file" NULLABLE, "", SET, NO_TLS,
         "File with the certificate for connections that the server opens itself.";
-    TlsClientKeyFile "tls-client-key-file" NULLABLE, "", SET, TLS,
+    TlsClientKeyFile "tls-client-key-file" NULLABLE, "", SET, NO_TLS,
         "File with the private key of that certificate.";
-    TlsClientKeyFilePass "tls-client-key-file-pass" NULLABLE, "", SECRET, TLS,
+    TlsClientKeyFilePass "tls-client-key-file-pass" NULLABLE, "", SECRET, NO_TLS,
         "Password of that private key.";
-    TlsDhParamsFile "tls-dh-params-file" NULLABLE, "", SET, TLS,
+    TlsDhParamsFile "tls-dh-params-file" NULLABLE, "", SET, NO_TLS,
         "File with Diffie-Hellman parameters for old TLS libraries.";
-    TlsCaCertFile "tls-ca-cert-file" NULLABLE, "", SET, TLS,
+    TlsCaCertFile "tls-ca-cert-file" NULLABLE, "", SET, NO_TLS,
         "File with certificates of the authorities that are trusted.";
-    TlsCaCertDir "tls-ca-cert-dir" NULLABLE, "", SET, TLS,
+    TlsCaCertDir "tls-ca-cert-dir" NULLABLE, "", SET, NO_TLS,
         "Directory with certificates of the authorities that are trusted.";
     TlsAuthClients "tls-auth-clients" Kind::Choice(&["no", "yes", "optional"]), "yes", SET, TLS,
         "Whether clients must show a certificate.";
-    TlsReplication "tls-replication" BOOL, "no", SET, TLS,
+    TlsReplication "tls-replication" BOOL, "no", SET, NO_TLS,
         "Use TLS to talk to the primary.";
-    TlsCluster "tls-cluster" BOOL, "no", SET, TLS,
+    TlsCluster "tls-cluster" BOOL, "no", SET, NO_TLS,
         "Use TLS between the nodes of a cluster.";
     TlsProtocols "tls-protocols" NULLABLE, "", SET, TLS,
         "Versions of TLS to accept, separated by spaces.";
@@ -150,11 +168,11 @@ Tls {
 Security {
     Requirepass "requirepass" NULLABLE, "", SECRET, HERE,
         "Password of the default user.";
-    Aclfile "aclfile" TEXT, "", FIXED, ACL,
+    Aclfile "aclfile" TEXT, "", FIXED, NO_ACL,
         "File with users and their rights, instead of `user` lines.";
-    User "user" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, ACL,
+    User "user" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_ACL,
         "A user and the rules of what it may do.";
-    AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, ACL,
+    AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, HERE,
         "Entries that ACL LOG keeps.";
     AclPubsubDefault "acl-pubsub-default" Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels", SET, ACL,
         "Whether a new user may use all channels or none.";
@@ -183,7 +201,7 @@ Clients {
         "Replies that may wait for a class of clients: hard limit, soft limit, seconds above the soft limit.";
     ProtoMaxBulkLen "proto-max-bulk-len" bytes(MB, LONG), "536870912", SET, HERE,
         "Bytes that a single argument may have.";
-    TrackingTableMaxKeys "tracking-table-max-keys" COUNT_LONG, "1000000", SET, HERE,
+    TrackingTableMaxKeys "tracking-table-max-keys" COUNT_LONG, "1000000", SET, TRACKING,
         "Keys that are remembered for client-side caching; 0 means without limit.";
     BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, SCRIPTS,
         "Milliseconds after which a running script makes other clients see BUSY.";
@@ -204,7 +222,7 @@ Memory {
         "How many hits it takes to saturate a key's counter of use.";
     LfuDecayTime "lfu-decay-time" COUNT, "1", SET, HERE,
         "Minutes after which an unused key's counter of use goes down by one; 0 means never.";
-    ActiveExpireEffort "active-expire-effort" int(1, 10), "1", SET, HERE,
+    ActiveExpireEffort "active-expire-effort" int(1, 10), "1", SET, EXACT,
         "How hard expired keys are looked for that nobody asks for.";
     LazyfreeLazyEviction "lazyfree-lazy-eviction" BOOL, "no", SET, LAZY,
         "Free evicted values in the background.";
@@ -218,7 +236,7 @@ Memory {
         "Make FLUSHDB and FLUSHALL asynchronous unless they say otherwise.";
     Activerehashing "activerehashing" BOOL, "yes", SET, STEADY,
         "Spend a little time on rehashing even when no command asks for it.";
-    Activedefrag "activedefrag" BOOL, "no", SET, ALLOCATOR,
+    Activedefrag "activedefrag" BOOL, "no", SET, NO_DEFRAGMENTATION,
         "Move values together when the memory is fragmented.";
     ActiveDefragIgnoreBytes "active-defrag-ignore-bytes" bytes(1, LONG), "104857600", SET, ALLOCATOR,
         "Wasted bytes below which nothing is moved.";
@@ -256,9 +274,9 @@ Encodings {
         "Longest member, in bytes, of a sorted set that is stored compactly.";
     HllSparseMaxBytes "hll-sparse-max-bytes" BYTES, "3000", SET, HERE,
         "Largest HyperLogLog, in bytes, in the sparse representation.";
-    StreamNodeMaxBytes "stream-node-max-bytes" BYTES, "4096", SET, HERE,
+    StreamNodeMaxBytes "stream-node-max-bytes" BYTES, "4096", SET, STREAMS,
         "Bytes of a stream's node; 0 means without limit.";
-    StreamNodeMaxEntries "stream-node-max-entries" COUNT_LONG, "100", SET, HERE,
+    StreamNodeMaxEntries "stream-node-max-entries" COUNT_LONG, "100", SET, STREAMS,
         "Entries of a stream's node; 0 means without limit.";
 }
 Snapshots {
@@ -311,11 +329,11 @@ AppendOnly {
         "Keep append-only files that are no longer needed.";
 }
 Replication {
-    Replicaof "replicaof" / "slaveof" Kind::Primary, "", FIXED, REPLICATION,
+    Replicaof "replicaof" / "slaveof" Kind::Primary, "", FIXED, NO_REPLICATION,
         "Host and port of the server to be a replica of.";
-    Masterauth "masterauth" NULLABLE, "", SECRET, REPLICATION,
+    Masterauth "masterauth" NULLABLE, "", SECRET, NO_REPLICATION,
         "Password to log in to the primary with.";
-    Masteruser "masteruser" NULLABLE, "", SECRET, REPLICATION,
+    Masteruser "masteruser" NULLABLE, "", SECRET, NO_REPLICATION,
         "User to log in to the primary as.";
     ReplicaServeStaleData "replica-serve-stale-data" / "slave-serve-stale-data" BOOL, "yes", SET, REPLICATION,
         "Answer with what is there while the primary cannot be reached.";
@@ -335,9 +353,9 @@ Replication {
         "Go on as a replica when the disk cannot be written.";
     ReplicaLazyFlush "replica-lazy-flush" / "slave-lazy-flush" BOOL, "no", SET, REPLICATION,
         "Drop a replica's old data in the background before a full synchronisation.";
-    MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write" COUNT, "0", SET, REPLICATION,
+    MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write" COUNT, "0", SET, HERE,
         "Refuse writes with fewer connected replicas than this.";
-    MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag" COUNT, "10", SET, REPLICATION,
+    MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag" COUNT, "10", SET, HERE,
         "Seconds of silence after which a replica no longer counts for min-replicas-to-write.";
     ReplBacklogSize "repl-backlog-size" bytes(1, LONG), "1048576", SET, REPLICATION,
         "Bytes of recent changes that let a replica catch up without a full synchronisation.";
@@ -363,7 +381,7 @@ Replication {
         "What to do about an error in a replicated command.";
 }
 Cluster {
-    ClusterEnabled "cluster-enabled" BOOL, "no", FIXED, CLUSTER,
+    ClusterEnabled "cluster-enabled" BOOL, "no", FIXED, NO_CLUSTER,
         "Be a node of a cluster.";
     ClusterConfigFile "cluster-config-file" TEXT, "nodes.conf", FIXED, CLUSTER,
         "File in which a node keeps what it knows of its cluster.";
@@ -421,7 +439,7 @@ Observability {
         "Milliseconds from which an event enters the latency monitor; 0 switches it off.";
     NotifyKeyspaceEvents "notify-keyspace-events" Kind::Events, "", SET, HERE,
         "Classes of events that are published, as letters.";
-    SyslogEnabled "syslog-enabled" BOOL, "no", FIXED, SYSLOG,
+    SyslogEnabled "syslog-enabled" BOOL, "no", FIXED, NO_SYSLOG,
         "Log to the system's log.";
     SyslogIdent "syslog-ident" TEXT, "redis", FIXED, SYSLOG,
         "Name in the system's log.";
@@ -439,14 +457,14 @@ Process {
         "Working directory; files without a path are there.";
     Include "include" Kind::Lines { min: 1, max: 1 }, "", FILE, HERE,
         "Reads another file at this place; the name may be a pattern.";
-    Loadmodule "loadmodule" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, MODULES,
+    Loadmodule "loadmodule" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_MODULES,
         "Loads a module at the start.";
     Pidfile "pidfile" NULLABLE, "", FIXED, HERE,
         "File to write the process id to.";
     Daemonize "daemonize" BOOL, "no", FIXED, FOREGROUND,
         "Go to the background.";
-    Supervised "supervised" Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no", FIXED, FOREGROUND,
-        "Which service manager to tell that the server is ready.";
+    Supervised "supervised" Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no", FIXED, HERE,
+        "Which service manager to tell that the server is ready: systemd, or auto to look for it.";
     ShutdownTimeout "shutdown-timeout" COUNT, "10", SET, REPLICATION,
         "Seconds that a shutdown waits for replicas to catch up.";
     ShutdownOnSigint "shutdown-on-sigint" SHUTDOWN, "default", SET, HERE,
@@ -461,7 +479,7 @@ Process {
         "Threads that write replies.";
     IoThreadsDoReads "io-threads-do-reads" BOOL, "no", FIXED, THREADS,
         "Let those threads read and parse requests too.";
-    LocaleCollate "locale-collate" TEXT, "", SET, NOT_NEEDED,
+    LocaleCollate "locale-collate" TEXT, "", SET, NO_LOCALES,
         "Locale for comparing strings in SORT ALPHA.";
     SetProcTitle "set-proc-title" BOOL, "yes", FIXED, TITLE,
         "Show the server's state in the process title.";
@@ -470,9 +488,9 @@ Process {
         "What the process title looks like.";
     AlwaysShowLogo "always-show-logo" BOOL, "no", FIXED, NOT_NEEDED,
         "Log the logo even if the log is not a terminal.";
-    OomScoreAdj "oom-score-adj" Kind::Choice(&["no", "yes", "relative", "absolute"]), "no", SET, FORKLESS,
+    OomScoreAdj "oom-score-adj" Kind::Choice(&["no", "yes", "relative", "absolute"]), "no", SET, NO_SCORES,
         "Tell the kernel which of the server's processes to kill first when memory runs out.";
-    OomScoreAdjValues "oom-score-adj-values" Kind::OomScores, "0 200 800", SET, FORKLESS,
+    OomScoreAdjValues "oom-score-adj-values" Kind::OomScores, "0 200 800", SET, SCORES,
         "Scores of a primary, a replica, and a background child.";
     DisableThp "disable-thp" BOOL, "yes", FIXED, HERE,
         "Do without transparent huge pages: clearing one stalls the request that touches it first.";

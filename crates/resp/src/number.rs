@@ -89,6 +89,30 @@ pub fn parse_f64(text: &[u8]) -> Option<f64> {
     Some(if is_negative { -magnitude } else { magnitude })
 }
 
+/// Reads a double as C's `strtod` does where Redis looks at nothing but the result and the end: the text ends before a zero
+/// byte, space before the number is skipped, what is too large is infinite and what is too small is 0, and no text at all is 0.
+///
+/// `None` for NaN, and if there is anything behind the number, or space alone.
+pub fn parse_f64_of_c(text: &[u8]) -> Option<f64> {
+    let text = text.split(|byte| *byte == 0).next().unwrap_or(text);
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
+    let start = text.iter().position(|byte| !is_space(byte))?;
+    let (is_negative, literal) = strtod::scan(&text[start..])?;
+    let magnitude = match literal {
+        Literal::Infinity => f64::INFINITY,
+        Literal::Decimal(decimal) => std::str::from_utf8(decimal.text).ok()?.parse().ok()?,
+        Literal::Hexadecimal(hexadecimal) => match hexadecimal.to_f64() {
+            Some(value) => value,
+            None if hexadecimal.round(53, -1074).0 == 0 => 0.0,
+            None => f64::INFINITY,
+        },
+    };
+    Some(if is_negative { -magnitude } else { magnitude })
+}
+
 /// Appends a double as redis-server 7.0 replies it, the same for RESP2 and RESP3: 17 significant digits without trailing
 /// zeros, C's `%.17g` (`3`, `0.10000000000000001`, `-0`, `inf`, `1e+21`, `4.9406564584124654e-324`).
 ///
@@ -104,6 +128,18 @@ pub fn format_double(value: f64, buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
     } else {
         write_17_digits(value, buffer);
+    }
+}
+
+/// Appends a score as a compact sorted set of Redis stores it, and as ZSCAN shows it from there: integers of up to 62 bits
+/// with all their digits, the rest as [`format_double`] has it. The sign of -0 is lost.
+pub fn format_score(score: f64, buffer: &mut Vec<u8>) {
+    // Half of the integers of 64 bits, as Redis converts no others.
+    const WHOLE_MAX: f64 = (1u64 << 62) as f64;
+    if score.abs() <= WHOLE_MAX && score.trunc() == score {
+        buffer.extend_from_slice(itoa::Buffer::new().format(score as i64).as_bytes());
+    } else {
+        format_double(score, buffer);
     }
 }
 
@@ -291,6 +327,47 @@ mod tests {
             "1e-99999999999999999999",
         ] {
             check_f64(text, None);
+        }
+    }
+
+    #[test]
+    fn bounds_are_read_as_c_does() {
+        for (text, value) in [
+            ("", Some(0.0)),
+            ("\0", Some(0.0)),
+            ("2\0abc", Some(2.0)),
+            (" 1", Some(1.0)),
+            ("\t\n\u{b}\u{c}\r-1", Some(-1.0)),
+            ("1e-400", Some(0.0)),
+            ("-1e400", Some(f64::NEG_INFINITY)),
+            ("0x1p5000", Some(f64::INFINITY)),
+            ("0x1p-5000", Some(0.0)),
+            ("inf", Some(f64::INFINITY)),
+            (" ", None),
+            (" \0", None),
+            ("1 ", None),
+            ("+ 1", None),
+            ("nan", None),
+            ("0x", None),
+            ("2a\0", None),
+        ] {
+            assert_eq!(parse_f64_of_c(text.as_bytes()), value, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn scores_are_stored_as_redis_does() {
+        for (score, expected) in [
+            (-0.0, "0"),
+            (1e17, "100000000000000000"),
+            (-4.611686018427388e18, "-4611686018427387904"),
+            (4.611686018427389e18, "4.6116860184273889e+18"),
+            (0.5, "0.5"),
+            (f64::NEG_INFINITY, "-inf"),
+        ] {
+            let mut buffer = Vec::new();
+            format_score(score, &mut buffer);
+            assert_eq!(String::from_utf8(buffer).unwrap(), expected);
         }
     }
 

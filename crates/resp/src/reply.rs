@@ -113,9 +113,10 @@ impl<'a> Reply<'a> {
     }
 
     /// An error; `text` begins with its code (`ERR`, `WRONGTYPE`). Line ends in it become spaces.
-    pub fn error(&mut self, text: &str) {
+    pub fn error(&mut self, text: &(impl AsRef<[u8]> + ?Sized)) {
         self.out.push(b'-');
-        self.out.extend(text.bytes().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { byte }));
+        let bytes = text.as_ref().iter();
+        self.out.extend(bytes.map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }));
         self.out.extend_from_slice(b"\r\n");
     }
 

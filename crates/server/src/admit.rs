@@ -69,10 +69,7 @@ pub async fn admit(
 ) -> Result<Verdict, CommandError> {
     let flags = row.command.flags;
     let name = row.full_name;
-    if !session.is_authenticated
-        && !flags.has(Flags::NO_AUTH)
-        && server.settings.requires_password.load(Relaxed)
-    {
+    if !flags.has(Flags::NO_AUTH) && session.must_authenticate(&server.settings) {
         return Err(CommandError::text("NOAUTH Authentication required."));
     }
     let is_queueing = session.transaction.is_some() && !UNQUEUED_COMMANDS.contains(&name);

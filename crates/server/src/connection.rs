@@ -330,7 +330,7 @@ impl Connection {
             scratch.batch.clear();
             let limits = ParseLimits {
                 bulk_bytes_max: self.server.settings.proto_max_bulk_len.load(Relaxed),
-                is_unauthenticated: !self.session.is_authenticated,
+                is_unauthenticated: self.session.must_authenticate(&self.server.settings),
             };
             // Before authentication one command at a time: AUTH changes what the next may be.
             let commands_max = if limits.is_unauthenticated { 1 } else { BATCH_COMMANDS_MAX };

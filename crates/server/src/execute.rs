@@ -680,13 +680,15 @@ impl Connection {
         let session = &mut self.session;
         let is_exec = row.is_some_and(|row| row.full_name == "exec");
         let error = match &mut session.transaction {
-            Some(_) if is_exec => {
+            // Whether or not there is one: a client that sent MULTI behind an error of its own has none.
+            _ if is_exec => {
                 session.set_transaction(None);
                 session.ends_watches = true;
-                let reason = error.to_string();
-                let reason = reason.strip_prefix("ERR ").unwrap_or(&reason);
-                let text = format!("EXECABORT Transaction discarded because of: {reason}");
-                &CommandError::owned(text)
+                let reason = error.wire();
+                let reason = reason.strip_prefix(b"ERR ").unwrap_or(&reason);
+                &CommandError::Other(
+                    [b"EXECABORT Transaction discarded because of: ", reason].concat().into(),
+                )
             }
             Some(transaction) => {
                 transaction.is_broken = true;
@@ -694,7 +696,7 @@ impl Connection {
             }
             None => error,
         };
-        Reply::new(&mut self.output, session.proto).error(&error.to_string());
+        Reply::new(&mut self.output, session.proto).error(&error.wire());
         count_error(server, worker, error);
         if let Some(row) = row {
             worker.metrics.reject(CommandId(row.id));
@@ -839,7 +841,7 @@ pub fn run_one(
         Err(error) => {
             session.is_flooded |= reply.is_full();
             reply.cut(mark);
-            reply.error(&error.to_string());
+            reply.error(&error.wire());
             count_error(server, worker, &error);
             Outcome::Failed
         }
@@ -974,7 +976,7 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
         Ok(()) => Outcome::Ok,
         Err(error) => {
             reply.cut(mark);
-            reply.error(&error.to_string());
+            reply.error(&error.wire());
             count_error(server, worker, &error);
             Outcome::Failed
         }

@@ -1,5 +1,6 @@
 //! The server: sockets, sessions, and the way of a request from bytes to bytes.
 
+pub mod acl_log;
 pub mod admit;
 pub mod aof;
 pub mod blocking;
@@ -32,5 +33,6 @@ pub mod snapshot;
 pub mod start;
 pub mod stats;
 pub mod stream;
+pub mod supervise;
 pub mod transaction;
 pub mod worker;

@@ -59,5 +59,7 @@ mod tests {
         check("AUTH user secret", "AUTH (redacted) (redacted)");
         check("HELLO 3 AUTH user secret SETNAME x", "HELLO 3 AUTH (redacted) (redacted) SETNAME x");
         check("HELLO 3 AUTH user", "HELLO 3 AUTH (redacted)");
+        check("ACL SETUSER user >secret", "ACL SETUSER (redacted) (redacted)");
+        check("ACL CAT string", "ACL CAT string");
     }
 }

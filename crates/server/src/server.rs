@@ -13,6 +13,7 @@ use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
 use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::Faulty;
 
+use crate::acl_log::AclLog;
 use crate::aof::{self, Aof};
 use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
@@ -92,7 +93,7 @@ pub struct Server {
     /// Forty hexadecimal digits, new at each start.
     pub run_id: String,
     /// The same for the history of the data set, which replicas know it by.
-    pub replication_id: String,
+    pub replication_id: Mutex<String>,
     /// Unix ms of the start.
     pub started_ms: u64,
     /// Worker threads.
@@ -109,6 +110,8 @@ pub struct Server {
     pub aof: Aof,
     /// Background saves and rewrites.
     pub snapshots: Snapshots,
+    /// Who was refused.
+    pub acl_log: AclLog,
     /// How far a load has come.
     pub loading: Loading,
     /// What replies wait for.

@@ -9,6 +9,7 @@ use rustredis_keyspace::WatchFlag;
 use rustredis_resp::Proto;
 
 use crate::client::{Client, flags};
+use crate::settings::Settings;
 
 /// Which replies the client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub struct Session {
     pub db: usize,
     /// The protocol.
     pub proto: Proto,
-    /// Whether the client has authenticated, or needs not.
+    /// Whether the client has authenticated, or has come when it needed not; see [`Session::must_authenticate`].
     pub is_authenticated: bool,
     /// The open transaction.
     pub transaction: Option<Box<Transaction>>,
@@ -157,6 +158,12 @@ impl Session {
             && self.reply_mode == ReplyMode::On
             && !self.is_subscriber()
             && !self.close_after_reply
+    }
+
+    /// Whether it must authenticate before anything else. As long as the default user has no password, everybody is
+    /// authenticated; when it gets one, those have to who came while it had one and did not.
+    pub fn must_authenticate(&self, settings: &Settings) -> bool {
+        !self.is_authenticated && settings.requires_password.load(Relaxed)
     }
 
     /// How many channels, patterns and shard channels it is subscribed to.

@@ -26,6 +26,7 @@ use crate::server::{Pause, Server, gate, now_ms, shutdown};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::stats::Stats;
+use crate::supervise;
 use crate::worker::{self, Arrival};
 
 /// Runs the server until it is told to stop; the exit code of the process.
@@ -66,6 +67,9 @@ fn start(mut config: Config) -> Result<(), String> {
     if !no_effect.is_empty() {
         let names: Vec<&str> = no_effect.iter().map(|(name, _)| *name).collect();
         tracing::warn!("These directives have no effect here: {}", names.join(", "));
+    }
+    for (name, reason) in config.unsupported() {
+        tracing::warn!("WARNING: {name} is set and IGNORED (ignore-unsupported): {reason}");
     }
     // The sockets come before anything else: a port in use must stop the start.
     let listeners = listen::open(&config)?;
@@ -109,6 +113,7 @@ fn start(mut config: Config) -> Result<(), String> {
         server.set_gate(gate::LOADING, false);
         memory::note_startup();
         tracing::info!("Ready to accept connections");
+        supervise::tell_ready(server.config.lock().choice(Directive::Supervised));
         loop {
             wait_for_signal(&server).await;
             if prepare_end(&server).await {
@@ -212,7 +217,7 @@ fn build(
         gate: AtomicU32::new(0),
         pause: Pause::default(),
         run_id: random_hex(),
-        replication_id: random_hex(),
+        replication_id: Mutex::new(random_hex()),
         started_ms: now_ms(),
         threads,
         port: AtomicUsize::new(port),
@@ -221,6 +226,7 @@ fn build(
         storage: Arc::new(Faulty::new(Box::new(Disk), Arc::default())),
         aof: Aof::default(),
         snapshots: Snapshots::default(),
+        acl_log: Default::default(),
         loading: Loading::default(),
         durability: Durability::new(threads, shards),
         shutdown_wish: AtomicU8::new(shutdown::BY_SIGNAL),
@@ -234,7 +240,7 @@ fn build(
 }
 
 /// Forty hexadecimal digits from the operating system's randomness.
-fn random_hex() -> String {
+pub(crate) fn random_hex() -> String {
     use std::hash::{BuildHasher, RandomState};
     let word = || RandomState::new().hash_one(now_ms());
     format!("{:016x}{:016x}{:08x}", word(), word(), word() as u32)

@@ -130,7 +130,7 @@ pub(crate) async fn execute(
 }
 
 fn error(connection: &mut Connection, server: &Server, worker: &Worker, error: &CommandError) {
-    Reply::new(&mut connection.output, connection.session.proto).error(&error.to_string());
+    Reply::new(&mut connection.output, connection.session.proto).error(&error.wire());
     crate::execute::count_error(server, worker, error);
 }
 

@@ -136,7 +136,8 @@ fn bitfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
         match new {
             Some(new) => {
                 reply.int(if answers_old { old } else { new });
-                if new != old {
+                // As Redis counts: each field that is written, if the string grew for any.
+                if action != Action::Get && (new != old || grown == Grown::Yes) {
                     bits::set_field(bytes, field_type, offset, new);
                     changes += 1;
                 }
@@ -144,9 +145,12 @@ fn bitfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
             None => reply.null(),
         }
     }
-    if changes > 0 || grown == Grown::Yes {
+    if changes > 0 {
         view.changed(key, EventClass::STRING, "setbit");
-        view.add_dirty(u64::max(changes, 1) - 1);
+        view.add_dirty(changes - 1);
+    } else if grown == Grown::Yes {
+        // All overflowed and only the string's length is another: no event, as in Redis, but a replay must do it too.
+        view.changed_silently(key);
     }
     Ok(())
 }

@@ -63,8 +63,10 @@ fn hgetdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
             removed.push(field);
         }
     }
-    report_removed(view, key, removed.len());
-    view.journal_instead(vec![expiry::hdel_words(key, &removed)]);
+    if !removed.is_empty() {
+        report_removed(view, key, removed.len());
+        view.journal_instead(vec![expiry::hdel_words(key, &removed)]);
+    }
     Ok(())
 }
 
@@ -302,5 +304,5 @@ impl Options {
 }
 
 fn unknown(args: Args<'_>, index: usize) -> CommandError {
-    CommandError::owned(format!("ERR unknown argument: {}", args.lossy(index)))
+    CommandError::quoting("ERR unknown argument: ", args.quoted(index), "")
 }

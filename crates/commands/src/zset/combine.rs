@@ -2,7 +2,8 @@
 //!
 //! A member of a set has the score 1. Scores are multiplied by their input's weight and then added, or the least or
 //! greatest taken; inputs are gone through from the smallest to the largest, as in Redis, since sums of floats depend on it.
-//! Infinity times zero, and infinity minus infinity, are 0.
+//! Infinity times zero, and infinity minus infinity, are 0; but an intersection looks at the product of its first input
+//! only, and at sums, as Redis does.
 //!
 //! Results grow in a [`Builder`], which orders them once at the end. A difference asks each other input for each member of
 //! the first: Redis has a second way for when the first is much larger than the rest, which is a copy of the first and one
@@ -130,30 +131,27 @@ impl Input<'_> {
         }
     }
 
-    /// The member's weighted score.
+    /// The member's weighted score; NaN for infinity times zero.
     fn score(&self, member: &[u8]) -> Option<f64> {
         let score = match self.source {
             Source::ZSet(zset) => zset.score(member),
             Source::Set(set) => set.contains(member).then_some(1.0),
             Source::Nothing => None,
         };
-        score.map(|score| self.weighted(score))
+        score.map(|score| score * self.weight)
     }
 
-    /// Visits the members with their weighted scores as long as it is told to go on.
+    /// Visits the members with their weighted scores, of which none is NaN, as long as it is told to go on.
     fn visit(&self, mut goes_on: impl FnMut(&[u8], f64) -> bool) {
         let mut buffer = [0; 20];
-        let mut visit =
-            |member: Element<'_>, score| goes_on(member.as_bytes(&mut buffer), self.weighted(score));
+        let mut visit = |member: Element<'_>, score| {
+            goes_on(member.as_bytes(&mut buffer), zero_if_nan(score * self.weight))
+        };
         match self.source {
             Source::ZSet(zset) => zset.iter().all(|(member, score)| visit(member, score)),
             Source::Set(set) => set.iter().all(|member| visit(member, 1.0)),
             Source::Nothing => true,
         };
-    }
-
-    fn weighted(&self, score: f64) -> f64 {
-        zero_if_nan(score * self.weight)
     }
 }
 
@@ -170,11 +168,25 @@ enum Aggregation {
 }
 
 impl Aggregation {
+    /// What becomes of `a`, which is not NaN, when `b` comes to it: of equals, and of a number and NaN, the first stays. So
+    /// a NaN makes a sum 0 but leaves the least and the greatest alone.
     fn apply(self, a: f64, b: f64) -> f64 {
         match self {
             Self::Sum => zero_if_nan(a + b),
-            Self::Min => a.min(b),
-            Self::Max => a.max(b),
+            Self::Min => {
+                if b < a {
+                    b
+                } else {
+                    a
+                }
+            }
+            Self::Max => {
+                if b > a {
+                    b
+                } else {
+                    a
+                }
+            }
         }
     }
 }
@@ -310,13 +322,13 @@ fn difference(inputs: &[Input<'_>]) -> Builder {
     result
 }
 
-/// The result, and whether its scores are shown.
+/// The result, before it has an encoding, and whether its scores are shown.
 fn compute(
     view: &View<'_>,
     args: Args<'_>,
     numkeys: usize,
     operation: Operation,
-) -> Result<(ZSet, Shown), CommandError> {
+) -> Result<(Builder, Shown), CommandError> {
     let (inputs, options) = parse(view, args, numkeys, operation)?;
     let result = match operation {
         Operation::Union => union(&inputs, options.aggregation),
@@ -330,12 +342,14 @@ fn compute(
             result
         }
     };
-    Ok((result.finish(), options.shown))
+    Ok((result, options.shown))
 }
 
 fn answer(view: &mut View<'_>, args: Args<'_>, operation: Operation, reply: &mut Reply<'_>) -> Outcome {
     let (result, shown) = compute(view, args, 1, operation)?;
-    reply_entries(reply, result.iter(), shown);
+    // Not from a compact encoding, in which -0 is 0.
+    let entries = result.entries();
+    reply_entries(reply, entries.iter().map(|(member, score)| (Element::Str(member), *score)), shown);
     Ok(())
 }
 
@@ -347,7 +361,7 @@ fn store_result(
     reply: &mut Reply<'_>,
 ) -> Outcome {
     let (result, _) = compute(view, args, 2, operation)?;
-    store(view, args.key(1), result, event, reply);
+    store(view, args.key(1), result.finish(), event, reply);
     Ok(())
 }
 
@@ -455,6 +469,22 @@ mod tests {
         check(h, "ZINTER 2 p n WITHSCORES", "*2 $1 m $1 0");
         check(h, "ZUNION 1 p WEIGHTS 0 WITHSCORES", "*2 $1 m $1 0");
         check(h, "ZINTER 2 p p WEIGHTS 0 -1 WITHSCORES", "*2 $1 m $4 -inf");
+        check(h, "ZINTER 2 p p WEIGHTS 1 0 WITHSCORES", "*2 $1 m $1 0");
+        check(h, "ZINTER 2 p p WEIGHTS 1 0 WITHSCORES AGGREGATE MIN", "*2 $1 m $3 inf");
+        check(h, "ZINTER 2 n n WEIGHTS 1 0 WITHSCORES AGGREGATE MAX", "*2 $1 m $4 -inf");
+        check(h, "ZUNION 2 p p WEIGHTS 1 0 WITHSCORES AGGREGATE MIN", "*2 $1 m $1 0");
+    }
+
+    #[test]
+    fn zero_keeps_its_sign_until_it_is_stored() {
+        let mut harness = Harness::new();
+        let h = &mut harness;
+        check(h, "ZADD z 0 m", ":1");
+        check(h, "ZUNION 1 z WEIGHTS -1 WITHSCORES", "*2 $1 m $2 -0");
+        check(h, "ZINTER 2 z z WEIGHTS -1 1 AGGREGATE MAX WITHSCORES", "*2 $1 m $2 -0");
+        check(h, "ZINTER 2 z z WEIGHTS -1 1 WITHSCORES", "*2 $1 m $1 0");
+        check(h, "ZUNIONSTORE d 1 z WEIGHTS -1", ":1");
+        check(h, "ZRANGE d 0 -1 WITHSCORES", "*2 $1 m $1 0");
     }
 
     #[test]

@@ -224,6 +224,8 @@ fn zscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
         return Ok(());
     };
     let scan = Scan::parse(args, 2, Grammar::Members)?;
+    // As it is stored: a compact one has its integers as such.
+    let format = if zset.encoding() == "listpack" { number::format_score } else { number::format_double };
     Scan::answer(reply, |reply| {
         let (mut count, mut text) = (0, Vec::new());
         let cursor = zset.scan(scan.cursor, scan.count, |member, score| {
@@ -232,7 +234,7 @@ fn zscan(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
                 element::bulk(reply, member);
                 // A string in RESP3 too.
                 text.clear();
-                number::format_double(score, &mut text);
+                format(score, &mut text);
                 reply.bulk(&text);
             }
         });

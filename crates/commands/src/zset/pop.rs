@@ -253,9 +253,9 @@ fn parse_many(args: Args<'_>, numkeys: usize) -> Result<(Order, usize), CommandE
     };
     match args.len() - end {
         1 => Ok((order, 1)),
-        3 if args.is(end + 1, "count") => {
+        given @ 3.. if args.is(end + 1, "count") => {
             let count = positive(end + 2).ok_or(CommandError::text("ERR count should be greater than 0"))?;
-            Ok((order, count))
+            if given == 3 { Ok((order, count)) } else { Err(CommandError::Syntax) }
         }
         _ => Err(CommandError::Syntax),
     }

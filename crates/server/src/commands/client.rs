@@ -157,7 +157,7 @@ fn info(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut
 }
 
 fn unknown_type(args: Args<'_>, index: usize) -> CommandError {
-    CommandError::owned(format!("ERR Unknown client type '{}'", args.lossy(index)))
+    CommandError::quoting("ERR Unknown client type '", args.get(index), "'")
 }
 
 fn list(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -205,8 +205,7 @@ fn kill_filter(args: Args<'_>) -> Result<(Filter, bool), CommandError> {
             filter.laddr = Some(value.to_vec());
         } else if args.is(index, "USER") {
             if value != b"default" {
-                let user = args.lossy(index + 1);
-                return Err(CommandError::owned(format!("ERR No such user '{user}'")));
+                return Err(CommandError::quoting("ERR No such user '", value, "'"));
             }
             filter.user = Some(value.to_vec());
         } else if args.is(index, "MAXAGE") {
@@ -283,7 +282,7 @@ fn setinfo(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
     let field = match () {
         () if args.is(2, "LIB-NAME") => &mut identity.lib_name,
         () if args.is(2, "LIB-VER") => &mut identity.lib_ver,
-        () => return Err(CommandError::owned(format!("ERR Unrecognized option '{}'", args.lossy(2)))),
+        () => return Err(CommandError::quoting("ERR Unrecognized option '", args.get(2), "'")),
     };
     if !is_name(args.get(3)) {
         return Err(CommandError::owned(format!(
@@ -349,10 +348,7 @@ fn pause(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
 
 /// What Redis says of a subcommand whose arity allows more than its function does.
 fn wrong_words(args: Args<'_>) -> CommandError {
-    CommandError::owned(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try CLIENT HELP.",
-        args.lossy(1)
-    ))
+    super::wrong_subcommand(args, "CLIENT")
 }
 
 fn unpause(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -7,6 +7,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, Command, CommandError, Flags, Group};
 use rustredis_config::{Changes, Config, Directive, Origin, SetError};
@@ -104,7 +105,12 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
     let mut config = context.server.config.lock();
-    let refused = |error: SetError| CommandError::owned(format!("ERR {error}"));
+    let refused = |error: SetError| match error {
+        SetError::Unknown(name) => {
+            CommandError::quoting("ERR Unknown option or number of arguments for CONFIG SET - '", &name, "'")
+        }
+        error => CommandError::owned(format!("ERR {error}")),
+    };
     let changes = config.set(&pairs, origin(context)).map_err(refused)?;
     if context.server.has_gate(gate::LOADING) && pairs.iter().any(|(name, _)| is_fixed_while_loading(name)) {
         config.undo(changes);
@@ -176,6 +182,11 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
         return Err(SetError::not_applied(name, reason));
     }
     server.apply(config);
+    for (name, reason) in config.unsupported() {
+        if changes.iter().any(|(directive, _)| directive.name() == name) {
+            tracing::warn!("WARNING: {name} is set and IGNORED (ignore-unsupported): {reason}");
+        }
+    }
     if changed(Directive::Appendonly).is_some() {
         server.snapshots.turn(server, config.bool(Directive::Appendonly));
     }
@@ -194,6 +205,7 @@ fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &
     context.server.stats.reset(context.server.engine.store());
     context.worker.metrics.reset();
     context.server.engine.contention().reset();
+    context.server.acl_log.refused.store(0, Relaxed);
     memory::reset_peak();
     reply.ok();
     Ok(())

@@ -7,7 +7,7 @@ use rustredis_config::Directive;
 use rustredis_keyspace::View;
 use rustredis_resp::{Proto, Reply};
 
-use super::{Context, Family};
+use super::{Context, Family, acl};
 use crate::session::ReplyMode;
 use crate::transaction;
 
@@ -112,8 +112,8 @@ fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply:
     Ok(())
 }
 
-/// Checks a name and a password.
-fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Outcome {
+/// Checks the name and the password that these arguments give.
+fn authenticate(context: &mut Context<'_>, args: Args<'_>, user: &[u8], password: &[u8]) -> Outcome {
     let config = context.server.config.lock();
     let required = config.text(Directive::Requirepass);
     // Every byte is looked at, so that the time does not tell how many were right.
@@ -121,6 +121,7 @@ fn authenticate(context: &mut Context<'_>, user: &[u8], password: &[u8]) -> Outc
         || required.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b)) != 0;
     if user != b"default" || !required.is_empty() && differs {
         drop(config);
+        acl::note_refusal(context, args, user);
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
     }
     drop(config);
@@ -137,9 +138,9 @@ fn auth(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
             }
-            authenticate(context, b"default", args.get(1))?;
+            authenticate(context, args, b"default", args.get(1))?;
         }
-        3 => authenticate(context, args.get(1), args.get(2))?,
+        3 => authenticate(context, args, args.get(1), args.get(2))?,
         _ => return Err(CommandError::Syntax),
     }
     reply.ok();
@@ -181,12 +182,11 @@ fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
             name = Some(String::from_utf8_lossy(wanted).into_owned());
             index += 2;
         } else {
-            let option = args.lossy(index);
-            return Err(CommandError::owned(format!("ERR Syntax error in HELLO option '{option}'")));
+            return Err(CommandError::quoting("ERR Syntax error in HELLO option '", args.get(index), "'"));
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(context, user, password)?;
+        authenticate(context, args, user, password)?;
     }
     if !context.session.is_authenticated {
         return Err(CommandError::text(

@@ -18,9 +18,10 @@ use rustredis_keyspace::limits::LIMITS;
 use rustredis_keyspace::types::list::{List, NodeRef};
 use rustredis_keyspace::types::listpack::Listpack;
 use rustredis_keyspace::types::{hash::Hash, set::Set, zset::ZSet};
-use rustredis_keyspace::{Entry, Key, PanicAt, View};
+use rustredis_keyspace::{Entry, Key, PanicAt, Random, View};
 use rustredis_persistence::rdb::{Encoded, Writer};
 use rustredis_persistence::storage::{Action, Operation, Rule, When};
+use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
@@ -29,6 +30,7 @@ use crate::load;
 use crate::rdb::{self, Conflict, Reload};
 use crate::server::Server;
 use crate::session::Session;
+use crate::start::random_hex;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("debug", debug)] };
@@ -46,6 +48,8 @@ const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS).reach(Reach::All)
 )];
 
 const HELP: &[&str] = &[
+    "CHANGE-REPL-ID",
+    "    Give the history of the data set another id.",
     "DIGEST",
     "    Answer a digest of all databases: equal data, equal digest.",
     "DIGEST-VALUE <key> [<key> ...]",
@@ -79,6 +83,8 @@ const HELP: &[&str] = &[
     "    * NOSAVE: load the file that is there.",
     "    * NOFLUSH: forget nothing; a key that is in the file too is an error.",
     "    * MERGE: the file's keys replace those that are there.",
+    "REPLICATE <word> [<word> ...]",
+    "    Send a command to the replicas alone: there are none.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire without being accessed.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -92,6 +98,8 @@ const HELP: &[&str] = &[
     "    Let it be well again.",
     "STORAGE COUNT <operation>",
     "    Answer how many operations there were since the first of these rules.",
+    "STRINGMATCH-TEST",
+    "    Match random patterns with random texts, to see whether it can be done.",
     "STRUCTSIZE",
     "    Show how large the structures of a key are.",
 ];
@@ -125,17 +133,21 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             reply.ok();
         }
         (b"error", 3) => {
-            return Err(CommandError::owned(String::from_utf8_lossy(args.get(2)).into_owned()));
+            return Err(CommandError::quoting("", args.get(2), ""));
         }
+        (b"change-repl-id", 2) => {
+            *context.server.replication_id.lock() = random_hex();
+            reply.ok();
+        }
+        // Sends the words to all replicas, of which there are none.
+        (b"replicate", 3..) => reply.ok(),
+        (b"stringmatch-test", 2) => match_at_random(&context.worker.random, reply),
         (b"structsize", 2) => reply.simple(&structure_sizes()),
         (b"listpack", 3) => log_listpack(view, args, reply)?,
         (b"htstats", 3) => table_stats(view, args, reply)?,
         (b"htstats-key", 3) => value_table_stats(view, args, reply)?,
         _ => {
-            return Err(CommandError::owned(format!(
-                "ERR unknown subcommand or wrong number of arguments for '{}'. Try DEBUG HELP.",
-                args.lossy(1)
-            )));
+            return Err(super::wrong_subcommand(args, "DEBUG"));
         }
     }
     Ok(())
@@ -413,6 +425,22 @@ fn protocol(args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
         }
     }
     Ok(())
+}
+
+/// Matches patterns with texts of few different bytes, so that stars and classes meet their like.
+fn match_at_random(random: &Random, reply: &mut Reply<'_>) {
+    const ROUNDS: usize = 100_000;
+    const BYTES_MAX: usize = 32;
+    const ALPHABET: &[u8] = b"ab*?[]^-\\\0\xff";
+    let mut matched = 0;
+    for _ in 0..ROUNDS {
+        let word = || -> Vec<u8> {
+            (0..random.below(BYTES_MAX)).map(|_| ALPHABET[random.below(ALPHABET.len())]).collect()
+        };
+        let (pattern, text) = (word(), word());
+        matched += usize::from(glob::matches(&pattern, &text, Case::Sensitive));
+    }
+    reply.simple(&format!("{matched} of {ROUNDS} random texts matched their patterns, and nothing broke"));
 }
 
 fn structure_sizes() -> String {

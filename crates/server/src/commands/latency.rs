@@ -113,8 +113,7 @@ fn doctor(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut 
 fn graph(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let samples = context.server.latency.history(args.get(2));
     if samples.is_empty() {
-        let event = args.lossy(2);
-        return Err(CommandError::owned(format!("ERR No samples available for event '{event}'")));
+        return Err(CommandError::quoting("ERR No samples available for event '", args.get(2), "'"));
     }
     let drawn = draw(&args.lossy(2), &samples, (now_ms() / 1000) as i64);
     reply.verbatim("txt", &drawn);

@@ -2,7 +2,9 @@
 //!
 //! A family is a file: its rows, its functions, and the list that joins them by full name.
 
+pub mod acl;
 pub mod client;
+pub mod cluster;
 pub mod command;
 pub mod config;
 pub mod connection;
@@ -12,9 +14,11 @@ pub mod function;
 pub mod info;
 pub mod latency;
 pub mod memory;
+pub mod module;
 pub mod monitor;
 pub mod pubsub;
 pub mod save;
+pub mod script;
 pub mod server;
 pub mod slowlog;
 pub mod transaction;
@@ -53,7 +57,9 @@ pub struct Family {
 
 /// All families of the server.
 pub const FAMILIES: &[Family] = &[
+    acl::FAMILY,
     client::FAMILY,
+    cluster::FAMILY,
     command::FAMILY,
     config::FAMILY,
     connection::FAMILY,
@@ -63,9 +69,11 @@ pub const FAMILIES: &[Family] = &[
     info::FAMILY,
     latency::FAMILY,
     memory::FAMILY,
+    module::FAMILY,
     monitor::FAMILY,
     pubsub::FAMILY,
     save::FAMILY,
+    script::FAMILY,
     server::FAMILY,
     slowlog::FAMILY,
     transaction::FAMILY,
@@ -82,10 +90,11 @@ pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
 
 /// The error of a subcommand that got a number of arguments which its row allows and it does not.
 pub fn wrong_subcommand(args: Args<'_>, container: &str) -> CommandError {
-    let subcommand = args.lossy(1);
-    CommandError::owned(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{subcommand}'. Try {container} HELP."
-    ))
+    CommandError::quoting(
+        "ERR unknown subcommand or wrong number of arguments for '",
+        args.quoted(1),
+        &format!("'. Try {container} HELP."),
+    )
 }
 
 /// The functions of the server's rows, by row id.

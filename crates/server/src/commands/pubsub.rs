@@ -228,10 +228,7 @@ fn active(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, topi
 
 /// What Redis says of a subcommand whose arity allows more than its function does.
 fn too_many(args: Args<'_>) -> CommandError {
-    CommandError::owned(format!(
-        "ERR unknown subcommand or wrong number of arguments for '{}'. Try PUBSUB HELP.",
-        args.lossy(1)
-    ))
+    super::wrong_subcommand(args, "PUBSUB")
 }
 
 fn subscribers(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, topic: Topic) -> Outcome {

@@ -112,6 +112,12 @@ impl Builder {
         SortedTable::from_sorted(self.members, &entries, self.member_bytes)
     }
 
+    /// The members with their scores, in order. O(n log n), or O(n) for sorted arrivals.
+    pub fn entries(&self) -> Vec<(&[u8], f64)> {
+        // SAFETY: the dict owns the blocks, and is borrowed as long as what is returned.
+        self.sorted().into_iter().map(|entry| (unsafe { entry.member.bytes() }, entry.score)).collect()
+    }
+
     fn sorted(&self) -> Vec<Entry> {
         // SAFETY: the dict owns all blocks that have arrived, here and below.
         let entry = |&member: &MemberPointer| Entry { score: unsafe { member.score() }, member };

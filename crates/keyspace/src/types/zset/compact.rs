@@ -5,7 +5,7 @@
 
 use super::range::Order;
 use crate::types::listpack::{self, Element, Listpack, Position};
-use rustredis_resp::number::{format_double, parse_f64};
+use rustredis_resp::number::{format_score, parse_f64};
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::Range;
@@ -203,8 +203,7 @@ fn parse_score(element: Element<'_>) -> Option<f64> {
 
 fn score_text(score: f64) -> Vec<u8> {
     let mut text = Vec::with_capacity(24);
-    // Adding zero makes 0 of -0.
-    format_double(score + 0.0, &mut text);
+    format_score(score, &mut text);
     text
 }
 
@@ -226,6 +225,9 @@ mod tests {
         check(0.1, Element::Str(b"0.10000000000000001"));
         check(-1.5, Element::Str(b"-1.5"));
         check(3e20, Element::Str(b"3e+20"));
+        check(1e17, Element::Int(100_000_000_000_000_000));
+        check(-4.611686018427388e18, Element::Int(-4_611_686_018_427_387_904));
+        check(4.611686018427389e18, Element::Str(b"4.6116860184273889e+18"));
         check(f64::INFINITY, Element::Str(b"inf"));
         check(f64::NEG_INFINITY, Element::Str(b"-inf"));
         check(5e-324, Element::Str(b"4.9406564584124654e-324"));

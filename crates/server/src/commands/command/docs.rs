@@ -8,6 +8,9 @@ use rustredis_resp::reply::Aggregate;
 use super::subcommands;
 use crate::server::Server;
 
+/// Commands that are for servers and their tests, not for clients.
+const SYSTEM_COMMANDS: [&str; 3] = ["debug", "pfdebug", "pfselftest"];
+
 /// Writes the name and the documentation of a command, with its subcommands.
 pub(super) fn document(server: &Server, row: &Row, reply: &mut Reply<'_>) {
     reply.text(row.full_name);
@@ -44,15 +47,21 @@ fn document_row(row: &Row, reply: &mut Reply<'_>) -> usize {
             pairs += 1;
         }
     }
-    if let Some((since, replaced_by)) = command.deprecated {
+    let flags =
+        [("deprecated", command.deprecated.is_some()), ("syscmd", SYSTEM_COMMANDS.contains(&row.full_name))];
+    let flags: Vec<&str> = flags.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
+    if !flags.is_empty() {
         reply.text("doc_flags");
-        reply.set(1);
-        reply.simple("deprecated");
+        reply.set(flags.len());
+        flags.iter().for_each(|flag| reply.simple(flag));
+        pairs += 1;
+    }
+    if let Some((since, replaced_by)) = command.deprecated {
         reply.text("deprecated_since");
         reply.text(since);
         reply.text("replaced_by");
         reply.text(replaced_by);
-        pairs += 3;
+        pairs += 2;
     }
     let arguments = syntax::arguments(command);
     if !arguments.is_empty() {
