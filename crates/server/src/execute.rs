@@ -931,8 +931,11 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
         blocked.release();
         return false;
     }
+    // The place of whoever serves is his own still.
+    let own = worker.lane.take_committed();
     settle_change(server, worker, view, Some((row, blocked.args.args())));
     blocked.depend_on(worker.lane.take_committed());
+    worker.lane.give_committed(own);
     let nanos = worker.read_clock().saturating_sub(started);
     worker.metrics.record(CommandId(row.id), nanos, outcome);
     if nanos >= server.settings.slow_nanos.load(Relaxed) {
