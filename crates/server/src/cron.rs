@@ -75,6 +75,12 @@ fn look_after_files(server: &Server) {
         }
         return;
     }
+    if server.aof.is_lost() && server.snapshots.may_mend() {
+        // Only a new base makes safe what is there.
+        tracing::warn!("Starting a rewrite of the AOF, for a sync of it has failed");
+        server.snapshots.rewrite(server);
+        return;
+    }
     let (save_points, percentage, min_bytes) = {
         let config = server.config.lock();
         (

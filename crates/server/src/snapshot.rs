@@ -282,6 +282,20 @@ impl Snapshots {
         self.may_rewrite() && now_ms().saturating_sub(self.state().last_rewrite_failure_ms) >= 1000
     }
 
+    /// Whether a rewrite may be tried to mend the append-only file, for which writes wait: a second after a failure, and longer after
+    /// each further one, up to a minute.
+    pub fn may_mend(&self) -> bool {
+        let state = self.state();
+        let delay_ms = (1000u64 << state.rewrite_failures.min(6)).min(60_000);
+        now_ms().saturating_sub(state.last_rewrite_failure_ms) >= delay_ms
+    }
+
+    /// Whether what is written to the append-only file has no base yet: it is being turned on.
+    pub fn is_base_missing(&self, server: &Server) -> bool {
+        let is_turning_on = self.state().running.is_some_and(|(job, _)| job == Job::TurnOn);
+        server.aof.is_on() && (is_turning_on || !server.durability.journal.is_on())
+    }
+
     /// Notes that a save point has asked for a save.
     pub fn note_save_try(&self) {
         self.state.lock().last_save_try_ms = now_ms();
@@ -675,14 +689,15 @@ pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failu
         (increment, target) = (Some(file), Some(opened));
     }
     let taken = take(server, &temporary, format, Origin::AofBase, |view| {
-        if target.is_some() {
-            server.aof.switch(server, view, target.take());
-        }
+        target.take().map(|target| server.aof.switch(server, view, Some(target)))
     })
     .await;
     server.aof.measure(false);
     let result = match taken {
-        Ok(_) => finish_rewrite(server, &mut files, &temporary, format, increment.clone(), was_on),
+        Ok((_, switched)) => {
+            finish_rewrite(server, &mut files, &temporary, format, increment.clone(), was_on)
+                .inspect(|()| server.aof.mend(server, switched.flatten()))
+        }
         Err(error) => Err(error),
     };
     if result.is_err() && !was_on && turns_on {
