@@ -307,6 +307,8 @@ AppendOnly {
         "Flush a rewritten append-only file to disk step by step.";
     AofBufferLimit "aof-buffer-limit" BYTES, "268435456", SET, HERE,
         "Bytes that wait to be written to the append-only file until clients that write must wait too.";
+    AofWriteTimeout "aof-write-timeout" COUNT, "10000", SET, HERE,
+        "Milliseconds that a client waits for an append-only file that cannot be written until it is closed; 0 for ever.";
     AofDisableAutoGc "aof-disable-auto-gc" BOOL, "no", SET, HERE,
         "Keep append-only files that are no longer needed.";
 }

@@ -18,6 +18,7 @@ use rustredis_persistence::aof::{Hooks, Policy, Status, Step, Target, Writer};
 use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::{self, DirectoryLock, Storage};
 
+use crate::leftovers;
 use crate::server::{Server, gate, now_ms};
 
 /// See the module's text.
@@ -275,6 +276,7 @@ impl Files {
             Err(error) if error.kind() == ErrorKind::NotFound => files.adopt(server, &old_file)?,
             Err(error) => return Err(format!("Can't open the manifest {}: {error}", path.display())),
         }
+        leftovers::remove_rewrites(&*server.storage, &files.directory, &files.filename, &files.manifest);
         Ok(files)
     }
 

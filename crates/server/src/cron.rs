@@ -11,6 +11,7 @@ use rustredis_config::Directive;
 use rustredis_keyspace::{Access, Among, Covered, Effects, placement};
 
 use crate::client::flags;
+use crate::durability;
 use crate::eviction;
 use crate::execute::settle;
 use crate::memory;
@@ -38,9 +39,18 @@ const TTL_SAMPLES: usize = 20;
 pub fn start(worker: &Rc<Worker>) {
     tokio::task::spawn_local(expire(worker.clone()));
     tokio::task::spawn_local(return_memory(worker.clone()));
+    tokio::task::spawn_local(close_overdue(worker.clone()));
     if worker.index == 0 {
         tokio::task::spawn_local(look_after_server(worker.clone()));
         tokio::task::spawn_local(eviction::go_on(worker.clone()));
+    }
+}
+
+/// Closes clients that wait for a disk that takes nothing.
+async fn close_overdue(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SERVER_PERIOD).await;
+        durability::close_overdue(&worker);
     }
 }
 

@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 
 use crate::client::Client;
 use crate::outlet::Outlet;
-use crate::server::Server;
+use crate::server::{Server, now_ms};
 use crate::session::Session;
 use crate::worker::Worker;
 
@@ -169,6 +169,19 @@ async fn release_held(server: &Server, worker: &Worker) {
         if turn % RELEASED_PER_TURN == RELEASED_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Closes the clients whose replies have waited too long, while the disk takes nothing (`aof-write-timeout`).
+pub fn close_overdue(worker: &Worker) {
+    let server = &worker.server;
+    let timeout_ms = server.settings.aof_write_timeout_ms.load(Relaxed);
+    if timeout_ms == 0 || worker.lane.held.borrow().is_empty() || server.aof.error().is_none() {
+        return;
+    }
+    let end_ms = now_ms().saturating_sub(timeout_ms);
+    for outlet in worker.lane.held.borrow().iter().filter(|outlet| outlet.has_waited_since(end_ms)) {
+        server.close_for_disk(outlet.client());
     }
 }
 

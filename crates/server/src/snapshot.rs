@@ -5,7 +5,7 @@
 //! fork: no pause that grows with the memory, no second copy of the pages that change.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -23,7 +23,8 @@ use rustredis_persistence::rdb::{
 use rustredis_persistence::storage::{Storage, StorageFile};
 
 use crate::aof::{self, Files};
-use crate::rdb::{self, Origin};
+use crate::leftovers;
+use crate::rdb::{self, Origin, Placed, SavePaths};
 use crate::server::{Server, now_ms};
 
 /// Files pass through buffers of this size.
@@ -228,10 +229,9 @@ impl Snapshots {
         self.turning_off.load(Relaxed) > 0
     }
 
-    /// Gives the save under way up, and the one that is scheduled (FLUSHALL, SHUTDOWN).
-    pub fn give_up_save(&self) {
-        let mut state = self.state.lock();
-        state.is_save_scheduled = false;
+    /// Gives the save under way up (FLUSHALL).
+    pub fn give_up_running_save(&self) {
+        let state = self.state.lock();
         if matches!(state.running, Some((Job::Save, _))) {
             self.is_given_up.store(true, Relaxed);
         }
@@ -650,11 +650,17 @@ async fn leave_all(server: &Server) {
 }
 
 async fn save(server: &Server) -> Result<(), Failure> {
-    let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-    let (cut, ()) = take(server, &temporary, BaseFormat::Rdb, Origin::Save, |_| ()).await?;
-    rdb::put_in_place(server, &temporary)?;
-    rdb::note_save(server, cut.changes);
-    Ok(())
+    let paths = SavePaths::new(server)?;
+    let (cut, number) =
+        take(server, &paths.temporary, BaseFormat::Rdb, Origin::Save, |_| server.rdb.next_number()).await?;
+    let placed = rdb::put_in_place(server, &paths, number, cut.changes).inspect_err(|_| {
+        // What is left of it is of no use.
+        let _ = server.storage.remove(&paths.temporary);
+    })?;
+    match placed {
+        Placed::Newest => Ok(()),
+        Placed::Superseded => Err(Failure::GivenUp),
+    }
 }
 
 /// The form of a base, as the configuration has it.
@@ -674,7 +680,7 @@ pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failu
     };
     let storage = &*server.storage;
     let format = base_format(server);
-    let temporary = files.directory.join(format!("temp-rewriteaof-bg-{}.aof", std::process::id()));
+    let temporary = files.directory.join(leftovers::temporary_base_name());
     let was_on = server.durability.journal.is_on();
     let mut increment = None;
     let mut target = None;
