@@ -15,6 +15,7 @@ mod connections;
 mod crash;
 mod damage;
 mod dump;
+mod durability;
 mod faults;
 mod files;
 mod info;
