@@ -180,6 +180,51 @@ every_engine! {
         failing.client().check("GET a", "\"1\"");
     }
 
+    /// As long as a save under way is waited for, SHUTDOWN ABORT takes the end back.
+    fn an_end_is_given_up(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let ending = launch(server, &SNAPSHOTS);
+        let [mut client, mut admin] = [(); 2].map(|()| ending.client());
+        admin.check("SET a 1", "+OK");
+        admin.check("DEBUG STORAGE SYNC 1 delay 1000", "+OK");
+        admin.check("BGSAVE", "+Background saving started");
+        wait_until("it to sync", LIMIT, || admin.line("DEBUG STORAGE COUNT SYNC").integer() == 1);
+        client.send(&["SHUTDOWN"]);
+        ending.wait_for_log("User requested shutdown");
+        admin.check("SHUTDOWN ABORT", "+OK");
+        assert_eq!(client.read().to_string(), SHUTDOWN_FAILED);
+        admin.check("SET a 2", "+OK");
+    }
+
+    /// While it loads there is nothing to save, and half of it must not take the file's place.
+    fn an_end_while_it_loads_saves_nothing(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let mut loading = launch(server, &SNAPSHOTS);
+        let mut client = loading.client();
+        client.check("DEBUG POPULATE 300000", "+OK");
+        client.check("SAVE", "+OK");
+        loading.kill();
+        let before = std::fs::read(loading.directory().join("dump.rdb")).unwrap();
+        let mut again = Launch::new(server.binary().clone())
+            .arguments(&SNAPSHOTS)
+            .arguments(&["--dbfilename", "dump.rdb"])
+            .data(loading.directory())
+            .start_loading();
+        again.client().send(&["SHUTDOWN", "SAVE"]);
+        assert_eq!(again.wait_for_exit(LIMIT).code, Some(0));
+        let after = std::fs::read(loading.directory().join("dump.rdb")).unwrap();
+        // If it was faster than we were, it has saved the same keys.
+        if again.log().contains("nothing is saved") {
+            assert!(before == after, "it was replaced");
+        }
+        loading.restart();
+        loading.client().check("DBSIZE", "300000");
+    }
+
     /// A save that is under way takes nothing back from the last one, and a pause delays no signal.
     fn the_end_comes_while_it_saves_and_is_paused(server: &Server) {
         let mut saving = launch(server, &SNAPSHOTS);
@@ -206,7 +251,7 @@ every_engine! {
             client.check("SET a 1", "+OK");
             client.check("SAVE", "+OK");
             client.pipeline(&flush.iter().map(|line| Command::line(line)).collect::<Vec<_>>());
-            assert_eq!(flushed.info("rdb_changes_since_last_save").as_deref(), Some("1"), "{flush:?}");
+            assert_eq!(flushed.info("rdb_changes_since_last_save").as_deref(), Some("0"), "{flush:?}");
             client.check("SET later 1", "+OK");
             flushed.kill();
             assert_eq!(files_of_saves(flushed.directory()), ["dump.rdb"]);
@@ -225,6 +270,27 @@ every_engine! {
         client.check("CONFIG SET save ''", "+OK");
         client.check("FLUSHALL", "+OK");
         assert_eq!(files_of_saves(saved.directory()), [""; 0]);
+    }
+
+    /// A FLUSHALL that is replayed empties no file.
+    fn a_replayed_flush_writes_no_file(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let mut replayed = Launch::new(server.binary().clone()).arguments(&EVERYSEC).start();
+        let mut client = replayed.client();
+        let lines = ["SET a 1", "FLUSHALL", "SET b 1"].map(Command::line);
+        client.pipeline(&lines);
+        sync(&replayed);
+        client.check("CONFIG SET save '3600 1'", "+OK");
+        client.check("DEBUG LOADAOF", "+OK");
+        client.check("SET c 1", "+OK");
+        client.check("EXISTS a b c", "2");
+        assert_eq!(files_of_saves(replayed.directory()), [""; 0]);
+        replayed.kill();
+        replayed.set_launch(replayed.launch().clone().arguments(&["--save", "3600 1"]));
+        replayed.restart();
+        assert_eq!(files_of_saves(replayed.directory()), [""; 0]);
     }
 
     /// A save that began before FLUSHALL does not end after it.

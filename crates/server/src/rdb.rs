@@ -182,8 +182,8 @@ pub struct Flushed {
 pub fn note_flushed(server: &Server) -> Option<Flushed> {
     server.snapshots.give_up_running_save();
     let saves = !server.config.lock().save_points().is_empty();
-    // FLUSHALL itself counts as a change, as in Redis.
-    let changes = server.stats.totals().dirty.saturating_sub(1);
+    // All that was done until now, this among it, is in a file without keys.
+    let changes = server.stats.totals().dirty;
     saves.then(|| Flushed { number: server.rdb.next_number(), changes })
 }
 
