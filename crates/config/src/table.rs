@@ -308,7 +308,7 @@ AppendOnly {
     AofBufferLimit "aof-buffer-limit" BYTES, "268435456", SET, HERE,
         "Bytes that wait to be written to the append-only file until clients that write must wait too.";
     AofWriteTimeout "aof-write-timeout" COUNT, "10000", SET, HERE,
-        "Milliseconds that a client waits for an append-only file that cannot be written until it is closed; 0 for ever.";
+        "Milliseconds until a client is closed whose write a failing disk does not take; 0 means never.";
     AofDisableAutoGc "aof-disable-auto-gc" BOOL, "no", SET, HERE,
         "Keep append-only files that are no longer needed.";
 }
