@@ -16,6 +16,7 @@ fn options(server: &Server, promise: Fsync, rounds: u64) -> Options {
         binary: server.binary().clone(),
         promise,
         appendfsync: promise.name().to_owned(),
+        graceful_percent: 0,
         seed: number("RUSTREDIS_CRASH_SEED", 1),
         rounds: number("RUSTREDIS_CRASH_ROUNDS", rounds),
         damage_bytes: 0,
@@ -35,6 +36,13 @@ fn check(options: &Options) {
 every_engine! {
     fn a_killed_server_has_all_that_it_acknowledged(server: &Server) {
         check(&options(server, Fsync::Always, 3));
+    }
+
+    /// Whatever it was started with, and though the power fails behind it.
+    fn an_end_that_was_asked_for_loses_nothing(server: &Server) {
+        let graceful = |promise, rounds| Options { graceful_percent: 100, ..options(server, promise, rounds) };
+        check(&graceful(Fsync::Snapshots, 3));
+        check(&Options { power_cut: Some(power_cut_library()), ..graceful(Fsync::Everysec, 2) });
     }
 
     fn a_power_cut_takes_nothing_that_was_acknowledged(server: &Server) {

@@ -15,6 +15,7 @@ mod connections;
 mod crash;
 mod damage;
 mod dump;
+mod durability;
 mod edges;
 mod effects;
 mod faults;

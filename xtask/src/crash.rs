@@ -1,4 +1,4 @@
-//! `cargo xtask crash`: many crashes, on every engine, under both promises that `appendfsync` makes.
+//! `cargo xtask crash`: many crashes and ends that are asked for, on every engine, under every promise of durability.
 
 use std::path::PathBuf;
 use std::time::{Instant, SystemTime};
@@ -12,12 +12,14 @@ use crate::{Outcome, build, shell};
 const HELP: &str = "\
 Usage: cargo xtask crash [options]
 
-Load on 20 connections over all types, kill -9 at a random moment, restart, and a comparison of what is there with what was
-acknowledged. Ends with the number of rounds and acknowledged commands, and with every violation and the seed that shows it.
+Load on 20 connections over all types, an end at a random moment (kill -9, SIGTERM, SHUTDOWN), restart, and a comparison of what
+is there with what was acknowledged. Ends with the number of rounds and acknowledged commands, and with every violation and the seed that shows it.
 
-  --rounds N        crashes of each engine (100); a third of them with everysec, if --fsync does not say otherwise
+  --rounds N        ends of each engine (100); a third of them with everysec, and a sixth with nothing but an RDB file, which is
+                    never killed, if --fsync does not say otherwise
   --engine E        this engine alone
-  --fsync F         always or everysec alone
+  --fsync F         always, everysec or snapshots (no append-only file) alone
+  --graceful P      of a hundred ends so many are asked for, by SIGTERM or SHUTDOWN; the others are kill -9 (33)
   --seed S          where randomness begins (drawn from the clock)
   --server PATH     this binary instead of a release build of rustredis
   --power-cut       cut away what had not reached the disk, as if the power had failed
@@ -27,16 +29,23 @@ acknowledged. Ends with the number of rounds and acknowledged commands, and with
 
 /// Runs the task.
 pub(crate) fn run(given: &[String]) -> Outcome {
-    let values = ["rounds", "engine", "fsync", "seed", "server", "appendfsync", "damage"];
+    let values = ["rounds", "engine", "fsync", "seed", "server", "appendfsync", "damage", "graceful"];
     let Some(arguments) = Arguments::parse(given, HELP, &values, &["power-cut"])? else { return Ok(true) };
     let rounds: u64 = arguments.number("rounds", 100)?;
     let clock = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs());
     let seed: u64 = arguments.number("seed", clock)?;
     let parts = match arguments.value("fsync") {
-        None => vec![(Fsync::Always, rounds - rounds / 3), (Fsync::Everysec, rounds / 3)],
+        None => vec![
+            (Fsync::Always, rounds - rounds / 3 - rounds / 6),
+            (Fsync::Everysec, rounds / 3),
+            (Fsync::Snapshots, rounds / 6),
+        ],
         Some("always") => vec![(Fsync::Always, rounds)],
         Some("everysec") => vec![(Fsync::Everysec, rounds)],
-        Some(other) => return Err(format!("--fsync is always or everysec, not {other:?}\n\n{HELP}")),
+        Some("snapshots") => vec![(Fsync::Snapshots, rounds)],
+        Some(other) => {
+            return Err(format!("--fsync is always, everysec or snapshots, not {other:?}\n\n{HELP}"));
+        }
     };
     let power_cut = if arguments.has("power-cut") { Some(build::power_cut_library()?) } else { None };
     let started = Instant::now();
@@ -47,6 +56,7 @@ pub(crate) fn run(given: &[String]) -> Outcome {
                 binary: binary.clone(),
                 promise,
                 appendfsync: arguments.value("appendfsync").unwrap_or(promise.name()).to_owned(),
+                graceful_percent: arguments.number("graceful", 33)? as usize,
                 seed,
                 rounds,
                 damage_bytes: arguments.number("damage", 0)?,
@@ -61,7 +71,7 @@ pub(crate) fn run(given: &[String]) -> Outcome {
         }
     }
     println!(
-        "seed {seed}: {all_rounds} crashes, {all_acknowledged} acknowledged commands, {} violations, {:.0} s",
+        "seed {seed}: {all_rounds} ends, {all_acknowledged} acknowledged commands, {} violations, {:.0} s",
         violations.len(),
         started.elapsed().as_secs_f64()
     );
@@ -87,10 +97,11 @@ fn subjects(arguments: &Arguments) -> Result<Vec<(String, Binary)>, String> {
 
 fn print(name: &str, promise: Fsync, report: &Report) {
     println!(
-        "{name:>12} {:<8} {:>4} crashes, {:>8} commands acknowledged; steps kept beyond what had to be: {}, lost \
+        "{name:>12} {:<9} {:>4} ends, {:>3} of them asked for, {:>8} commands acknowledged; steps kept beyond what had to be: {}, lost \
          as they may be: {}; bytes cut: {}; violations: {}",
         promise.name(),
         report.rounds,
+        report.graceful,
         report.acknowledged,
         report.kept_beyond,
         report.lost_allowed,

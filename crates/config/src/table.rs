@@ -325,6 +325,8 @@ AppendOnly {
         "Flush a rewritten append-only file to disk step by step.";
     AofBufferLimit "aof-buffer-limit" BYTES, "268435456", SET, HERE,
         "Bytes that wait to be written to the append-only file until clients that write must wait too.";
+    AofWriteTimeout "aof-write-timeout" COUNT, "10000", SET, HERE,
+        "Milliseconds until a client is closed whose write a failing disk does not take; 0 means never.";
     AofDisableAutoGc "aof-disable-auto-gc" BOOL, "no", SET, HERE,
         "Keep append-only files that are no longer needed.";
 }

@@ -96,6 +96,8 @@ pub struct Effects {
     marks: Cell<u8>,
     /// Set by a blocking command that found nothing.
     pub block: Option<BlockRequest>,
+    /// Whether everything was removed that there was, by a command for that.
+    pub has_flushed_all: bool,
     /// Keys that a reader found expired, to be deleted by whoever may write.
     pub stale: RefCell<Vec<DbKey>>,
     /// Reads that found their key.
@@ -120,6 +122,7 @@ impl Default for Effects {
             expired_fields_of: Vec::new(),
             marks: Cell::new(0),
             block: None,
+            has_flushed_all: false,
             stale: RefCell::default(),
             hits: Cell::new(0),
             misses: Cell::new(0),
@@ -208,6 +211,7 @@ impl Effects {
         self.expired.clear();
         self.expired_fields_of.clear();
         self.block = None;
+        self.has_flushed_all = false;
         self.stale.borrow_mut().clear();
     }
 }

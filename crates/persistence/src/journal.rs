@@ -115,7 +115,8 @@ impl Journal {
     }
 
     /// Records what a unit holds and empties it; its place. Called by the worker of the lane, with the view held, and only with
-    /// something in the unit. `second` is Unix time.
+    /// something in the unit. The touched shards are held: so their places ascend, and the order of places is the order in which
+    /// things were done. `second` is Unix time.
     pub fn append(
         &self,
         lane: usize,
@@ -134,10 +135,15 @@ impl Journal {
             place
         };
         match touched {
-            Touched::Shards(shards) => {
-                shards.for_each(|shard| self.shards[shard].store(place, Ordering::Relaxed))
-            }
-            Touched::Everything => self.everything.store(place, Ordering::Relaxed),
+            Touched::Shards(shards) => shards.for_each(|shard| {
+                debug_assert!(
+                    self.shards[shard].load(Ordering::Relaxed) <= place,
+                    "a shard that is not held was touched"
+                );
+                self.shards[shard].store(place, Ordering::Relaxed);
+            }),
+            // Where nothing is held, two may come by here at once.
+            Touched::Everything => _ = self.everything.fetch_max(place, Ordering::Relaxed),
         }
         // The lane's lock orders this with the reader: either it finds the entry, or we find it asleep.
         if self.is_dormant.load(Ordering::Relaxed) {

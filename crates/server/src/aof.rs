@@ -18,6 +18,7 @@ use rustredis_persistence::aof::{Hooks, Policy, Status, Step, Target, Writer};
 use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::{self, DirectoryLock, Storage};
 
+use crate::leftovers;
 use crate::server::{Server, gate, now_ms};
 
 /// See the module's text.
@@ -139,15 +140,30 @@ impl Aof {
         }
     }
 
-    /// Has entries of the journal from now on go to another file, or nowhere. The view covers everything.
-    pub fn switch(&self, server: &Server, view: &View<'_>, target: Option<Target>) {
+    /// Has entries of the journal from now on go to another file, or nowhere; the number of the file, for [`Aof::mend`]. The view
+    /// covers everything.
+    pub fn switch(&self, server: &Server, view: &View<'_>, target: Option<Target>) -> Option<u64> {
         debug_assert!(view.covered() == rustredis_keyspace::Covered::All);
-        let Some(writer) = self.writer.get() else { return };
+        let writer = self.writer.get()?;
         let journal = &server.durability.journal;
         let is_on = target.is_some();
-        writer.switch(journal.last(), target);
+        let file = writer.switch(journal.last(), target);
         journal.set_on(is_on);
         server.durability.set_awaited(is_on && writer.policy() == Policy::Always);
+        Some(file)
+    }
+
+    /// Says that a base holds all that was before the file of this number, whatever became of the files before.
+    pub fn mend(&self, server: &Server, file: Option<u64>) {
+        if let (Some(writer), Some(file)) = (self.writer.get(), file) {
+            writer.mend(file);
+            refresh_gate(server);
+        }
+    }
+
+    /// Whether a sync has failed and no base holds yet what it was to make durable.
+    pub fn is_lost(&self) -> bool {
+        self.is_on() && self.status().is_some_and(Status::is_lost)
     }
 
     /// Returns when all that was journalled is on the disk. Blocks the thread.
@@ -260,6 +276,7 @@ impl Files {
             Err(error) if error.kind() == ErrorKind::NotFound => files.adopt(server, &old_file)?,
             Err(error) => return Err(format!("Can't open the manifest {}: {error}", path.display())),
         }
+        leftovers::remove_rewrites(&*server.storage, &files.directory, &files.filename, &files.manifest);
         Ok(files)
     }
 

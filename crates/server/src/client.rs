@@ -8,8 +8,8 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
-    Ordering::{AcqRel, Relaxed, Release},
+    AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
 };
 
 use atomic_waker::AtomicWaker;
@@ -89,6 +89,8 @@ pub struct Client {
     pub identity: Mutex<Identity>,
     /// What it waits for.
     pub waiting: Mutex<Option<Arc<BlockedClient>>>,
+    /// Its wait for the disk or for replicas.
+    pub sync_wait: SyncWaiting,
     mailbox: Mutex<VecDeque<Arc<[u8]>>>,
     mail_bytes: AtomicUsize,
     /// When the soft limit was passed, in Unix ms; 0 while it is kept.
@@ -133,6 +135,38 @@ pub struct OutputLimits {
     pub soft_ms: u64,
 }
 
+/// A wait in WAITAOF or WAIT, which CLIENT UNBLOCK ends from another connection.
+#[derive(Debug, Default)]
+pub struct SyncWaiting(AtomicU8);
+
+impl SyncWaiting {
+    const NONE: u8 = 0;
+    const UNDER_WAY: u8 = 1;
+    const LEFT: u8 = 2;
+    const FAILED: u8 = 3;
+
+    /// The wait begins.
+    pub fn begin(&self) {
+        self.0.store(Self::UNDER_WAY, Release);
+    }
+
+    /// Whether nobody has ended it.
+    pub fn is_under_way(&self) -> bool {
+        self.0.load(Acquire) == Self::UNDER_WAY
+    }
+
+    /// Ends it from outside; false if there is none.
+    fn leave(&self, is_error: bool) -> bool {
+        let end = if is_error { Self::FAILED } else { Self::LEFT };
+        self.0.compare_exchange(Self::UNDER_WAY, end, AcqRel, Acquire).is_ok()
+    }
+
+    /// It is over; whether somebody has ended it with an error.
+    pub fn end(&self) -> bool {
+        self.0.swap(Self::NONE, AcqRel) == Self::FAILED
+    }
+}
+
 impl Client {
     /// A client that has just connected.
     pub fn new(id: u64, addr: String, laddr: String, fd: i32, worker: usize, now_ms: u64) -> Self {
@@ -164,6 +198,7 @@ impl Client {
             commands: AtomicU64::new(0),
             identity: Mutex::new(Identity { user: "default".into(), ..Identity::default() }),
             waiting: Mutex::new(None),
+            sync_wait: SyncWaiting::default(),
             mailbox: Mutex::default(),
             mail_bytes: AtomicUsize::new(0),
             soft_since_ms: AtomicU64::new(0),
@@ -258,6 +293,15 @@ impl Client {
         }
         self.waker.wake();
         is_first
+    }
+
+    /// Ends its wait for the disk or for replicas, with an error or as if its time were over; false if there is none.
+    pub fn unblock_sync_wait(&self, is_error: bool) -> bool {
+        let is_unblocked = self.sync_wait.leave(is_error);
+        if is_unblocked {
+            self.waker.wake();
+        }
+        is_unblocked
     }
 
     /// Whether it was asked to close.

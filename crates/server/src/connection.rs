@@ -16,6 +16,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
 use std::time::Duration;
 
+use rustredis_commands::CommandError;
 use rustredis_config::ClientClass;
 use rustredis_keyspace::{Access, Covered, Effects, Waiter};
 use rustredis_metrics::{CommandId, Outcome};
@@ -25,9 +26,9 @@ use tokio::time::Instant;
 use crate::blocking::BlockedClient;
 use crate::client::{Client, flags};
 use crate::commands::save::reply_synced;
-use crate::execute::{Blocked, Flow, Scratch};
+use crate::execute::{Blocked, Flow, Scratch, count_error};
 use crate::outlet::Outlet;
-use crate::server::{Server, now_ms};
+use crate::server::{Server, gate, now_ms};
 use crate::session::{ReplyMode, Session, SyncWait};
 use crate::stats::bump;
 use crate::stream::Stream;
@@ -188,22 +189,45 @@ impl Connection {
 
     /// Waits until the output may leave; false if the client ends.
     pub(crate) async fn wait_until_durable(&self) -> bool {
-        !self.is_held() || self.wait_while(Self::is_held).await
+        if !self.is_held() {
+            return true;
+        }
+        loop {
+            let waiting = self.wait_while(Self::is_held);
+            let timeout_ms = self.server.settings.aof_write_timeout_ms.load(Relaxed);
+            if timeout_ms == 0 {
+                return waiting.await;
+            }
+            match tokio::time::timeout(Duration::from_millis(timeout_ms), waiting).await {
+                Ok(is_alive) => return is_alive,
+                Err(_) if self.server.aof.error().is_some() => {
+                    self.server.close_for_disk(&self.session.client);
+                }
+                // It is slow, and goes on.
+                Err(_) => {}
+            }
+        }
     }
 
-    /// Waits while the journal is so full that writing must wait; false if the client ends.
+    /// Waits while the journal is so full that writing must wait; false if the client ends. Where the disk takes nothing, writes are
+    /// refused instead.
     pub(crate) async fn wait_for_room(&self) -> bool {
-        let is_full = |this: &Self| this.server.durability.journal.is_full();
+        let is_full =
+            |this: &Self| this.server.durability.journal.is_full() && !this.server.has_gate(gate::DISK_ERROR);
         !is_full(self) || self.wait_while(is_full).await
     }
 
-    /// WAITAOF: waits until the client's writes are on the disk, or the time is over, and answers.
+    /// WAITAOF and WAIT: waits until the client's writes are on the disk, or the time is over, and answers.
     pub(crate) async fn wait_for_sync(&mut self, wait: SyncWait) {
         // What was answered before leaves first; an error shows itself when the wait is over.
         let _ = self.deliver();
         self.session.client.set_flag(flags::BLOCKED, true);
-        let is_missing =
-            |this: &Self| wait.has_replicas || this.server.aof.durable() < this.session.last_write;
+        let client = self.session.client.clone();
+        client.sync_wait.begin();
+        let is_missing = |this: &Self| {
+            let is_durable = || this.server.aof.durable() >= this.session.last_write;
+            this.session.client.sync_wait.is_under_way() && (wait.has_replicas || !is_durable())
+        };
         let waiting = async {
             tokio::select! {
                 is_alive = self.wait_while(is_missing) => is_alive,
@@ -215,10 +239,20 @@ impl Connection {
             0 => waiting.await,
             _ => tokio::time::timeout(left, waiting).await.unwrap_or(true),
         };
-        self.session.client.set_flag(flags::BLOCKED, false);
+        client.set_flag(flags::BLOCKED, false);
+        let is_failed = client.sync_wait.end();
         let is_durable = self.server.aof.durable() >= self.session.last_write;
-        if is_alive {
-            let mut reply = Reply::new(&mut self.output, self.session.proto);
+        if !is_alive {
+            return;
+        }
+        let mut reply = Reply::new(&mut self.output, self.session.proto);
+        if is_failed {
+            let error = CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+            reply.error(&error.to_string());
+            count_error(&self.server, &self.worker, &error);
+        } else if wait.tells_replicas_alone {
+            reply.int(0);
+        } else {
             reply_synced(&mut reply, is_durable);
         }
     }
@@ -447,7 +481,8 @@ impl Connection {
             self.sent = 0;
         }
         if is_held {
-            self.worker.lane.hold(&self.outlet, &mut self.output, self.session.depends_on);
+            let now_ms = self.worker.now_ms();
+            self.worker.lane.hold(&self.outlet, &mut self.output, self.session.depends_on, now_ms);
         }
         self.session.client.output_bytes.store(self.pending(), Relaxed);
         self.session.client.output_capacity.store(self.output.capacity() + self.outlet.held_bytes(), Relaxed);

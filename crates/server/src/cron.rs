@@ -12,6 +12,7 @@ use rustredis_engine::EndsInPanic;
 use rustredis_keyspace::{Access, Among, Covered, Effects, placement};
 
 use crate::client::flags;
+use crate::durability;
 use crate::eviction;
 use crate::execute::settle;
 use crate::memory;
@@ -39,6 +40,7 @@ const TTL_SAMPLES: usize = 20;
 pub fn start(worker: &Rc<Worker>) {
     spawn("Active expiry", expire(worker.clone()));
     spawn("The task that returns memory", return_memory(worker.clone()));
+    spawn("The task that closes who waits too long", close_overdue(worker.clone()));
     if worker.index == 0 {
         spawn("The task that looks after the server", look_after_server(worker.clone()));
         spawn("Eviction", eviction::go_on(worker.clone()));
@@ -51,6 +53,14 @@ pub fn spawn(name: &'static str, task: impl Future<Output = ()> + 'static) {
         let _end = EndsInPanic(name);
         task.await;
     });
+}
+
+/// Closes clients that wait for a disk that takes nothing.
+async fn close_overdue(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(SERVER_PERIOD).await;
+        durability::close_overdue(&worker);
+    }
 }
 
 async fn look_after_server(worker: Rc<Worker>) {
@@ -82,6 +92,12 @@ fn look_after_files(server: &Server) {
         if server.snapshots.may_try_again() {
             server.snapshots.rewrite(server);
         }
+        return;
+    }
+    if server.aof.is_lost() && server.snapshots.may_mend() {
+        // Only a new base makes safe what is there.
+        tracing::warn!("Starting a rewrite of the AOF, for a sync of it has failed");
+        server.snapshots.rewrite(server);
         return;
     }
     let (save_points, percentage, min_bytes) = {

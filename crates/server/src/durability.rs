@@ -24,7 +24,7 @@ use smallvec::SmallVec;
 
 use crate::client::Client;
 use crate::outlet::Outlet;
-use crate::server::Server;
+use crate::server::{Server, now_ms};
 use crate::session::Session;
 use crate::worker::Worker;
 
@@ -110,9 +110,14 @@ impl Lane {
         self.committed.take()
     }
 
+    /// Gives a place back that was taken for a while: it is its owner's still.
+    pub fn give_committed(&self, place: Place) {
+        self.committed.set(place);
+    }
+
     /// Has replies sent when `place` is durable.
-    pub fn hold(&self, outlet: &Rc<Outlet>, output: &mut Vec<u8>, place: Place) {
-        outlet.hold(output, place);
+    pub fn hold(&self, outlet: &Rc<Outlet>, output: &mut Vec<u8>, place: Place, now_ms: u64) {
+        outlet.hold(output, place, now_ms);
         self.held.borrow_mut().push_back(outlet.clone());
     }
 
@@ -164,6 +169,19 @@ async fn release_held(server: &Server, worker: &Worker) {
         if turn % RELEASED_PER_TURN == RELEASED_PER_TURN - 1 {
             tokio::task::yield_now().await;
         }
+    }
+}
+
+/// Closes the clients whose replies have waited too long, while the disk takes nothing (`aof-write-timeout`).
+pub fn close_overdue(worker: &Worker) {
+    let server = &worker.server;
+    let timeout_ms = server.settings.aof_write_timeout_ms.load(Relaxed);
+    if timeout_ms == 0 || worker.lane.held.borrow().is_empty() || server.aof.error().is_none() {
+        return;
+    }
+    let end_ms = now_ms().saturating_sub(timeout_ms);
+    for outlet in worker.lane.held.borrow().iter().filter(|outlet| outlet.has_waited_since(end_ms)) {
+        server.close_for_disk(outlet.client());
     }
 }
 
@@ -227,8 +245,10 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     let keys =
         command.filter(|(row, _)| matches!(row.command.reach, Reach::Keys)).map(|(_, args)| args.key_refs());
     let place = match (keys, view.covered()) {
-        (Some(keys), _) if !keys.is_empty() => {
-            append(Touched::Shards(&mut keys.iter().map(|key| store.shard_of(key.hash))))
+        (Some(keys), covered) if !keys.is_empty() => {
+            // A waiter that is served names keys whose shards somebody else may hold, who has a place of his own for them.
+            let shards = keys.iter().map(|key| store.shard_of(key.hash));
+            append(Touched::Shards(&mut shards.filter(|shard| covered.has(*shard))))
         }
         (_, Covered::One(shard)) => append(Touched::Shards(&mut std::iter::once(shard))),
         (_, Covered::Many(shards)) => {

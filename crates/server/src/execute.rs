@@ -26,6 +26,8 @@ use crate::client::{Client, flags};
 use crate::commands::Context;
 use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
 use crate::durability;
+use crate::end;
+use crate::rdb;
 use crate::redact;
 use crate::server::{Server, gate, now_ms};
 use crate::session::{Background, ReplyMode, Session};
@@ -558,13 +560,20 @@ impl Connection {
         } else {
             self.run_held(server, worker, row, args, effects, shards).await
         };
+        if let Some(flushed) = worker.flushed.take() {
+            rdb::save_flushed(server, flushed).await;
+        }
         if let Some(background) = self.session.waits_for.take() {
             let is_pending = || match background {
                 Background::TurnOff => server.snapshots.is_turning_off(),
                 Background::Cut => server.snapshots.is_cut_missing(),
+                Background::End(attempt) => server.ending.is_pending(attempt),
             };
             while is_pending() {
                 tokio::time::sleep(BACKGROUND_LOOK).await;
+            }
+            if matches!(background, Background::End(_)) {
+                self.refuse(server, worker, Some(row), &end::failure());
             }
         }
         if let Some(wait) = self.session.sync_wait.take() {
@@ -923,6 +932,9 @@ fn settle_change(server: &Server, worker: &Worker, view: &mut View<'_>, command:
         view.effects.expired_fields_of.clear();
     }
     publish_events(server, view);
+    if std::mem::take(&mut view.effects.has_flushed_all) {
+        worker.flushed.set(rdb::note_flushed(server));
+    }
     view.effects.journal = Journal::Verbatim;
     view.effects.dirty = 0;
 }
@@ -985,8 +997,11 @@ fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &Blocke
         blocked.release();
         return false;
     }
+    // The place of whoever serves is his own still.
+    let own = worker.lane.take_committed();
     settle_change(server, worker, view, Some((row, blocked.args.args())));
     blocked.depend_on(worker.lane.take_committed());
+    worker.lane.give_committed(own);
     let nanos = worker.read_clock().saturating_sub(started);
     worker.metrics.record(CommandId(row.id), nanos, outcome);
     if nanos >= server.settings.slow_nanos.load(Relaxed) {

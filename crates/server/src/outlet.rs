@@ -28,6 +28,8 @@ pub struct Outlet {
     held: RefCell<Vec<u8>>,
     /// Up to where the journal must be durable before `held` may leave; 0 if it need not wait.
     place: Cell<Place>,
+    /// Since when, in Unix ms.
+    since_ms: Cell<u64>,
     is_called_for: Cell<bool>,
 }
 
@@ -39,6 +41,7 @@ impl Outlet {
             client,
             held: RefCell::default(),
             place: Cell::default(),
+            since_ms: Cell::default(),
             is_called_for: Cell::default(),
         }
     }
@@ -63,8 +66,18 @@ impl Outlet {
         self.held.borrow().len()
     }
 
+    /// Whose it is.
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Whether what is held has waited since before that time, in Unix ms.
+    pub fn has_waited_since(&self, ms: u64) -> bool {
+        self.is_waiting() && self.since_ms.get() <= ms
+    }
+
     /// Takes replies over until `place` is durable; `output` is empty then. Nothing may be held already.
-    pub fn hold(&self, output: &mut Vec<u8>, place: Place) {
+    pub fn hold(&self, output: &mut Vec<u8>, place: Place, now_ms: u64) {
         let held = &mut *self.held.borrow_mut();
         debug_assert!(held.is_empty() && place != 0, "one group of replies waits at a time");
         if output.len() <= COPIED_BYTES_MAX {
@@ -74,6 +87,7 @@ impl Outlet {
             *held = std::mem::take(output);
         }
         self.place.set(place);
+        self.since_ms.set(now_ms);
     }
 
     /// Has the connection woken when what is held has left, or may leave.

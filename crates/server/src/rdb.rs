@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
+use parking_lot::Mutex;
 use rustredis_config::{Directive, REDIS_VERSION};
 use rustredis_keyspace::access::{
     ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds, new_clock,
@@ -20,6 +21,7 @@ use rustredis_persistence::rdb::{
 };
 use rustredis_persistence::storage::{Storage, StorageFile};
 
+use crate::leftovers;
 use crate::load;
 use crate::memory;
 use crate::server::{Server, now_ms};
@@ -34,6 +36,10 @@ const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
 pub struct RdbState {
     /// Unix seconds of the last save that succeeded, at first of the start.
     last_save_seconds: AtomicU64,
+    /// How many saves there were; each takes its number at the moment of which it is.
+    numbers: AtomicU64,
+    /// The number of the save that is in the file: none of an earlier moment takes its place.
+    placed: Mutex<u64>,
     /// What [`crate::stats::Totals::dirty`] was then.
     dirty_at_save: AtomicU64,
     /// Saves that succeeded.
@@ -53,6 +59,8 @@ impl RdbState {
     pub fn new(now_ms: u64) -> Self {
         Self {
             last_save_seconds: AtomicU64::new(now_ms / 1000),
+            numbers: AtomicU64::new(0),
+            placed: Mutex::new(0),
             dirty_at_save: AtomicU64::new(0),
             saves: AtomicU64::new(0),
             has_failed: AtomicBool::new(false),
@@ -60,6 +68,11 @@ impl RdbState {
             keys_expired: AtomicU64::new(0),
             skips_checksums: AtomicBool::new(false),
         }
+    }
+
+    /// The number of a save of this moment. The view covers everything, or the moments of two saves could not be told apart.
+    pub fn next_number(&self) -> u64 {
+        self.numbers.fetch_add(1, Relaxed) + 1
     }
 
     /// Unix seconds of the last save that succeeded; before the first, of the start.
@@ -103,25 +116,88 @@ pub enum Origin {
     AofBase,
 }
 
+/// Where a save writes and where its file belongs. The paths are absolute: `CONFIG SET dir` moves no save that has begun.
+#[derive(Debug)]
+pub struct SavePaths {
+    directory: PathBuf,
+    /// Where the file is written.
+    pub temporary: PathBuf,
+    place: PathBuf,
+}
+
+impl SavePaths {
+    /// Those of a save that begins now.
+    ///
+    /// # Errors
+    /// If the working directory is gone.
+    pub fn new(server: &Server) -> std::io::Result<Self> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // Several saves may be written at once: of the snapshots' thread, under a view, after FLUSHALL.
+        let name = leftovers::temporary_name(COUNT.fetch_add(1, Relaxed));
+        // One lock for both, which CONFIG SET has while it changes them.
+        let config = server.config.lock();
+        let directory = std::env::current_dir()?;
+        let place = directory.join(&*String::from_utf8_lossy(config.text(Directive::Dbfilename)));
+        Ok(Self { temporary: directory.join(name), place, directory })
+    }
+}
+
 /// Saves everything to the file. The view covers everything. O(bytes), and waits for the disk.
 pub fn save(server: &Server, view: &mut View<'_>) -> Result<(), RdbError> {
-    let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-    let result = write_file(server, view, &temporary)
-        .and_then(|()| put_in_place(server, &temporary).map_err(io_error));
-    if let Err(error) = &result {
-        tracing::warn!("Write error saving DB on disk: {error}");
-        crate::aof::note_save_result(server, true);
-        // What is left of it is of no use; that it cannot be removed either is no further harm.
-        let _ = server.storage.remove(&temporary);
-    } else {
-        tracing::info!("DB saved on disk");
-        note_save(server, server.stats.totals().dirty);
+    let changes = server.stats.totals().dirty;
+    save_now(server, Some(view), server.rdb.next_number(), changes)
+}
+
+/// Saves what the view shows, or a data set without keys, under this number, with so many changes.
+fn save_now(server: &Server, view: Option<&mut View<'_>>, number: u64, changes: u64) -> Result<(), RdbError> {
+    let result = SavePaths::new(server).map_err(io_error).and_then(|paths| {
+        write_file(server, view, &paths.temporary)
+            .and_then(|()| put_in_place(server, &paths, number, changes).map_err(io_error))
+            .inspect_err(|_| {
+                // What is left of it is of no use; that it cannot be removed either is no further harm.
+                let _ = server.storage.remove(&paths.temporary);
+            })
+    });
+    match &result {
+        Ok(Placed::Newest) => tracing::info!("DB saved on disk"),
+        Ok(Placed::Superseded) => {}
+        Err(error) => {
+            tracing::warn!("Write error saving DB on disk: {error}");
+            crate::aof::note_save_result(server, true);
+        }
     }
-    result
+    result.map(|_| ())
+}
+
+/// What FLUSHALL leaves to do: the file is to show what the data set was like at that moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Flushed {
+    number: u64,
+    changes: u64,
+}
+
+/// Notes that FLUSHALL has removed everything; what it leaves to do, if there are save points. A save under way is of no use any
+/// more. The view covers everything.
+#[cold]
+pub fn note_flushed(server: &Server) -> Option<Flushed> {
+    server.snapshots.give_up_running_save();
+    let saves = !server.config.lock().save_points().is_empty();
+    // All that was done until now, this among it, is in a file without keys.
+    let changes = server.stats.totals().dirty;
+    saves.then(|| Flushed { number: server.rdb.next_number(), changes })
+}
+
+/// Writes the file without keys that FLUSHALL leaves. Whoever flushed waits for it, and nobody else: what it says needs no view.
+/// That it failed is in the log and in INFO, as after any save.
+pub async fn save_flushed(server: &Arc<Server>, flushed: Flushed) {
+    let server = server.clone();
+    let save = move || save_now(&server, None, flushed.number, flushed.changes);
+    // A panic in there was told when it happened.
+    let _ = tokio::task::spawn_blocking(save).await;
 }
 
 /// Notes that a save has succeeded which has the first `changes` of the changes.
-pub fn note_save(server: &Server, changes: u64) {
+fn note_save(server: &Server, changes: u64) {
     server.rdb.saves.fetch_add(1, Relaxed);
     server.rdb.last_save_seconds.store(now_ms() / 1000, Relaxed);
     server.rdb.dirty_at_save.store(changes, Relaxed);
@@ -145,15 +221,28 @@ impl Write for FileSink {
     }
 }
 
-fn write_file(server: &Server, view: &mut View<'_>, path: &Path) -> Result<(), RdbError> {
+fn write_file(server: &Server, view: Option<&mut View<'_>>, path: &Path) -> Result<(), RdbError> {
     let file = server.storage.create(path).map_err(io_error)?;
     let sink = BufWriter::with_capacity(BUFFER_BYTES, FileSink(file));
-    let version = if view.has_expiring_fields() { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
+    let has_expiring_fields = view.as_ref().is_some_and(|view| view.has_expiring_fields());
+    let version = if has_expiring_fields { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
     if version == VERSION_WITH_FIELD_EXPIRY {
         tell_version();
     }
     let mut writer = FileWriter::begin(sink, version, compression(server))?;
     write_remarks(&mut writer, Origin::Save)?;
+    if let Some(view) = view {
+        write_keys(server, view, &mut writer)?;
+    }
+    let sink = writer.finish(checksum(server))?;
+    sink.get_ref().0.sync().map_err(io_error)
+}
+
+fn write_keys<W: Write>(
+    server: &Server,
+    view: &mut View<'_>,
+    writer: &mut FileWriter<W>,
+) -> Result<(), RdbError> {
     let usage = usage_of(server);
     let selected = view.db();
     let mut result = Ok(());
@@ -170,9 +259,7 @@ fn write_file(server: &Server, view: &mut View<'_>, path: &Path) -> Result<(), R
         });
     }
     view.select(selected);
-    result?;
-    let sink = writer.finish(checksum(server))?;
-    sink.get_ref().0.sync().map_err(io_error)
+    result
 }
 
 /// Says in the log that servers before 7.4 cannot read what is being written.
@@ -204,10 +291,36 @@ pub fn usage_of(server: &Server) -> impl Fn(&Entry) -> Option<Usage> + Send + Sy
     }
 }
 
-/// Moves the file to its place, and makes that last too.
-pub fn put_in_place(server: &Server, temporary: &Path) -> std::io::Result<()> {
-    server.storage.rename(temporary, &path(server))?;
-    server.storage.sync_directory(Path::new("."))
+/// What became of a file that was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placed {
+    /// It is the file now.
+    Newest,
+    /// One of a later moment is there already, and it was removed.
+    Superseded,
+}
+
+/// Moves the file of the save with this number and so many changes to its place, and makes that last too, unless a save of a later
+/// moment is there.
+///
+/// # Errors
+/// What the disk says.
+pub fn put_in_place(
+    server: &Server,
+    paths: &SavePaths,
+    number: u64,
+    changes: u64,
+) -> std::io::Result<Placed> {
+    let mut placed = server.rdb.placed.lock();
+    if number < *placed {
+        server.storage.remove(&paths.temporary)?;
+        return Ok(Placed::Superseded);
+    }
+    server.storage.rename(&paths.temporary, &paths.place)?;
+    *placed = number;
+    server.storage.sync_directory(&paths.directory)?;
+    note_save(server, changes);
+    Ok(Placed::Newest)
 }
 
 /// What becomes of a key that a file has and that is there already.

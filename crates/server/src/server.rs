@@ -1,7 +1,7 @@
 //! What all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -18,6 +18,7 @@ use crate::aof::{self, Aof};
 use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
 use crate::durability::Durability;
+use crate::end::Ending;
 use crate::eviction::Eviction;
 use crate::listen::Relisten;
 use crate::load::Loading;
@@ -38,22 +39,10 @@ pub mod gate {
     pub const PAUSED: u32 = 1 << 2;
     /// The data set is being loaded.
     pub const LOADING: u32 = 1 << 3;
-    /// The server is shutting down.
-    pub const SHUTDOWN: u32 = 1 << 4;
     /// `min-replicas-to-write` asks for replicas, and there are none.
     pub const REPLICAS_MISSING: u32 = 1 << 5;
     /// The disk does not take what must be there: writes are refused.
     pub const DISK_ERROR: u32 = 1 << 6;
-}
-
-/// Values of [`Server::shutdown_wish`].
-pub mod shutdown {
-    /// A signal: whether to save is the configuration's to say.
-    pub const BY_SIGNAL: u8 = 0;
-    /// SHUTDOWN, which has saved what it was told to.
-    pub const BY_CLIENT: u8 = 1;
-    /// SHUTDOWN FORCE: errors do not keep the server.
-    pub const FORCED: u8 = 2;
 }
 
 /// What all connections share.
@@ -118,10 +107,8 @@ pub struct Server {
     pub durability: Durability,
     /// Saves and loads.
     pub rdb: RdbState,
-    /// Set when the server must stop; the main thread waits for it.
-    pub shutdown: tokio::sync::Notify,
-    /// Who asked for it, see [`shutdown`].
-    pub shutdown_wish: AtomicU8,
+    /// Attempts to end it.
+    pub ending: Ending,
 }
 
 /// CLIENT PAUSE.
@@ -231,6 +218,21 @@ impl Server {
             client.addr,
             client.pending_bytes()
         );
+    }
+
+    /// Closes a client whose reply has waited too long for an append-only file that cannot be written. Whether what it wrote will
+    /// be kept nobody knows: it is written when the disk can again, if the server lives to see that.
+    #[cold]
+    pub fn close_for_disk(&self, client: &Client) {
+        if self.clients.kill(client) {
+            self.stats.write_timeout_disconnections.fetch_add(1, Relaxed);
+            tracing::warn!(
+                "Closing client id={} addr={} without a reply: for {} ms what it waits for could not be written to the AOF file",
+                client.id,
+                client.addr,
+                self.settings.aof_write_timeout_ms.load(Relaxed)
+            );
+        }
     }
 
     /// The shards of these keys, ascending.

@@ -110,6 +110,8 @@ pub enum Background {
     TurnOff,
     /// The moment comes of which a snapshot is: what is written after the reply is not in it.
     Cut,
+    /// The server ends, or this attempt to end it has failed.
+    End(u64),
 }
 
 /// A wait for a client's writes to be on the disk.
@@ -119,6 +121,8 @@ pub struct SyncWait {
     pub until_ms: u64,
     /// Whether replicas are waited for, of which there are none.
     pub has_replicas: bool,
+    /// Whether the reply is WAIT's: of replicas alone.
+    pub tells_replicas_alone: bool,
 }
 
 impl Session {

@@ -33,6 +33,8 @@ pub struct Settings {
     pub client_query_buffer_limit: AtomicU64,
     /// `timeout` in seconds; 0 never.
     pub timeout_seconds: AtomicU64,
+    /// Milliseconds; 0 never ends the wait.
+    pub aof_write_timeout_ms: AtomicU64,
     /// `tcp-keepalive` in seconds.
     pub tcp_keepalive_seconds: AtomicU32,
     /// `notify-keyspace-events`.
@@ -72,6 +74,7 @@ impl Settings {
         self.maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
         self.proto_max_bulk_len.store(config.bytes(Directive::ProtoMaxBulkLen) as i64, Relaxed);
         self.client_query_buffer_limit.store(config.bytes(Directive::ClientQueryBufferLimit), Relaxed);
+        self.aof_write_timeout_ms.store(config.int(Directive::AofWriteTimeout) as u64, Relaxed);
         self.timeout_seconds.store(config.int(Directive::Timeout) as u64, Relaxed);
         self.tcp_keepalive_seconds.store(config.int(Directive::TcpKeepalive) as u32, Relaxed);
         self.notify_mask.store(notify_mask(config.event_classes()), Relaxed);

@@ -5,7 +5,7 @@
 //! fork: no pause that grows with the memory, no second copy of the pages that change.
 
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ use rustredis_persistence::rdb::{
 use rustredis_persistence::storage::{Storage, StorageFile};
 
 use crate::aof::{self, Files};
-use crate::rdb::{self, Origin};
+use crate::leftovers;
+use crate::rdb::{self, Origin, Placed, SavePaths};
 use crate::server::{Server, now_ms};
 
 /// Files pass through buffers of this size.
@@ -230,10 +231,9 @@ impl Snapshots {
         self.turning_off.load(Relaxed) > 0
     }
 
-    /// Gives the save under way up, and the one that is scheduled (FLUSHALL, SHUTDOWN).
-    pub fn give_up_save(&self) {
-        let mut state = self.state.lock();
-        state.is_save_scheduled = false;
+    /// Gives the save under way up (FLUSHALL).
+    pub fn give_up_running_save(&self) {
+        let state = self.state.lock();
         if matches!(state.running, Some((Job::Save, _))) {
             self.is_given_up.store(true, Relaxed);
         }
@@ -282,6 +282,20 @@ impl Snapshots {
     /// Whether turning the append-only file on may be tried again, after a second at least.
     pub fn may_try_again(&self) -> bool {
         self.may_rewrite() && now_ms().saturating_sub(self.state().last_rewrite_failure_ms) >= 1000
+    }
+
+    /// Whether a rewrite may be tried to mend the append-only file, for which writes wait: a second after a failure, and longer after
+    /// each further one, up to a minute.
+    pub fn may_mend(&self) -> bool {
+        let state = self.state();
+        let delay_ms = (1000u64 << state.rewrite_failures.min(6)).min(60_000);
+        now_ms().saturating_sub(state.last_rewrite_failure_ms) >= delay_ms
+    }
+
+    /// Whether what is written to the append-only file has no base yet: it is being turned on.
+    pub fn is_base_missing(&self, server: &Server) -> bool {
+        let is_turning_on = self.state().running.is_some_and(|(job, _)| job == Job::TurnOn);
+        server.aof.is_on() && (is_turning_on || !server.durability.journal.is_on())
     }
 
     /// Notes that a save point has asked for a save.
@@ -638,11 +652,17 @@ async fn leave_all(server: &Server) {
 }
 
 async fn save(server: &Server) -> Result<(), Failure> {
-    let temporary = PathBuf::from(format!("temp-{}.rdb", std::process::id()));
-    let (cut, ()) = take(server, &temporary, BaseFormat::Rdb, Origin::Save, |_| ()).await?;
-    rdb::put_in_place(server, &temporary)?;
-    rdb::note_save(server, cut.changes);
-    Ok(())
+    let paths = SavePaths::new(server)?;
+    let (cut, number) =
+        take(server, &paths.temporary, BaseFormat::Rdb, Origin::Save, |_| server.rdb.next_number()).await?;
+    let placed = rdb::put_in_place(server, &paths, number, cut.changes).inspect_err(|_| {
+        // What is left of it is of no use.
+        let _ = server.storage.remove(&paths.temporary);
+    })?;
+    match placed {
+        Placed::Newest => Ok(()),
+        Placed::Superseded => Err(Failure::GivenUp),
+    }
 }
 
 /// The form of a base, as the configuration has it.
@@ -662,7 +682,7 @@ pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failu
     };
     let storage = &*server.storage;
     let format = base_format(server);
-    let temporary = files.directory.join(format!("temp-rewriteaof-bg-{}.aof", std::process::id()));
+    let temporary = files.directory.join(leftovers::temporary_base_name());
     let was_on = server.durability.journal.is_on();
     let mut increment = None;
     let mut target = None;
@@ -677,14 +697,15 @@ pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failu
         (increment, target) = (Some(file), Some(opened));
     }
     let taken = take(server, &temporary, format, Origin::AofBase, |view| {
-        if target.is_some() {
-            server.aof.switch(server, view, target.take());
-        }
+        target.take().map(|target| server.aof.switch(server, view, Some(target)))
     })
     .await;
     server.aof.measure(false);
     let result = match taken {
-        Ok(_) => finish_rewrite(server, &mut files, &temporary, format, increment.clone(), was_on),
+        Ok((_, switched)) => {
+            finish_rewrite(server, &mut files, &temporary, format, increment.clone(), was_on)
+                .inspect(|()| server.aof.mend(server, switched.flatten()))
+        }
         Err(error) => Err(error),
     };
     if result.is_err() && !was_on && turns_on {

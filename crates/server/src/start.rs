@@ -2,13 +2,12 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
 use rustredis_config::{Config, Directive, Origin, REDIS_VERSION, VERSION};
 use rustredis_engine::Engine;
-use rustredis_keyspace::{Access, Covered, Effects, Random};
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog, Strategy};
 use rustredis_persistence::storage::{Disk, Faulty};
 use tokio::sync::mpsc;
@@ -17,12 +16,14 @@ use crate::aof::Aof;
 use crate::clients_limit;
 use crate::commands;
 use crate::durability::Durability;
+use crate::end::{self, Ending, Signals, Wish};
+use crate::leftovers;
 use crate::listen::{self, Acceptors, Addresses, Listener, Relisten};
 use crate::load::{self, Loading};
 use crate::log;
 use crate::memory;
-use crate::rdb::{self, RdbState};
-use crate::server::{Pause, Server, gate, now_ms, shutdown};
+use crate::rdb::RdbState;
+use crate::server::{Pause, Server, gate, now_ms};
 use crate::settings::Settings;
 use crate::snapshot::Snapshots;
 use crate::stats::Stats;
@@ -92,6 +93,7 @@ fn start(mut config: Config) -> Result<(), String> {
     Aof::start(&server)
         .map_err(|error| format!("Can't start the threads of the append-only file: {error}"))?;
     Snapshots::start(&server).map_err(|error| format!("Can't start the thread of snapshots: {error}"))?;
+    leftovers::remove_saves(&*server.storage, std::path::Path::new("."));
     server.set_gate(gate::LOADING, true);
     let arrivals = start_workers(&server)?;
     let loaded = load(&server)?;
@@ -103,25 +105,23 @@ fn start(mut config: Config) -> Result<(), String> {
     local.block_on(&runtime, async {
         let acceptors = Acceptors::new(server.clone(), arrivals, listeners, addresses);
         tokio::task::spawn_local(grant(acceptors, wishes));
+        let mut signals = Signals::listen();
         tokio::select! {
             loaded = loaded => loaded.unwrap_or_else(|_| Err("The loading thread has ended".to_owned()))?,
-            () = wait_for_signal(&server) => {
-                tracing::warn!("The server ends while it loads: nothing is saved");
-                std::process::exit(0);
-            }
+            _ = signals.wished(&server) => end::end_loading(&server),
         }
         server.set_gate(gate::LOADING, false);
         memory::note_startup();
         tracing::info!("Ready to accept connections");
         supervise::tell_ready(server.config.lock().choice(Directive::Supervised));
         loop {
-            wait_for_signal(&server).await;
-            if prepare_end(&server).await {
+            let wish = signals.wished(&server).await;
+            if end::prepare(&server, wish).await {
                 return Ok::<(), String>(());
             }
         }
     })?;
-    end(&server);
+    end::finish(&server);
     Ok(())
 }
 
@@ -229,8 +229,7 @@ fn build(
         acl_log: Default::default(),
         loading: Loading::default(),
         durability: Durability::new(threads, shards),
-        shutdown_wish: AtomicU8::new(shutdown::BY_SIGNAL),
-        shutdown: tokio::sync::Notify::new(),
+        ending: Ending::default(),
         relisten,
         config: Mutex::default(),
     };
@@ -266,66 +265,11 @@ fn start_workers(server: &Arc<Server>) -> Result<Vec<mpsc::UnboundedSender<Arriv
                 .spawn(move || {
                     if let Err(error) = worker::run(index, server.clone(), receiver) {
                         tracing::warn!("Worker {index} ended: {error}");
-                        server.shutdown.notify_one();
+                        server.ending.ask(Wish::default());
                     }
                 })
                 .map_err(|error| format!("Can't start a worker thread: {error}"))?;
             Ok(sender)
         })
         .collect()
-}
-
-/// Waits until a signal or a client ends the server.
-async fn wait_for_signal(server: &Server) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return server.shutdown.notified().await;
-    };
-    tokio::select! {
-        _ = terminate.recv() => tracing::warn!("Received SIGTERM scheduling shutdown..."),
-        _ = interrupt.recv() => tracing::warn!("Received SIGINT scheduling shutdown..."),
-        () = server.shutdown.notified() => {}
-    }
-}
-
-/// Makes what there is safe; false if that failed and the server goes on. SHUTDOWN has saved already what it was told to.
-async fn prepare_end(server: &Server) -> bool {
-    tracing::warn!("User requested shutdown...");
-    server.snapshots.give_up().await;
-    let wish = server.shutdown_wish.swap(shutdown::BY_SIGNAL, Relaxed);
-    let saves = match wish {
-        shutdown::BY_SIGNAL => {
-            let config = server.config.lock();
-            let flag = |name| config.has_flag(Directive::ShutdownOnSigterm, name);
-            flag("save") || !flag("nosave") && !config.save_points().is_empty()
-        }
-        _ => false,
-    };
-    if saves {
-        tracing::info!("Saving the final RDB snapshot before exiting.");
-        let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-        let mut held = server.engine.borrow(Covered::All, Access::Write).await;
-        let mut view = held.view(0, now_ms(), &random, &mut effects);
-        if rdb::save(server, &mut view).is_err() {
-            tracing::warn!("Error trying to save the DB, can't exit.");
-            return false;
-        }
-    }
-    if let Err(error) = server.aof.flush() {
-        tracing::warn!("Error flushing the append-only file: {error}");
-        return wish == shutdown::FORCED;
-    }
-    true
-}
-
-fn end(server: &Server) {
-    server.set_gate(gate::SHUTDOWN, true);
-    for client in server.clients.all() {
-        client.kill();
-    }
-    server.aof.stop();
-    server.remove_run_files();
-    tracing::warn!("RustRedis is now ready to exit, bye bye...");
 }

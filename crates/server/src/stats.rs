@@ -60,6 +60,8 @@ pub struct Stats {
     pub output_limit_disconnections: AtomicU64,
     /// Clients closed for their input.
     pub query_limit_disconnections: AtomicU64,
+    /// Clients closed for an append-only file that could not be written.
+    pub write_timeout_disconnections: AtomicU64,
     /// Errors by code; see [`Stats::count_error`].
     pub errors: Mutex<BTreeMap<String, u64>>,
     /// Time spent on keys that expire on their own, nanoseconds.
@@ -125,6 +127,7 @@ impl Stats {
             evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
+            write_timeout_disconnections: AtomicU64::new(0),
             errors: Mutex::default(),
             expire_cycle_nanos: AtomicU64::new(0),
             rates: Rates::default(),
@@ -213,6 +216,7 @@ impl Stats {
             &self.evicted_clients,
             &self.output_limit_disconnections,
             &self.query_limit_disconnections,
+            &self.write_timeout_disconnections,
             &self.expire_cycle_nanos,
         ] {
             counter.store(0, Relaxed);

@@ -17,6 +17,7 @@ use crate::cron;
 use crate::durability::{self, Lane};
 use crate::eviction::Pool;
 use crate::execute::Scratch;
+use crate::rdb::Flushed;
 use crate::server::{Server, now_ms};
 use crate::stats::WorkerStats;
 use crate::stream::Stream;
@@ -62,6 +63,8 @@ pub struct Worker {
     pub reply_begin: Cell<usize>,
     /// Its part of the journal.
     pub lane: Lane,
+    /// What the FLUSHALL that was settled last leaves to do.
+    pub flushed: Cell<Option<Flushed>>,
     /// Connections that have ended.
     pub closed: Cell<u64>,
     /// What it remembers of keys that may be evicted.
@@ -88,6 +91,7 @@ impl Worker {
             begun: Cell::new(0),
             reply_begin: Cell::new(0),
             lane: Lane::default(),
+            flushed: Cell::new(None),
             closed: Cell::new(0),
             eviction: RefCell::default(),
             last_clock: Cell::new(clock.now()),

@@ -1,11 +1,14 @@
-//! Crashes: load on many connections, `kill -9` at a random moment, restart, and a comparison with what was acknowledged.
+//! Crashes: load on many connections, an end at a random moment, restart, and a comparison with what was acknowledged.
 //!
 //! Each connection has keys that only it writes, of all types and in two databases, and a model of them. After the crash
 //! they must be in the state after some prefix of what the connection sent, which holds at least what was acknowledged
-//! (`always`) or acknowledged two seconds before the end (`everysec`). So nothing that had to survive is lost, nothing is
+//! (`always`) or acknowledged two seconds before the end, or before a WAITAOF that was (`everysec`). So nothing that had to survive is lost, nothing is
 //! there that was not sent, and what is kept is kept in order. Keys of all connections have invariants instead: sums
 //! that transfers keep, elements in the order of their connection, what was popped stays popped. Keys that expire soon
 //! must do so, and not later than before. Meanwhile snapshots are taken and the AOF is rewritten at random moments.
+//!
+//! The end is `kill -9`, or one that the server is asked for (SIGTERM, SHUTDOWN): then nothing at all that was acknowledged may be
+//! missing, with any policy, and with nothing but an RDB file.
 //!
 //! A process that is killed leaves what it wrote in the kernel's cache, so this alone cannot see a missing fsync.
 //! [`Options::power_cut`] does: a preloaded library notes how much of each file was on the disk at each fsync, and all
@@ -29,8 +32,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::contents::{Contents, Fields};
-use crate::{Binary, Client, Directory, Launch, Random, Server, copy_tree};
-use connection::now_ms;
+use crate::{Binary, Client, Command, Directory, Launch, Random, Server, copy_tree};
+use connection::{Part, now_ms};
 use model::Model;
 pub use power::library as power_cut_library;
 use step::Trace;
@@ -38,12 +41,16 @@ use step::Trace;
 /// Connections that write, and those of them that take what others push.
 const CONNECTIONS: usize = 20;
 const CONSUMERS: usize = 4;
+/// Of so many connections one asks for its steps to be on the disk.
+const ASKING: usize = 3;
 /// The file of a power cut's notes.
 const NOTES: &str = "notes";
 /// After so many rounds the server starts with nothing again.
 const ROUNDS_TOGETHER: u64 = 5;
 /// How much of what was acknowledged `everysec` may lose.
 const EVERYSEC_LOSS: Duration = Duration::from_secs(2);
+/// How long an end may take that was asked for.
+const GRACEFUL_END_MAX: Duration = Duration::from_secs(30);
 /// How long the load runs, in milliseconds: between these for `always`, and between those for `everysec`.
 const LOAD_MS_ALWAYS: (usize, usize) = (30, 900);
 const LOAD_MS_EVERYSEC: (usize, usize) = (2_200, 3_200);
@@ -55,6 +62,8 @@ pub enum Fsync {
     Always,
     /// At most the last two seconds are lost.
     Everysec,
+    /// There is no append-only file, but an RDB file: nothing is lost by an end that was asked for. It is never killed.
+    Snapshots,
 }
 
 impl Fsync {
@@ -63,6 +72,32 @@ impl Fsync {
         match self {
             Self::Always => "always",
             Self::Everysec => "everysec",
+            Self::Snapshots => "snapshots",
+        }
+    }
+}
+
+/// How a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Death {
+    Killed,
+    Terminated,
+    /// By SHUTDOWN, with these words.
+    ShutDown(&'static str),
+}
+
+impl Death {
+    fn draw(options: &Options, random: &mut Random) -> Self {
+        let words: &[&'static str] = match options.promise {
+            Fsync::Snapshots => &["SHUTDOWN", "SHUTDOWN SAVE"],
+            Fsync::Always | Fsync::Everysec => &["SHUTDOWN NOSAVE", "SHUTDOWN SAVE"],
+        };
+        if options.promise != Fsync::Snapshots && !random.chance(options.graceful_percent) {
+            Self::Killed
+        } else if random.chance(50) {
+            Self::Terminated
+        } else {
+            Self::ShutDown(random.pick::<&str>(words))
         }
     }
 }
@@ -76,6 +111,8 @@ pub struct Options {
     pub promise: Fsync,
     /// What `appendfsync` it is given; another one than the promise's shows whether the check can fail.
     pub appendfsync: String,
+    /// Of a hundred ends, so many are asked for; the others are crashes.
+    pub graceful_percent: usize,
     /// Where randomness begins.
     pub seed: u64,
     /// How often it crashes.
@@ -91,8 +128,10 @@ pub struct Options {
 /// What a run showed.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Crashes that were recovered from.
+    /// Ends that were recovered from.
     pub rounds: u64,
+    /// How many of them were asked for.
+    pub graceful: u64,
     /// Commands that were acknowledged.
     pub acknowledged: u64,
     /// Steps that survived without having been acknowledged in time, and those that were lost allowedly.
@@ -107,6 +146,9 @@ pub struct Report {
 
 /// The load of a round and the moment of its end.
 struct Life {
+    death: Death,
+    /// How the server ended, if not as it should.
+    complaint: Option<String>,
     traces: Vec<Trace>,
     end: Instant,
     end_ms: i64,
@@ -151,16 +193,20 @@ pub fn run(options: &Options) -> io::Result<Report> {
 impl Subject {
     fn start(options: &Options) -> io::Result<Self> {
         let notes = Directory::try_new()?;
-        let mut launch = Launch::new(options.binary.clone()).arguments(&[
-            "--appendonly",
-            "yes",
-            "--appendfsync",
-            &options.appendfsync,
-            "--auto-aof-rewrite-percentage",
-            "100",
-            "--auto-aof-rewrite-min-size",
-            "300kb",
-        ]);
+        let launch = Launch::new(options.binary.clone());
+        let mut launch = match options.promise {
+            Fsync::Snapshots => launch.arguments(&["--save", "3600 1"]),
+            Fsync::Always | Fsync::Everysec => launch.arguments(&[
+                "--appendonly",
+                "yes",
+                "--appendfsync",
+                &options.appendfsync,
+                "--auto-aof-rewrite-percentage",
+                "100",
+                "--auto-aof-rewrite-min-size",
+                "300kb",
+            ]),
+        };
         if let Some(library) = &options.power_cut {
             launch = power::watched(launch, library, &notes.path().join(NOTES));
         }
@@ -186,7 +232,11 @@ impl Subject {
         if options.damage_bytes > 0 {
             power::cut_newest(self.server.directory(), options.damage_bytes)?;
         }
-        if options.power_cut.is_some() {
+        report.graceful += u64::from(life.death != Death::Killed);
+        if let Some(complaint) = life.complaint {
+            return Ok(vec![complaint]);
+        }
+        if options.power_cut.is_some() && options.promise != Fsync::Snapshots {
             report.cut_bytes += power::cut(self.server.directory(), &self.notes.path().join(NOTES))?;
         }
         if let Err(error) = self.server.try_restart() {
@@ -202,12 +252,16 @@ impl Subject {
 
     fn live_and_die(&mut self, options: &Options, random: &mut Random) -> Life {
         let address = self.server.address();
+        let death = Death::draw(options, random);
         let (least, most) = match options.promise {
-            Fsync::Always => LOAD_MS_ALWAYS,
+            Fsync::Always | Fsync::Snapshots => LOAD_MS_ALWAYS,
+            Fsync::Everysec if death != Death::Killed => LOAD_MS_ALWAYS,
             Fsync::Everysec => LOAD_MS_EVERYSEC,
         };
         let life_span = Duration::from_millis((least + random.below(most - least)) as u64);
         let seeds: Vec<u64> = (0..=CONNECTIONS).map(|_| random.next_u64()).collect();
+        // Only what may be lost is worth asking for. A real Redis cannot be asked.
+        let asks = options.promise == Fsync::Everysec && !options.binary.is_redis();
         let numbers = &self.numbers;
         let server = &mut self.server;
         thread::scope(|scope| {
@@ -215,8 +269,10 @@ impl Subject {
                 .map(|connection| {
                     let random = Random::new(seeds[connection]);
                     let is_consumer = connection >= CONNECTIONS - CONSUMERS;
+                    let part =
+                        Part { connection, is_consumer, asks: asks && connection.is_multiple_of(ASKING) };
                     let first = numbers[connection];
-                    scope.spawn(move || connection::load(address, random, connection, is_consumer, first))
+                    scope.spawn(move || connection::load(address, random, part, first))
                 })
                 .collect();
             let maintenance = Random::new(seeds[CONNECTIONS]);
@@ -224,10 +280,10 @@ impl Subject {
             thread::sleep(life_span);
             // What is acknowledged after this moment is judged as if the server had died before it.
             let end = Instant::now();
-            server.kill();
+            let complaint = die(server, death);
             let end_ms = now_ms();
             let traces = writers.into_iter().map(|writer| writer.join().unwrap_or_default()).collect();
-            Life { traces, end, end_ms }
+            Life { death, complaint, traces, end, end_ms }
         })
     }
 
@@ -241,9 +297,11 @@ impl Subject {
         report: &mut Report,
     ) -> Vec<String> {
         let limit = match options.promise {
-            // Acknowledged is acknowledged, even while the server was being killed.
-            Fsync::Always => life.end + Duration::from_secs(3_600),
-            Fsync::Everysec => life.end.checked_sub(EVERYSEC_LOSS).unwrap_or(life.end),
+            Fsync::Everysec if life.death == Death::Killed => {
+                life.end.checked_sub(EVERYSEC_LOSS).unwrap_or(life.end)
+            }
+            // Acknowledged is acknowledged, even while the server was ending.
+            _ => life.end + Duration::from_secs(3_600),
         };
         let mut violations = shared::check(recovered, &life.traces, limit);
         let logged = shared::logged(recovered);
@@ -276,6 +334,31 @@ impl Subject {
     }
 }
 
+/// Ends the server; what is wrong with how it went.
+fn die(server: &mut Server, death: Death) -> Option<String> {
+    let exited = match death {
+        Death::Killed => {
+            server.kill();
+            return None;
+        }
+        Death::Terminated => {
+            crate::process::terminate(server.pid());
+            server.wait_for_exit(GRACEFUL_END_MAX)
+        }
+        Death::ShutDown(words) => {
+            let mut client = Client::try_connect(server.address()).ok()?;
+            // The connection ends without a reply, unless it is refused.
+            let reply = client.try_call(&Command::line(words).arguments).ok();
+            if let Some(reply) = reply {
+                server.kill();
+                return Some(format!("{words} was answered {reply}"));
+            }
+            server.wait_for_exit(GRACEFUL_END_MAX)
+        }
+    };
+    (exited.code != Some(0)).then(|| format!("{death:?}: it ended with {:?}:\n{}", exited.code, exited.log))
+}
+
 /// Keys that nobody ever wrote.
 fn foreign_keys(recovered: &Contents) -> Vec<String> {
     let known = [&b"own:"[..], b"soon:", b"shared:"];
@@ -299,6 +382,7 @@ mod tests {
             binary: Binary::Redis,
             promise: Fsync::Always,
             appendfsync: "always".to_owned(),
+            graceful_percent: 50,
             seed,
             rounds: 2,
             damage_bytes: 0,
@@ -312,14 +396,16 @@ mod tests {
         let report = run(&options(1)).unwrap();
         assert!(report.violations.is_empty(), "{:#?}", report.violations);
         assert!(report.rounds == 2 && report.acknowledged > 1_000, "{report:?}");
-        let report = run(&Options { promise: Fsync::Everysec, rounds: 1, ..options(2) }).unwrap();
-        assert!(report.violations.is_empty(), "{:#?}", report.violations);
+        for promise in [Fsync::Everysec, Fsync::Snapshots] {
+            let report = run(&Options { promise, rounds: 1, ..options(2) }).unwrap();
+            assert!(report.violations.is_empty(), "{:#?}", report.violations);
+        }
     }
 
     #[test]
     fn a_loss_is_found() {
         // More than twenty clients can have under way, so something acknowledged is among it.
-        let report = run(&Options { damage_bytes: 60_000, ..options(3) }).unwrap();
+        let report = run(&Options { damage_bytes: 60_000, graceful_percent: 0, ..options(3) }).unwrap();
         assert!(!report.violations.is_empty(), "{report:?}");
     }
 }

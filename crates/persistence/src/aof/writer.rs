@@ -14,8 +14,10 @@
 //! anybody who serves; what cannot be written waits in the journal, whose limit holds writers back.
 //!
 //! A write that fails is cut away again, so that the file ends with a whole command, and tried again ten times a second;
-//! nothing is dropped. A sync that fails with `always` cannot be tried again, for the system may have forgotten the
-//! pages: then the process must end, as Redis ends it.
+//! nothing is dropped. A sync that fails cannot be tried again, for the system may have forgotten the pages and say that all is
+//! well the next time. With `always` the process must end, as Redis ends it. Else the file is lost ([`Status::is_lost`]): it is
+//! written to and not synced, and nothing more counts as durable, until a base holds all that was before another file
+//! ([`Writer::mend`]).
 
 use std::collections::VecDeque;
 use std::io;
@@ -124,8 +126,12 @@ pub struct Status {
     pub staged_bytes: AtomicUsize,
     /// The error of the last write, 0 if it succeeded.
     write_errno: AtomicI32,
-    /// The error of the last sync, 0 if it succeeded.
+    /// The error of the sync that failed, 0 if none did since the last mending.
     sync_errno: AtomicI32,
+    /// Of the files whose syncs failed, the number of the newest; 0 if none did.
+    lost_file: AtomicU64,
+    /// A base holds all that was before the file of this number.
+    mended_file: AtomicU64,
     /// Syncs that run or wait on the thread for that.
     pub pending_syncs: AtomicUsize,
     /// Syncs that were due while one was running.
@@ -155,6 +161,20 @@ impl Status {
         Some(self.write_errno.load(Relaxed)).filter(|errno| *errno != 0).map(io::Error::from_raw_os_error)
     }
 
+    /// Whether a sync has failed and no base holds what it was to make durable.
+    pub fn is_lost(&self) -> bool {
+        let lost = self.lost_file.load(Ordering::Acquire);
+        lost > 0 && lost >= self.mended_file.load(Ordering::Acquire)
+    }
+
+    /// A sync of the file of this number failed.
+    fn lose(&self, file: u64, error: &io::Error) {
+        self.lost_file.fetch_max(file, Ordering::AcqRel);
+        if self.is_lost() {
+            self.sync_errno.store(errno(error), Relaxed);
+        }
+    }
+
     /// What is wrong with syncing, if something is.
     pub fn sync_error(&self) -> Option<io::Error> {
         Some(self.sync_errno.load(Relaxed)).filter(|errno| *errno != 0).map(io::Error::from_raw_os_error)
@@ -165,7 +185,6 @@ impl Status {
         self.syncs.fetch_add(1, Relaxed);
         self.synced_entries.fetch_add(place.saturating_sub(before), Relaxed);
         self.sync_nanos.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
-        self.sync_errno.store(0, Relaxed);
     }
 }
 
@@ -177,8 +196,8 @@ fn errno(error: &io::Error) -> i32 {
 pub type Target = (Arc<dyn StorageFile>, u64);
 
 enum Control {
-    /// Entries behind `after` go to another file, or nowhere.
-    Switch { after: Place, target: Option<Target> },
+    /// Entries behind `after` go to another file, or nowhere; `file` is its number.
+    Switch { after: Place, target: Option<Target>, file: u64 },
     /// All entries up to `until` must be on the disk.
     Flush { until: Place, done: mpsc::Sender<io::Result<()>> },
     /// The thread ends.
@@ -193,6 +212,8 @@ struct Shared {
     /// While set, nothing is synced but for `always` (`no-appendfsync-on-rewrite`).
     holds_syncs: AtomicBool,
     controls: Mutex<Vec<Control>>,
+    /// How many files there were.
+    files: AtomicU64,
     hooks: Hooks,
 }
 
@@ -215,6 +236,7 @@ impl Writer {
             has_timestamps: AtomicBool::new(false),
             holds_syncs: AtomicBool::new(false),
             controls: Mutex::default(),
+            files: AtomicU64::new(0),
             hooks,
         });
         let (jobs, received) = mpsc::channel();
@@ -253,9 +275,25 @@ impl Writer {
     }
 
     /// Has entries behind `after` go to another file, or nowhere. What comes before is written to the old one and synced. `after` is
-    /// the journal's last place, and the caller holds everything, so nobody appends meanwhile.
-    pub fn switch(&self, after: Place, target: Option<Target>) {
-        self.send(Control::Switch { after, target });
+    /// the journal's last place, and the caller holds everything, so nobody appends meanwhile. Gives back the number of the file,
+    /// for [`Writer::mend`].
+    pub fn switch(&self, after: Place, target: Option<Target>) -> u64 {
+        let file = self.shared.files.fetch_add(1, Relaxed) + 1;
+        self.send(Control::Switch { after, target, file });
+        file
+    }
+
+    /// Says that a base which is in its place and on the disk holds all that was before the file of this number: what the files
+    /// before it have lost is nobody's loss.
+    pub fn mend(&self, file: u64) {
+        let status = &self.shared.status;
+        let was_lost = status.is_lost();
+        status.mended_file.fetch_max(file, Ordering::AcqRel);
+        if was_lost && !status.is_lost() {
+            status.sync_errno.store(0, Relaxed);
+            self.shared.journal.wake();
+            (self.shared.hooks.progressed)();
+        }
     }
 
     /// Returns when all that was appended before is on the disk. Blocks the thread.
@@ -284,18 +322,22 @@ impl Writer {
     }
 }
 
-/// A file to sync, and the place up to which it is written.
+/// A file to sync, its number, and the place up to which it is written.
 struct Job {
     file: Arc<dyn StorageFile>,
+    number: u64,
     place: Place,
 }
 
 fn sync_jobs(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
-    for Job { file, place } in jobs {
+    for Job { file, number, place } in jobs {
         let started = Instant::now();
-        match file.sync() {
-            Ok(()) => shared.status.note_sync(place, started),
-            Err(error) => shared.status.sync_errno.store(errno(&error), Relaxed),
+        // Where something is lost already, what comes behind it is not durable either.
+        if !shared.status.is_lost() {
+            match file.sync() {
+                Ok(()) => shared.status.note_sync(place, started),
+                Err(error) => shared.status.lose(number, &error),
+            }
         }
         shared.status.pending_syncs.fetch_sub(1, Relaxed);
         (shared.hooks.progressed)();
@@ -447,6 +489,8 @@ struct Writing {
     /// Bytes of the stream that are in the file already, after a write that could not be cut away.
     sent: usize,
     target: Option<Target>,
+    /// The number of that file.
+    file: u64,
     controls: VecDeque<Control>,
     last_sync: Instant,
     patience: Patience,
@@ -468,6 +512,7 @@ impl Writing {
             stream: Stream::default(),
             sent: 0,
             target: None,
+            file: 0,
             controls: VecDeque::new(),
             last_sync: Instant::now(),
             patience: Patience::default(),
@@ -509,15 +554,15 @@ impl Writing {
     fn obey(&mut self) -> bool {
         while let Some(control) = self.controls.pop_front() {
             match control {
-                Control::Switch { after, target } => {
+                Control::Switch { after, target, file } => {
                     if !self.write_until(after) {
-                        self.controls.push_front(Control::Switch { after, target });
+                        self.controls.push_front(Control::Switch { after, target, file });
                         return false;
                     }
                     self.leave_file(after);
                     let bytes = target.as_ref().map_or(0, |(_, bytes)| *bytes);
                     self.shared.status.file_bytes.store(bytes, Relaxed);
-                    self.target = target;
+                    (self.target, self.file) = (target, file);
                     self.stream.restart();
                 }
                 Control::Flush { until, done } => {
@@ -613,7 +658,7 @@ impl Writing {
         } else if let Some((file, _)) = &self.target {
             self.order_sync(file.clone(), place);
         }
-        if self.target.is_none() {
+        if self.target.is_none() && !self.shared.status.is_lost() {
             // Nothing was written, so nothing is missing.
             self.shared.status.written.fetch_max(place, Release);
             self.shared.status.durable.fetch_max(place, Release);
@@ -622,7 +667,7 @@ impl Writing {
 
     fn order_sync(&self, file: Arc<dyn StorageFile>, place: Place) {
         self.shared.status.pending_syncs.fetch_add(1, Relaxed);
-        if self.jobs.send(Job { file, place }).is_err() {
+        if self.jobs.send(Job { file, number: self.file, place }).is_err() {
             self.shared.status.pending_syncs.fetch_sub(1, Relaxed);
         }
     }
@@ -633,13 +678,17 @@ impl Writing {
         while self.shared.status.pending_syncs.load(Relaxed) > 0 {
             thread::park_timeout(GATHERING);
         }
-        let place = self.shared.status.written();
+        let status = &self.shared.status;
+        let place = status.written();
         if let Some((file, _)) = &self.target {
+            if let Some(error) = status.sync_error().filter(|_| status.is_lost()) {
+                return Err(error);
+            }
             let started = Instant::now();
             let result = file.sync();
             (self.shared.hooks.took)(Step::Sync, started.elapsed());
-            result?;
-            self.shared.status.note_sync(place, started);
+            result.inspect_err(|error| status.lose(self.file, error))?;
+            status.note_sync(place, started);
         }
         self.last_sync = Instant::now();
         Ok(())
@@ -649,11 +698,11 @@ impl Writing {
     fn commit(&mut self) {
         let before = self.shared.status.durable();
         let written = self.shared.status.written();
-        if before >= written {
+        // What was lost with another policy is waited for until it is mended.
+        if before >= written || self.shared.status.is_lost() {
             return;
         }
         if let Err(error) = self.sync_now() {
-            self.shared.status.sync_errno.store(errno(&error), Relaxed);
             (self.shared.hooks.fatal)(error);
             return;
         }
@@ -680,6 +729,7 @@ impl Writing {
                     status.delayed_syncs.fetch_add(1, Relaxed);
                     self.last_sync = Instant::now();
                 } else if !self.shared.holds_syncs.load(Relaxed)
+                    && !status.is_lost()
                     && let Some((file, _)) = &self.target
                 {
                     self.order_sync(file.clone(), status.written());
@@ -708,7 +758,8 @@ impl Writing {
         self.trial.end();
         journal.set_dormant(true);
         if journal.pending_bytes() == 0 {
-            if self.policy() == Policy::Everysec && status.durable() < status.written() {
+            let is_sync_due = status.durable() < status.written() && !status.is_lost();
+            if self.policy() == Policy::Everysec && is_sync_due {
                 thread::park_timeout(SECOND.saturating_sub(self.last_sync.elapsed()).max(GATHERING));
             } else {
                 thread::park();

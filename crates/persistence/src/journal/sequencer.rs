@@ -152,7 +152,9 @@ mod tests {
     fn set(journal: &Journal, lane: usize, db: usize, words: &[&str]) -> Place {
         let mut unit = Unit::default();
         unit.add(db, words.iter().map(|word| word.as_bytes()));
-        journal.append(lane, &mut unit, Touched::Shards([0].into_iter()), 7)
+        // Nobody else holds the shard, as in a server.
+        let shard = lane % journal.shards.len();
+        journal.append(lane, &mut unit, Touched::Shards([shard].into_iter()), 7)
     }
 
     #[track_caller]
@@ -202,7 +204,7 @@ mod tests {
     fn nothing_is_lost_while_threads_append() {
         const LANES: usize = 4;
         const ENTRIES: usize = 5_000;
-        let journal = Journal::new(LANES, 1);
+        let journal = Journal::new(LANES, LANES);
         let is_done = AtomicBool::new(false);
         let mut stream = Stream::default();
         let mut sequencer = Sequencer::new(&journal, 0);

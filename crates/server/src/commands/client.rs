@@ -369,6 +369,9 @@ fn unblock(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
     let id = args.int(2)?;
     let client = u64::try_from(id).ok().and_then(|id| context.server.clients.get(id));
     let is_unblocked = client.is_some_and(|client| {
+        if client.unblock_sync_wait(is_error) {
+            return true;
+        }
         let waiting = client.waiting.lock();
         waiting.as_ref().is_some_and(|waiter| {
             if is_error {

@@ -140,7 +140,7 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
         return Ok(());
     }
     let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
-    session.sync_wait = Some(SyncWait { until_ms, has_replicas: replicas > 0 });
+    session.sync_wait = Some(SyncWait { until_ms, has_replicas: replicas > 0, tells_replicas_alone: false });
     Ok(())
 }
 

@@ -4,16 +4,15 @@
 //! CMDSTAT is ours alone: the statistics of INFO commandstats and latencystats as a map, with what the counting itself cost
 //! beside them, for `--metrics` is a choice that this server is there to compare.
 
-use std::sync::atomic::Ordering::Relaxed;
-
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Reach, Row};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Row};
 use rustredis_config::REDIS_VERSION;
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family, latency};
-use crate::rdb;
-use crate::server::{Server, now_us, shutdown as shutdown_wish};
+use crate::end::Wish;
+use crate::server::{Server, now_us};
+use crate::session::{Background, SyncWait};
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -52,7 +51,6 @@ const ROWS: &[Command] = &[
             .with(Flags::NO_MULTI)
             .with(Flags::ALLOW_BUSY),
     )
-    .reach(Reach::AllIf(may_save))
     .docs(
         Group::Server,
         "1.0.0",
@@ -118,13 +116,8 @@ fn role(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
-/// Whether SHUTDOWN may save, for which it must see everything.
-fn may_save(args: Args<'_>) -> bool {
-    !(1..args.len()).any(|index| args.is(index, "NOSAVE") || args.is(index, "ABORT"))
-}
-
-/// There is no reply: the connection closes, as all do.
-fn shutdown(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, _: &mut Reply<'_>) -> Outcome {
+/// There is no reply unless it fails: the connection closes, as all do. NOW changes nothing: there are no replicas to wait for.
+fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut options = 0;
     let (mut saves, mut saves_not, mut aborts, mut forces) = (false, false, false, false);
     for index in 1..args.len() {
@@ -141,19 +134,16 @@ fn shutdown(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, _: &
     if saves && saves_not || aborts && options > 1 {
         return Err(CommandError::Syntax);
     }
+    let ending = &context.server.ending;
     if aborts {
-        return Err(CommandError::text("ERR No shutdown in progress."));
+        if !ending.abort() {
+            return Err(CommandError::text("ERR No shutdown in progress."));
+        }
+        reply.ok();
+        return Ok(());
     }
-    let server = context.server;
-    let saves = saves || !saves_not && !server.config.lock().save_points().is_empty();
-    server.snapshots.give_up_save();
-    if saves && rdb::save(server, view).is_err() && !forces {
-        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
-    }
-    let wish = if forces { shutdown_wish::FORCED } else { shutdown_wish::BY_CLIENT };
-    server.shutdown_wish.store(wish, Relaxed);
-    context.session.close_after_reply = true;
-    context.server.shutdown.notify_one();
+    let saves = (saves || saves_not).then_some(saves);
+    context.session.waits_for = Some(Background::End(ending.ask(Wish { saves, is_forced: forces })));
     Ok(())
 }
 
@@ -189,15 +179,18 @@ fn lolwut(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &m
     Ok(())
 }
 
-/// Without replicas the answer is always the same, and no time makes it another.
-fn wait(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    args.int(1)?;
+/// Without replicas the answer is always the same, and waited for all the same.
+fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let wanted = args.int(1)?;
     let timeout =
         args.int(2).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
-    if timeout < 0 {
-        return Err(CommandError::NegativeTimeout);
+    let timeout_ms = u64::try_from(timeout).map_err(|_| CommandError::NegativeTimeout)?;
+    if wanted <= 0 || context.session.is_executing {
+        reply.int(0);
+        return Ok(());
     }
-    reply.int(0);
+    let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
+    context.session.sync_wait = Some(SyncWait { until_ms, has_replicas: true, tells_replicas_alone: true });
     Ok(())
 }
 

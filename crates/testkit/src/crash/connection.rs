@@ -9,6 +9,8 @@ use crate::{Client, Command, DecodeError, Random, Reply};
 
 /// Most steps that are sent before their replies are read.
 const PIPELINE_MAX: usize = 32;
+/// After so many of a hundred batches a connection that asks does so.
+const ASKS_PERCENT: usize = 20;
 /// Longest pause between two batches of a connection that pauses.
 const PAUSE_US_MAX: usize = 3_000;
 
@@ -17,14 +19,18 @@ pub(super) fn now_ms() -> i64 {
     SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as i64)
 }
 
-/// Sends steps of connection `connection` until the connection breaks. `first_number` is the number of its first step.
-pub(super) fn load(
-    address: SocketAddr,
-    mut random: Random,
-    connection: usize,
-    is_consumer: bool,
-    first_number: u64,
-) -> Trace {
+/// Which connection it is, and what it does.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub(super) connection: usize,
+    pub(super) is_consumer: bool,
+    /// Whether it asks now and then, by WAITAOF, for its steps to be on the disk.
+    pub(super) asks: bool,
+}
+
+/// Sends steps of a connection until it breaks. `first_number` is the number of its first step.
+pub(super) fn load(address: SocketAddr, mut random: Random, part: Part, first_number: u64) -> Trace {
+    let Part { connection, is_consumer, asks } = part;
     let mut trace = Trace::default();
     let Ok(mut client) = Client::try_connect(address) else { return trace };
     let mut link = Link { database: 0, number: first_number };
@@ -35,6 +41,13 @@ pub(super) fn load(
         };
         if link.exchange(&mut client, batch, &mut trace).is_err() {
             return trace;
+        }
+        if asks && random.chance(ASKS_PERCENT) {
+            match client.try_call(&["WAITAOF", "1", "0", "0"]) {
+                Ok(reply) if reply.to_string() == "[1, 0]" => trace.durable = trace.steps.len(),
+                Ok(reply) => trace.errors.push(format!("WAITAOF was answered {reply}")),
+                Err(_) => return trace,
+            }
         }
         if !is_consumer && random.chance(20) {
             std::thread::sleep(Duration::from_micros(random.below(PAUSE_US_MAX) as u64));

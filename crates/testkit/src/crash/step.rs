@@ -114,12 +114,16 @@ pub(super) struct Trace {
     pub(super) errors: Vec<String>,
     /// Commands that were acknowledged.
     pub(super) acknowledged: u64,
+    /// So many steps are on the disk, as WAITAOF has said.
+    pub(super) durable: usize,
 }
 
 impl Trace {
-    /// How many steps must have survived: those acknowledged not after `limit`. Replies come in order, so they are the
-    /// first ones.
+    /// How many steps must have survived: those acknowledged not after `limit`, or before WAITAOF said that they were on the
+    /// disk. Replies come in order, so they are the first ones.
     pub(super) fn required(&self, limit: Instant) -> usize {
-        self.steps.iter().take_while(|step| step.ack.as_ref().is_some_and(|ack| ack.at <= limit)).count()
+        let in_time =
+            self.steps.iter().take_while(|step| step.ack.as_ref().is_some_and(|ack| ack.at <= limit));
+        in_time.count().max(self.durable)
     }
 }

@@ -64,6 +64,7 @@ pub(super) fn stats(server: &Server, fields: &mut Fields) {
     fields.all(&["io_threaded_reads_processed", "io_threaded_writes_processed"], 0);
     fields.add("client_query_buffer_limit_disconnections", stats.query_limit_disconnections.load(Relaxed));
     fields.add("client_output_buffer_limit_disconnections", stats.output_limit_disconnections.load(Relaxed));
+    fields.add("aof_write_timeout_disconnections", stats.write_timeout_disconnections.load(Relaxed));
     fields.all(&["reply_buffer_shrinks", "reply_buffer_expands"], 0);
     fields.add("acl_access_denied_auth", server.acl_log.refused.load(Relaxed));
     fields.all(&["acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"], 0);
