@@ -18,6 +18,7 @@ mod dump;
 mod faults;
 mod files;
 mod info;
+mod limits;
 mod memory;
 mod metrics;
 mod oracle;

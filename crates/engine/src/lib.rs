@@ -62,6 +62,7 @@ pub struct Engine {
     doors: Doors,
     holds_groups: bool,
     contention: Contention,
+    clock: Clock,
 }
 
 impl Engine {
@@ -83,7 +84,7 @@ impl Engine {
         };
         let measured = if kind == Kind::Mutex { 1 } else { shards };
         let contention = Contention::new(measured, clock);
-        Self { kind, store: Arc::new(Store::new(shards, banks)), doors, holds_groups, contention }
+        Self { kind, store: Arc::new(Store::new(shards, banks)), doors, holds_groups, contention, clock }
     }
 
     /// Where threads wait for each other; the mutex engine's lock is its shard 0.

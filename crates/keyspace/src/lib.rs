@@ -7,6 +7,7 @@ pub mod digest;
 pub mod effects;
 pub mod entry;
 pub mod hashing;
+mod interest;
 pub mod limits;
 mod load;
 pub mod placement;
@@ -19,6 +20,7 @@ pub mod types;
 pub mod value;
 pub mod view;
 mod waiting;
+mod watching;
 
 pub use effects::{BlockRequest, Effects, EventClass};
 pub use entry::Entry;

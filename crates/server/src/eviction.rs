@@ -17,7 +17,7 @@ use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
 
 use crate::execute::settle;
 use crate::memory;
-use crate::server::Server;
+use crate::server::{Server, gate, now_ms};
 use crate::worker::Worker;
 
 /// Which keys go.
@@ -188,8 +188,12 @@ enum Outcome {
     Nothing,
 }
 
-/// Whether more memory is used than `maxmemory` allows.
+/// Whether more memory is used than `maxmemory` allows, and something may be done about it: while the server is paused nobody's
+/// data change.
 fn is_over(server: &Server) -> bool {
+    if server.has_gate(gate::PAUSED) && server.pause_state(now_ms()).is_some() {
+        return false;
+    }
     let limit = server.settings.maxmemory.load(Relaxed);
     let used = memory::used_bytes();
     if limit == 0 || used as u64 <= limit {

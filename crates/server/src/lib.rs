@@ -32,4 +32,5 @@ pub mod start;
 pub mod stats;
 pub mod stream;
 pub mod transaction;
+pub mod waiters;
 pub mod worker;
