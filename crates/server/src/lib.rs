@@ -24,6 +24,7 @@ pub mod pubsub;
 pub mod rates;
 pub mod rdb;
 pub mod redact;
+pub mod sampled;
 pub mod server;
 pub mod session;
 pub mod settings;
