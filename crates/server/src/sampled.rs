@@ -13,6 +13,12 @@ const AGE_MAX: Duration = Duration::from_millis(100);
 /// See the module's text.
 pub struct Sampled<T>(Mutex<Option<(Instant, T)>>);
 
+impl<T: Copy> Default for Sampled<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T: Copy> Sampled<T> {
     /// One that nobody has looked at.
     pub const fn new() -> Self {
