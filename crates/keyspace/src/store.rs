@@ -151,6 +151,8 @@ pub struct Store {
     pub watched: AtomicUsize,
     /// How many (client, key) pairs are waited for.
     pub waited: AtomicUsize,
+    /// Those of them whom to serve takes more keys than the one that is waited for; while it is 0 a write need not look for them.
+    pub far_waited: AtomicUsize,
     /// How many keys are waited for, each in its database.
     pub waited_keys: AtomicUsize,
     tickets: AtomicU64,
@@ -212,6 +214,7 @@ impl Store {
             next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watched: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
+            far_waited: AtomicUsize::new(0),
             waited_keys: AtomicUsize::new(0),
             tickets: AtomicU64::new(0),
             is_preserving: AtomicBool::new(false),

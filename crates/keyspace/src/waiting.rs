@@ -50,7 +50,9 @@ impl View<'_> {
             return;
         }
         store.waited_keys.fetch_add(usize::from(!queue.has(db)), Relaxed);
-        queue.far += usize::from(waiter.needs_more_keys());
+        let far = usize::from(waiter.needs_more_keys());
+        queue.far += far;
+        store.far_waited.fetch_add(far, Relaxed);
         queue.places.insert(at, Place { db, ticket, waiter });
         store.waited.fetch_add(1, Relaxed);
     }
@@ -64,7 +66,9 @@ impl View<'_> {
             let at = queue.from(db, ticket);
             if queue.places.get(at).is_some_and(|place| (place.db, place.ticket) == (db, ticket)) {
                 queue.places.remove(at);
-                queue.far -= usize::from(waiter.needs_more_keys());
+                let far = usize::from(waiter.needs_more_keys());
+                queue.far -= far;
+                store.far_waited.fetch_sub(far, Relaxed);
                 store.waited.fetch_sub(1, Relaxed);
                 store.waited_keys.fetch_sub(usize::from(!queue.has(db)), Relaxed);
             }
@@ -84,7 +88,7 @@ impl View<'_> {
     /// Whether serving somebody who waits for a key of this name, in whatever database, may need keys that this view does not
     /// cover: MOVE, COPY and a transaction's SELECT make keys elsewhere. O(1).
     pub fn has_far_waiters(&self, key: Key<'_>) -> bool {
-        if self.store().waited.load(Relaxed) == 0 || self.covered() == Covered::All {
+        if self.store().far_waited.load(Relaxed) == 0 || self.covered() == Covered::All {
             return false;
         }
         let state = self.state(self.store().shard_of(key.hash));
@@ -167,7 +171,7 @@ mod tests {
             view.wait_for(key, waiter.clone());
         }
         let counts = || (store.waited.load(Relaxed), store.waited_keys.load(Relaxed));
-        assert_eq!(counts(), (4, 2));
+        assert_eq!((counts(), store.far_waited.load(Relaxed)), ((4, 2), 1));
         let next = |view: &View<'_>, ticket: u64| view.next_waiter(key, ticket).map(|waiter| waiter.ticket());
         view.select(0);
         assert!(view.has_far_waiters(key) && !view.has_far_waiters(Key::new(b"other")));
@@ -183,5 +187,6 @@ mod tests {
         view.stop_waiting(key, &*waiters[0]);
         view.stop_waiting(key, &*waiters[3]);
         assert_eq!((counts(), next(&view, 0)), ((0, 0), None));
+        assert_eq!(store.far_waited.load(Relaxed), 0);
     }
 }

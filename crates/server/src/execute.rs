@@ -790,7 +790,7 @@ enum Next {
 /// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
 #[inline]
 fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
-    view.store().waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
+    view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
 }
 
 /// Runs one command under a view that covers it: run, settle, count. An error replaces what it wrote.

@@ -90,7 +90,7 @@ fn plan<'s>(
 
 /// Whether somebody waits for a key of the queue whom to serve takes more than the view covers.
 fn has_far_waiters(view: &View<'_>, transaction: &Transaction) -> bool {
-    view.store().waited.load(Relaxed) != 0
+    view.store().far_waited.load(Relaxed) != 0
         && transaction
             .queue
             .iter()
