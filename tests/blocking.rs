@@ -185,6 +185,81 @@ every_engine! {
         }
     }
 
+    /// Served is the key that came into being, whatever the other keys hold and in whatever order they were named.
+    fn the_key_that_is_ready_serves(server: &Server) {
+        let mut client = server.client();
+        for (waits, makes, expected) in [
+            ("BLPOP k2 k1 0", "RPUSH k1 v w", "[\"k1\", \"v\"]"),
+            ("BRPOP k2 k1 k1 0", "RPUSH k1 v w", "[\"k1\", \"w\"]"),
+            ("BLMPOP 0 2 k2 k1 LEFT COUNT 2", "RPUSH k1 v w", "[\"k1\", [\"v\", \"w\"]]"),
+            ("BZPOPMIN k2 k1 0", "ZADD k1 1 v 2 w", "[\"k1\", \"v\", \"1\"]"),
+            ("BZPOPMAX k2 k1 0", "ZADD k1 1 v 2 w", "[\"k1\", \"w\", \"2\"]"),
+            ("BZMPOP 0 2 k2 k1 MIN COUNT 1", "ZADD k1 1 v 2 w", "[\"k1\", [[\"v\", \"1\"]]]"),
+        ] {
+            for other in ["SET k2 str", "SADD k2 m", "MULTI\nEXEC"] {
+                client.line("DEL k1 k2");
+                let mut waiter = blocked(server, waits);
+                other.lines().for_each(|line| drop(client.line(line)));
+                client.check(makes, "2");
+                assert_eq!(waiter.read().to_string(), expected, "{waits} after {other}");
+            }
+            // Both come into being in one step: the first serves.
+            let makes_other = makes.replace("k1", "k2");
+            client.line("DEL k1 k2");
+            let mut waiter = blocked(server, waits);
+            for line in ["MULTI", makes, &makes_other, "EXEC"] {
+                assert!(!client.line(line).is_error(), "{line}");
+            }
+            assert_eq!(waiter.read().to_string(), expected, "{waits} after both");
+            client.check("EXISTS k2", "1");
+        }
+    }
+
+    /// What is at the destination serves nobody.
+    fn a_destination_is_not_waited_for(server: &Server) {
+        let mut client = server.client();
+        for waits in ["BLMOVE a b LEFT RIGHT 0", "BRPOPLPUSH a b 0"] {
+            let mut waiter = blocked(server, waits);
+            client.check("RPUSH b 1", "1");
+            client.check("DEL b", "1");
+            client.check("RPUSH a 2", "1");
+            assert_reply!(waiter.read(), "\"2\"");
+            client.check("LRANGE b 0 -1", "[\"2\"]");
+            client.check("DEL b", "1");
+        }
+        // The wrong type there is told once the source is ready, and the source stays as it is.
+        client.check("SET b x", "+OK");
+        let mut waiter = blocked(server, "BRPOPLPUSH a b 0");
+        client.check("RPUSH a 1", "1");
+        assert_reply!(waiter.read(), "-WRONGTYPE Operation against a key holding the wrong kind of value");
+        client.check("LRANGE a 0 -1", "[\"1\"]");
+    }
+
+    /// Many who wait for one key: each is served once, in order, and leaves nothing behind.
+    fn many_wait_for_one_key(server: &Server) {
+        let mut waiters: Vec<Client> = (0..50).map(|_| server.client()).collect();
+        let mut client = server.client();
+        let ids: Vec<i64> = waiters.iter_mut().map(|waiter| waiter.line("CLIENT ID").integer()).collect();
+        for (number, waiter) in waiters.iter_mut().enumerate() {
+            waiter.send(&["BLPOP", "a", "b", "0"]);
+            wait_until("it to wait", DEADLINE_DEFAULT, || {
+                server.info("blocked_clients") == Some((number + 1).to_string())
+            });
+        }
+        // Some leave before their turn.
+        for number in [0, 25, 49] {
+            client.check(&format!("CLIENT UNBLOCK {}", ids[number]), "1");
+            assert_reply!(waiters[number].read(), "nil-array");
+        }
+        let elements: Vec<String> = (0..60).map(|number| number.to_string()).collect();
+        client.check(&format!("RPUSH a {}", elements.join(" ")), "60");
+        let left = waiters.iter_mut().enumerate().filter(|(number, _)| ![0, 25, 49].contains(number));
+        for (turn, (_, waiter)) in left.enumerate() {
+            assert_reply!(waiter.read(), format!("[\"a\", \"{turn}\"]"));
+        }
+        client.check("LLEN a", "13");
+    }
+
     fn unblocked_by_another(server: &Server) {
         let mut client = server.client();
         let mut waiter = server.client();

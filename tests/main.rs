@@ -21,6 +21,7 @@ mod effects;
 mod faults;
 mod files;
 mod info;
+mod limits;
 mod loading;
 mod memory;
 mod metrics;

@@ -75,6 +75,7 @@ pub struct Engine {
     is_closed: AtomicBool,
     opened: tokio::sync::Notify,
     has_filler: AtomicBool,
+    clock: Clock,
 }
 
 impl Engine {
@@ -102,6 +103,7 @@ impl Engine {
             doors,
             holds_groups,
             contention,
+            clock,
             is_closed: AtomicBool::new(false),
             opened: tokio::sync::Notify::new(),
             has_filler: AtomicBool::new(false),

@@ -76,7 +76,7 @@ impl View<'_> {
     /// A waiter's other keys lie where whoever serves it holds nothing; it is served from the one that is ready.
     #[cold]
     fn expire_due_of(&mut self, key: Key<'_>) {
-        if !self.covers(key) {
+        if !self.covered().has(self.store.shard_of(key.hash)) {
             return;
         }
         if !self.expire_if_due(key) {
@@ -94,7 +94,7 @@ impl View<'_> {
         for (db, bytes) in found {
             let key = Key::new(&bytes);
             self.db = db as usize;
-            if self.covers(key) {
+            if self.covered().has(self.store.shard_of(key.hash)) {
                 self.expire_due_of(key);
             } else {
                 self.effects.stale.get_mut().push((db, bytes));

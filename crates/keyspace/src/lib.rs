@@ -8,6 +8,7 @@ pub mod effects;
 pub mod entry;
 mod expiry;
 pub mod hashing;
+mod interest;
 pub mod limits;
 mod load;
 pub mod placement;
@@ -20,6 +21,7 @@ pub mod types;
 pub mod value;
 pub mod view;
 mod waiting;
+mod watching;
 
 pub use effects::{BlockRequest, Effects, EventClass};
 pub use entry::Entry;

@@ -13,7 +13,7 @@
 
 use std::any::Any;
 use std::cell::UnsafeCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
@@ -21,7 +21,10 @@ use crossbeam_utils::CachePadded;
 
 use crate::entry::Entry;
 use crate::hashing;
+use crate::interest::ByKey;
 use crate::value::Kind;
+use crate::waiting::Queue;
+use crate::watching::Watchers;
 
 /// The entries of one database in one shard. The unit makes it the table that `DashMap<Entry, ()>` has.
 pub type Table = hashbrown::HashTable<(Entry, ())>;
@@ -94,6 +97,8 @@ pub struct WatchFlag {
 
 /// A client that waits for a key. The server's type; the keyspace only queues it.
 pub trait Waiter: Any + Send + Sync {
+    /// Its place among all who wait, from [`Store::ticket`]: the earlier, the lower.
+    fn ticket(&self) -> u64;
     /// Whether it still waits: a served or timed-out waiter is skipped and dropped from the queue.
     fn is_waiting(&self) -> bool;
     /// Whether a key of this type serves it.
@@ -112,9 +117,9 @@ pub struct ShardState {
     /// The same for hashes of which a field expires. An entry may be out of date; the hash itself knows.
     pub(crate) field_expiries: Vec<BTreeSet<(u64, u64)>>,
     /// Who watches a key.
-    pub(crate) watchers: HashMap<DbKey, Vec<Arc<WatchFlag>>>,
+    pub(crate) watchers: ByKey<Watchers>,
     /// Who waits for a key, the longest first.
-    pub(crate) waiters: HashMap<DbKey, VecDeque<Arc<dyn Waiter>>>,
+    pub(crate) waiters: ByKey<Queue>,
     /// Changes whenever a table of the shard may have moved its entries, so that a SCAN cursor into it starts the shard again.
     pub(crate) layout_version: u16,
     /// What is to be preserved for a snapshot, until it has visited the shard.
@@ -165,6 +170,11 @@ pub struct Store {
     pub watched: AtomicUsize,
     /// How many (client, key) pairs are waited for.
     pub waited: AtomicUsize,
+    /// Those of them whom to serve takes more keys than the one that is waited for; while it is 0 a write need not look for them.
+    pub far_waited: AtomicUsize,
+    /// How many keys are waited for, each in its database.
+    pub waited_keys: AtomicUsize,
+    tickets: AtomicU64,
     /// Bits of [`notice`]: while one is set, each change is told before it happens.
     pub(crate) notices: AtomicU8,
     graveyard: std::sync::mpsc::Sender<Grave>,
@@ -223,6 +233,9 @@ impl Store {
             next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watched: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
+            far_waited: AtomicUsize::new(0),
+            waited_keys: AtomicUsize::new(0),
+            tickets: AtomicU64::new(0),
             notices: AtomicU8::new(0),
             graveyard,
             lazyfree_pending,
@@ -368,6 +381,11 @@ impl Store {
 
     pub(crate) fn set_next_expiry_ms(&self, shard: usize, at_ms: u64) {
         self.next_expiries[shard].store(at_ms, Relaxed);
+    }
+
+    /// The next ticket of one who begins to wait. Taken while his keys' shards are held, so that their queues are in its order.
+    pub fn ticket(&self) -> u64 {
+        self.tickets.fetch_add(1, Relaxed)
     }
 
     /// Frees something big on the thread for that.

@@ -9,15 +9,12 @@
 //! the shard, only remembers it, and it is deleted after the command. What needs the clock takes the request's `now`.
 
 use std::cell::Cell;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::access;
 use crate::effects::{BlockRequest, Effects, Event, EventClass, Journal};
 use crate::entry::Entry;
-use crate::store::{
-    self, BURIED_BYTES_MIN, DbKey, Key, LAZYFREE_EFFORT_MIN, PanicAt, ShardState, Store, Table, WatchFlag,
-};
+use crate::store::{self, BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, PanicAt, ShardState, Store, Table};
 use crate::value::{Collection, Kind, Value};
 
 /// Which shards a view covers.
@@ -232,11 +229,6 @@ impl<'a> View<'a> {
         assert!(self.covered.has(shard), "a state is read under a view");
         // SAFETY: as in `table`.
         unsafe { &*self.store.state(shard) }
-    }
-
-    /// Whether it covers the shard of this key.
-    pub fn covers(&self, key: Key<'_>) -> bool {
-        self.covered.has(self.store.shard_of(key.hash))
     }
 
     // ---- Reading ----------------------------------------------------------------------------------------------------
@@ -556,45 +548,6 @@ impl<'a> View<'a> {
         self.effects.block = Some(request);
     }
 
-    #[inline]
-    pub(crate) fn touch_watchers(&mut self, key: Key<'_>) {
-        if self.store.watched.load(Relaxed) != 0 {
-            self.touch_watchers_of(key);
-        }
-    }
-
-    #[cold]
-    fn touch_watchers_of(&mut self, key: Key<'_>) {
-        self.store.strike(PanicAt::AfterChange);
-        let db = self.db as u32;
-        let state = self.state_mut(self.store.shard_of(key.hash));
-        if let Some(flags) = state.watchers.get(&(db, key.bytes.into()) as &DbKey) {
-            flags.iter().for_each(|flag| flag.is_dirty.store(true, Relaxed));
-        }
-    }
-
-    /// Makes `flag` dirty when the key changes.
-    pub fn watch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
-        let db = self.db as u32;
-        let state = self.state_mut(self.store.shard_of(key.hash));
-        state.watchers.entry((db, key.bytes.into())).or_default().push(flag.clone());
-        self.store.watched.fetch_add(1, Relaxed);
-    }
-
-    /// Ends the watch.
-    pub fn unwatch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
-        let db_key: DbKey = (self.db as u32, key.bytes.into());
-        let state = self.state_mut(self.store.shard_of(key.hash));
-        let Some(flags) = state.watchers.get_mut(&db_key) else { return };
-        let before = flags.len();
-        flags.retain(|other| !Arc::ptr_eq(other, flag));
-        let removed = before - flags.len();
-        if flags.is_empty() {
-            state.watchers.remove(&db_key);
-        }
-        self.store.watched.fetch_sub(removed, Relaxed);
-    }
-
     // ---- Whole databases --------------------------------------------------------------------------------------------
 
     /// Keys of the selected database in covered shards. With all shards held this is exact.
@@ -650,30 +603,6 @@ impl<'a> View<'a> {
             }
         }
         removed
-    }
-
-    /// Touches who watches a key of the selected database that exists (or would, after a swap with `other`).
-    fn touch_watchers_of_db(&mut self, shard: usize, other: Option<usize>) {
-        let (db, now_ms) = (self.db, self.now_ms);
-        let watched: Vec<(DbKey, Vec<Arc<WatchFlag>>)> = self
-            .state(shard)
-            .watchers
-            .iter()
-            .filter(|((of, _), _)| *of as usize == db)
-            .map(|(key, flags)| (key.clone(), flags.clone()))
-            .collect();
-        for ((_, bytes), flags) in watched {
-            let key = Key::new(&bytes);
-            let is_there = |db: usize| {
-                // SAFETY: the shard is covered (`state` checked it), and this is a read.
-                let table = unsafe { &*self.store.table(shard, db) };
-                let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
-                found.is_some_and(|(entry, ())| !entry.is_expired(now_ms))
-            };
-            if is_there(db) || other.is_some_and(is_there) {
-                flags.iter().for_each(|flag| flag.is_dirty.store(true, Relaxed));
-            }
-        }
     }
 
     /// Swaps two databases. Needs all shards; linear in them, not in the keys.

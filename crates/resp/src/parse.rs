@@ -3,7 +3,8 @@
 //! A [`Parser`] belongs to a connection and remembers where it stopped in a command that is not complete yet, so that
 //! a command of a million arguments that arrives in small pieces is read once and not again for each piece. What is
 //! complete goes into a [`Batch`]: spans into the buffer, nothing is copied. Nothing is allocated on the word of a
-//! length: the buffer grows with the bytes that have come.
+//! length: the buffer grows with the bytes that have come. The work is linear in the bytes, however small the pieces in
+//! which they come: what has been read of a command, and how far an unfinished line has been searched, is remembered.
 //!
 //! Requests are flat (an array of bulk strings, or an inline line), so there is no recursion: a nested array is the
 //! error that Redis gives for it.
@@ -34,6 +35,8 @@ pub const INLINE_BYTES_MAX: usize = 64 * 1024;
 pub const ARGUMENTS_MAX: i64 = i32::MAX as i64;
 /// Most arguments before authentication.
 pub const UNAUTHENTICATED_ARGUMENTS_MAX: i64 = 10;
+/// Spans for which a parser keeps room when it is between commands.
+const PARTIAL_KEPT: usize = 64;
 /// Longest argument before authentication, in bytes.
 pub const UNAUTHENTICATED_BULK_BYTES_MAX: i64 = 16_384;
 
@@ -171,13 +174,18 @@ pub struct Parser {
     partial: Vec<Span>,
     /// Bytes of the command under way that need not be looked at again.
     consumed: usize,
+    /// Bytes behind those in which the line under way does not end.
+    searched: usize,
 }
 
 enum Step {
     Complete,
     /// An empty request (`*0`, a blank line): nothing to answer.
     Nothing,
-    NeedMore,
+    /// The line under way does not end in this many bytes.
+    NeedMore {
+        searched: usize,
+    },
 }
 
 impl Parser {
@@ -215,17 +223,27 @@ impl Parser {
                 && let Some(next) = read_short(buffer, start, batch)
             {
                 start = next;
+                self.searched = 0;
                 continue;
             }
             let first_span = batch.spans.len();
-            for span in self.partial.drain(..) {
-                batch.spans.push(Span { start: span.start + start as u32, len: span.len });
-            }
             let mut position = start + self.consumed;
+            let searched = std::mem::take(&mut self.searched);
             let step = if self.missing == 0 && buffer[position] != b'*' {
-                read_inline(buffer, &mut position, batch)
+                read_inline(buffer, &mut position, searched, batch)
+            } else if self.missing > 0 {
+                // What was read of it stays where it is until the command is complete.
+                let mut partial = std::mem::take(&mut self.partial);
+                let step = self.read_multibulk(buffer, start, &mut position, searched, &mut partial, limits);
+                if let Ok(Step::Complete) = step {
+                    move_spans(partial.drain(..), &mut batch.spans, |from| from + start as u32);
+                }
+                if partial.capacity() <= PARTIAL_KEPT || !partial.is_empty() {
+                    self.partial = partial;
+                }
+                step
             } else {
-                self.read_multibulk(buffer, &mut position, batch, limits)
+                self.read_multibulk(buffer, 0, &mut position, searched, &mut batch.spans, limits)
             };
             match step {
                 Ok(Step::Complete) => {
@@ -240,14 +258,11 @@ impl Parser {
                     start = position;
                     self.consumed = 0;
                 }
-                Ok(Step::NeedMore) => {
+                Ok(Step::NeedMore { searched }) => {
                     self.consumed = position - start;
-                    self.partial.extend(
-                        batch
-                            .spans
-                            .drain(first_span..)
-                            .map(|span| Span { start: span.start - start as u32, len: span.len }),
-                    );
+                    self.searched = searched;
+                    let begun = batch.spans.drain(first_span..);
+                    move_spans(begun, &mut self.partial, |from| from - start as u32);
                     break;
                 }
                 Err(error) => {
@@ -259,17 +274,22 @@ impl Parser {
         (start, None)
     }
 
+    /// Reads on in a multibulk command; its spans are relative to `base`. The first `searched` bytes at `position` are known to
+    /// hold no end of a line.
     fn read_multibulk(
         &mut self,
         buffer: &[u8],
+        base: usize,
         position: &mut usize,
-        batch: &mut Batch,
+        mut searched: usize,
+        spans: &mut Vec<Span>,
         limits: &ParseLimits,
     ) -> Result<Step, ProtocolError> {
         if self.missing == 0 {
-            let Some((count, next)) = read_length(buffer, *position + 1) else {
+            let Some((count, next)) = read_length(buffer, *position + 1, searched) else {
                 return too_long(buffer, *position, ProtocolError::MultibulkLineTooBig);
             };
+            searched = 0;
             let count = count.filter(|n| *n <= ARGUMENTS_MAX).ok_or(ProtocolError::MultibulkLength)?;
             if limits.is_unauthenticated && count > UNAUTHENTICATED_ARGUMENTS_MAX {
                 return Err(ProtocolError::UnauthenticatedMultibulkLength);
@@ -285,16 +305,17 @@ impl Parser {
                 Some(len) => len,
                 None => {
                     match buffer.get(*position) {
-                        None => return Ok(Step::NeedMore),
+                        None => return Ok(Step::NeedMore { searched: 0 }),
                         Some(b'$') => {}
                         Some(other) => {
                             // A `$` line that never ends is told from a wrong byte first, as the byte is known.
                             return Err(ProtocolError::ExpectedDollar(*other));
                         }
                     }
-                    let Some((len, next)) = read_length(buffer, *position + 1) else {
+                    let Some((len, next)) = read_length(buffer, *position + 1, searched) else {
                         return too_long(buffer, *position, ProtocolError::BulkLineTooBig);
                     };
+                    searched = 0;
                     let len = len
                         .filter(|n| {
                             (0..=limits.bulk_bytes_max.min(i64::from(UNQUOTED_BASE) - 64)).contains(n)
@@ -309,14 +330,29 @@ impl Parser {
                 }
             };
             if buffer.len() - *position < len as usize + 2 {
-                return Ok(Step::NeedMore);
+                return Ok(Step::NeedMore { searched: 0 });
             }
-            batch.spans.push(Span { start: *position as u32, len });
+            work::note(1);
+            spans.push(Span { start: (*position - base) as u32, len });
             *position += len as usize + 2;
             self.bulk_len = None;
             self.missing -= 1;
         }
         Ok(Step::Complete)
+    }
+}
+
+/// Counts what the parser does, in tests: spans read or moved, bytes searched for the end of a line.
+mod work {
+    #[cfg(test)]
+    thread_local! {
+        pub(super) static DONE: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+    }
+
+    #[inline(always)]
+    pub(super) fn note(_count: usize) {
+        #[cfg(test)]
+        DONE.set(DONE.get() + _count);
     }
 }
 
@@ -373,15 +409,22 @@ fn short_length(buffer: &[u8], at: usize) -> Option<(usize, usize)> {
     (fourth == b'\r').then_some((value, at + 5))
 }
 
-/// `NeedMore`, unless the line has no end within the limit.
+/// Moves spans to the end of `to`.
+fn move_spans(from: std::vec::Drain<'_, Span>, to: &mut Vec<Span>, start: impl Fn(u32) -> u32) {
+    work::note(from.len());
+    to.extend(from.map(|span| Span { start: start(span.start), len: span.len }));
+}
+
+/// `NeedMore`, unless the line has no end within the limit. Its last byte may be half of an end.
 fn too_long(buffer: &[u8], line_start: usize, error: ProtocolError) -> Result<Step, ProtocolError> {
-    if buffer.len() - line_start > INLINE_BYTES_MAX { Err(error) } else { Ok(Step::NeedMore) }
+    let bytes = buffer.len() - line_start;
+    if bytes > INLINE_BYTES_MAX { Err(error) } else { Ok(Step::NeedMore { searched: bytes - 1 }) }
 }
 
 /// Reads `digits CR LF` at `start`: the number (`None` if it is none) and the offset after the line; nothing if the line
-/// is not complete.
+/// is not complete. The line's end is not in the first `searched` bytes from the one before `start` on.
 #[inline]
-fn read_length(buffer: &[u8], start: usize) -> Option<(Option<i64>, usize)> {
+fn read_length(buffer: &[u8], start: usize, searched: usize) -> Option<(Option<i64>, usize)> {
     let line = &buffer[start..];
     // The common case: one to three digits.
     let mut value = 0i64;
@@ -394,22 +437,36 @@ fn read_length(buffer: &[u8], start: usize) -> Option<(Option<i64>, usize)> {
             _ => break,
         }
     }
-    let end = line.iter().take(INLINE_BYTES_MAX).position(|byte| *byte == b'\r')?;
+    let searched = searched.saturating_sub(1);
+    let end = searched + find(&line[searched..line.len().min(INLINE_BYTES_MAX)], b'\r')?;
     if line.len() < end + 2 {
         return None;
     }
     Some((crate::number::parse_i64(&line[..end]), start + end + 2))
 }
 
-fn read_inline(buffer: &[u8], position: &mut usize, batch: &mut Batch) -> Result<Step, ProtocolError> {
+/// Where the byte is.
+fn find(line: &[u8], byte: u8) -> Option<usize> {
+    let found = line.iter().position(|other| *other == byte);
+    work::note(found.unwrap_or(line.len()));
+    found
+}
+
+fn read_inline(
+    buffer: &[u8],
+    position: &mut usize,
+    searched: usize,
+    batch: &mut Batch,
+) -> Result<Step, ProtocolError> {
     let rest = &buffer[*position..];
-    let Some(end) = rest.iter().take(INLINE_BYTES_MAX + 1).position(|byte| *byte == b'\n') else {
+    let Some(end) = find(&rest[searched..rest.len().min(INLINE_BYTES_MAX + 1)], b'\n') else {
         return if rest.len() > INLINE_BYTES_MAX {
             Err(ProtocolError::InlineTooBig)
         } else {
-            Ok(Step::NeedMore)
+            Ok(Step::NeedMore { searched: rest.len() })
         };
     };
+    let end = searched + end;
     let line = rest[..end].strip_suffix(b"\r").unwrap_or(&rest[..end]);
     *position += end + 1;
     let first = batch.spans.len();
@@ -588,6 +645,39 @@ mod tests {
             parse_in_pieces(&long, long.len(), &ParseLimits::default()).1,
             Some(ProtocolError::InlineTooBig)
         );
+    }
+
+    /// However small the pieces, and whatever was announced, the work is in proportion to the bytes.
+    #[test]
+    fn each_byte_costs_the_same() {
+        let many = format!("*20000\r\n{}", "$1\r\na\r\n".repeat(20_000));
+        let two = format!("PING\r\n{many}{many}");
+        let unfinished = format!("*5000000\r\n{}", "$3\r\nabc\r\n".repeat(20_000));
+        let long_line = format!("*1\r\n${}", "1".repeat(INLINE_BYTES_MAX - 10));
+        let long_count = format!("*{}", "1".repeat(INLINE_BYTES_MAX - 10));
+        let inline = "a".repeat(INLINE_BYTES_MAX - 10);
+        for input in [&many, &two, &unfinished, &long_line, &long_count, &inline] {
+            for piece in [1, 2, 5, 100] {
+                let mut parser = Parser::default();
+                let mut batch = Batch::default();
+                let (mut start, mut end) = (0, 0);
+                work::DONE.set(0);
+                while end < input.len() {
+                    end = (end + piece).min(input.len());
+                    let (next, error) = parser.parse(
+                        &input.as_bytes()[..end],
+                        start,
+                        &mut batch,
+                        usize::MAX,
+                        &ParseLimits::default(),
+                    );
+                    assert_eq!(error, None);
+                    start = next;
+                }
+                let (work, bytes) = (work::DONE.get(), input.len());
+                assert!(work <= 4 * bytes, "{work} steps for {bytes} bytes in pieces of {piece}");
+            }
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::client::flags;
 use crate::eviction;
 use crate::server::{Server, gate, now_ms};
 use crate::session::Session;
+use crate::stream::Stream;
 use crate::worker::Worker;
 
 /// What is to be done with a command that passed.
@@ -64,6 +65,7 @@ pub async fn admit(
     server: &Server,
     worker: &Worker,
     session: &mut Session,
+    socket: &Stream,
     row: &Row,
     args: Args<'_>,
 ) -> Result<Verdict, CommandError> {
@@ -109,7 +111,7 @@ pub async fn admit(
         return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
     }
     if server.has_gate(gate::PAUSED) {
-        wait_for_end_of_pause(server, session, row).await;
+        wait_for_end_of_pause(server, session, socket, row).await;
         if session.client.is_killed() {
             return Err(CommandError::text("ERR the connection is being closed"));
         }
@@ -164,9 +166,11 @@ fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
             })
 }
 
-/// Waits as long as the server is paused for this command, and the client is there.
-async fn wait_for_end_of_pause(server: &Server, session: &Session, row: &Row) {
+/// Waits as long as the server is paused for this command, and the client is there: one that hangs up meanwhile is killed,
+/// for otherwise all places for clients might be taken by those that are gone.
+async fn wait_for_end_of_pause(server: &Server, session: &Session, socket: &Stream, row: &Row) {
     let client = &session.client;
+    let mut hung_up = std::pin::pin!(socket.hung_up());
     loop {
         let mut ended = std::pin::pin!(server.pause.ended.notified());
         // Registered before the state is looked at, so that an end in between is not missed.
@@ -177,8 +181,13 @@ async fn wait_for_end_of_pause(server: &Server, session: &Session, row: &Row) {
         }
         client.set_flag(flags::BLOCKED, true);
         let left = Duration::from_millis(pause.until_ms.saturating_sub(now_ms()).min(PAUSE_STEP_MS));
-        // Either way the state is looked at again.
-        let _ = tokio::time::timeout(left, ended).await;
+        tokio::select! {
+            () = &mut hung_up => {
+                client.kill();
+            }
+            // Either way the state is looked at again.
+            _ = tokio::time::timeout(left, ended) => {}
+        }
     }
     client.set_flag(flags::BLOCKED, false);
 }

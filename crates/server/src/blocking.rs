@@ -1,8 +1,7 @@
 //! Waiting for a key: BLPOP and the like.
 //!
 //! A blocking command that finds nothing is registered with its keys while the view is still held, so that no wake-up is
-//! lost. Whoever makes one of the keys serves it in his own settling, still under the view: he runs the waiting command
-//! again, with the waiter's arguments and protocol, and hands over the reply. So a waiter is served before anyone else
+//! lost. Whoever makes one of the keys serves it in his own settling (`crate::waiters`), still under the view. So a waiter is served before anyone else
 //! sees the key, in the order in which they came, and atomically, as in Redis.
 //!
 //! A waiter goes through `WAITING -> CLAIMED -> SERVED`, or back to `WAITING` if the command still finds nothing, or to
@@ -14,7 +13,7 @@ use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use rustredis_commands::OwnedArgs;
-use rustredis_keyspace::{Kind, Waiter};
+use rustredis_keyspace::{Key, Kind, Waiter};
 use rustredis_resp::{Proto, Reply};
 
 use crate::client::Client;
@@ -41,6 +40,7 @@ pub struct BlockedClient {
     pub kind: Kind,
     /// Whether serving it takes more keys than the one that is ready.
     pub needs_more_keys: bool,
+    ticket: u64,
     state: AtomicU8,
     reply: Mutex<Vec<u8>>,
     /// The journal's place of what it was served with.
@@ -58,10 +58,28 @@ impl BlockedClient {
         db: usize,
         kind: Kind,
         needs_more_keys: bool,
+        ticket: u64,
     ) -> Arc<Self> {
         let (state, reply) = (AtomicU8::new(WAITING), Mutex::default());
         let depends_on = AtomicU64::new(0);
-        Arc::new(Self { client, args, row, proto, db, kind, needs_more_keys, state, reply, depends_on })
+        Arc::new(Self {
+            client,
+            args,
+            row,
+            proto,
+            db,
+            kind,
+            needs_more_keys,
+            ticket,
+            state,
+            reply,
+            depends_on,
+        })
+    }
+
+    /// The keys that it waits for: all, or the source alone of a command that has a destination.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = Key<'_>> + Clone {
+        self.args.args().keys().take(if self.needs_more_keys { 1 } else { usize::MAX })
     }
 
     /// Wins the right to serve it; false if it no longer waits.
@@ -139,6 +157,10 @@ impl BlockedClient {
 }
 
 impl Waiter for BlockedClient {
+    fn ticket(&self) -> u64 {
+        self.ticket
+    }
+
     fn is_waiting(&self) -> bool {
         matches!(self.state.load(Ordering::Acquire), WAITING | CLAIMED)
     }

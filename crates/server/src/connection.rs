@@ -9,6 +9,7 @@
 //! Waiting is one function, [`Connection::next_event`], for a connection that waits for input and for one that waits in
 //! a blocking command: both also hear of mail, of their end, and of room in the socket.
 
+use std::cell::Cell;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use rustredis_commands::CommandError;
 use rustredis_config::ClientClass;
-use rustredis_keyspace::{Access, Covered, Effects, Waiter};
+use rustredis_keyspace::{Access, Covered, Effects, Key};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{ParseLimits, Parser, Reply};
 use tokio::time::Instant;
@@ -26,8 +27,9 @@ use tokio::time::Instant;
 use crate::blocking::BlockedClient;
 use crate::client::{Client, flags};
 use crate::commands::save::reply_synced;
-use crate::execute::{Blocked, Flow, Scratch, count_error};
+use crate::execute::{Blocked, Flow, Scratch, TURN_NANOS, count_error};
 use crate::outlet::Outlet;
+use crate::pubsub::Topic;
 use crate::server::{Server, gate, now_ms};
 use crate::session::{ReplyMode, Session, SyncWait};
 use crate::stats::bump;
@@ -41,6 +43,9 @@ const BATCH_COMMANDS_MAX: usize = 128;
 pub(crate) const OUTPUT_FLUSH_BYTES: usize = 256 * 1024;
 /// Unsent replies with which a client is still read from, in bytes, if no `client-output-buffer-limit` closes it before.
 const OUTPUT_BACKLOG_BYTES: usize = 256 * 1024 * 1024;
+/// Unsent replies that close a client which has still to authenticate, in bytes: such a client is nobody's yet, and what it is
+/// told is short.
+const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
 /// Unsent output on top of which mail is taken out of the mailbox, where all subscribers share it, in bytes.
 const MAIL_ROOM_BYTES: usize = 64 * 1024;
 /// Room that a read finds at least, in bytes.
@@ -49,10 +54,16 @@ const READ_BYTES_MIN: usize = 16 * 1024;
 const BACKLOG_CHECK: Duration = Duration::from_millis(250);
 /// How long a client that is closed may take to read its last replies.
 const FAREWELL: Duration = Duration::from_secs(10);
+/// How long a client that sends no more and waits for the server's own work is taken for one that still reads.
+const HANG_UP_PATIENCE: Duration = Duration::from_secs(5);
+/// Keys whose queues are left under one view.
+const LEFT_AT_ONCE: usize = 1024;
+/// Subscriptions that are ended between two looks at the clock.
+const UNSUBSCRIBED_AT_ONCE: usize = 32;
 
 /// A client's connection.
 pub struct Connection {
-    outlet: Rc<Outlet>,
+    pub(crate) outlet: Rc<Outlet>,
     /// What it remembers between commands.
     pub session: Session,
     /// Replies; the first `sent` bytes have left.
@@ -63,6 +74,9 @@ pub struct Connection {
     parser: Parser,
     /// Input that is not executed yet; without capacity while there is none.
     input: Vec<u8>,
+    /// When the others of the thread have their turn, by the worker's clock in nanoseconds; 0 after they had it. It goes on from
+    /// one batch, and from one read, to the next.
+    pub(crate) turn_ends: Cell<u64>,
 }
 
 /// Why a wait ended.
@@ -95,6 +109,48 @@ impl Connection {
             worker,
             parser: Parser::default(),
             input: Vec::new(),
+            turn_ends: Cell::new(0),
+        }
+    }
+
+    /// Begins a turn, unless it goes on.
+    pub(crate) fn begin_turn(&self) {
+        if self.turn_ends.get() == 0 {
+            self.turn_ends.set(self.worker.last_clock() + TURN_NANOS);
+        }
+    }
+
+    /// Lets the others of the thread have their turn, and begins another.
+    pub(crate) async fn let_others(&self) {
+        tokio::task::yield_now().await;
+        self.worker.tick();
+        self.turn_ends.set(self.worker.last_clock() + TURN_NANOS);
+    }
+
+    /// Whether the client still has to authenticate.
+    fn must_authenticate(&self) -> bool {
+        !self.session.is_authenticated && self.server.settings.requires_password.load(Relaxed)
+    }
+
+    /// Bytes of replies that leave before the next command is executed.
+    pub(crate) fn flush_bytes(&self) -> usize {
+        if self.must_authenticate() { UNAUTHENTICATED_OUTPUT_BYTES_MAX } else { OUTPUT_FLUSH_BYTES }
+    }
+
+    /// Waits for work of the server, unless the client has gone meanwhile: then it is closed. A client may send its commands,
+    /// then the end, and read on, so the end alone says little for a while.
+    pub(crate) async fn unless_gone<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let gone = async {
+            self.outlet.stream().hung_up().await;
+            tokio::time::sleep(HANG_UP_PATIENCE).await;
+        };
+        tokio::select! {
+            biased;
+            done = work => Some(done),
+            () = gone => {
+                self.session.client.kill();
+                None
+            }
         }
     }
 
@@ -176,15 +232,15 @@ impl Connection {
     /// Waits until the condition no longer holds, which whoever writes the journal changes; false if the client ends.
     async fn wait_while(&self, holds: impl Fn(&Self) -> bool) -> bool {
         let client = &self.session.client;
-        std::future::poll_fn(|context| {
+        let waiting = std::future::poll_fn(|context| {
             client.register(context.waker());
             self.worker.lane.watch(client);
             if client.is_killed() {
                 return Poll::Ready(false);
             }
             if holds(self) { Poll::Pending } else { Poll::Ready(true) }
-        })
-        .await
+        });
+        self.unless_gone(waiting).await.unwrap_or(false)
     }
 
     /// Waits until the output may leave; false if the client ends.
@@ -292,12 +348,16 @@ impl Connection {
             if has_room && unsent + held_bytes < OUTPUT_BACKLOG_BYTES {
                 let ready = outlet.stream().poll_read_ready(context);
                 if !is_held || ready.is_pending() {
+                    if ready.is_pending() {
+                        self.turn_ends.set(0);
+                    }
                     return ready.map_ok(|()| Event::Readable);
                 }
             }
             if is_held {
                 outlet.call();
             }
+            self.turn_ends.set(0);
             Poll::Pending
         });
         match deadline {
@@ -380,8 +440,12 @@ impl Connection {
                         let consumed: usize =
                             (0..executed).map(|index| scratch.batch.command_bytes(index)).sum();
                         let rest = self.batch_end(input, batch_start, consumed);
-                        input.drain(..rest);
-                        start = 0;
+                        // Moved once at least half has gone, so that many waits in a pipeline do not move it each time.
+                        start = rest;
+                        if rest >= input.len() / 2 {
+                            input.drain(..rest);
+                            start = 0;
+                        }
                         self.parser = Parser::default();
                         if !self.sleep(blocked, input).await? {
                             return Ok(false);
@@ -453,6 +517,10 @@ impl Connection {
             }
         }
         self.send()?;
+        if self.must_authenticate() && self.pending() > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
+            self.server.close_for_output(&self.session.client);
+            return Ok(false);
+        }
         Ok(true)
     }
 
@@ -593,23 +661,54 @@ impl Connection {
         }
     }
 
-    /// Takes the waiter out of the queues of all its keys.
-    async fn leave_queues(&self, waiter: &Arc<BlockedClient>) {
-        let args = waiter.args.args();
-        let shards = self.server.shards_of(args.keys());
-        let mut effects = Effects::default();
-        let covered = Covered::Many(&shards);
-        let mut held = self.server.engine.borrow(covered, Access::Write).await;
-        let mut view = held.view(waiter.db, now_ms(), &self.worker.random, &mut effects);
-        let waiter: Arc<dyn Waiter> = waiter.clone();
-        args.keys().for_each(|key| view.stop_waiting(key, &waiter));
+    /// Takes the waiter out of the queues of all its keys. Others have their turns between.
+    async fn leave_queues(&self, waiter: &BlockedClient) {
+        let mut keys = waiter.keys();
+        loop {
+            let part: Vec<Key<'_>> = keys.by_ref().take(LEFT_AT_ONCE).collect();
+            let shards = self.server.shards_of(part.iter().copied());
+            let mut effects = Effects::default();
+            let mut held = self.server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+            let mut view = held.view(waiter.db, now_ms(), &self.worker.random, &mut effects);
+            part.iter().for_each(|key| view.stop_waiting(*key, waiter));
+            drop(held);
+            if keys.len() == 0 {
+                return;
+            }
+            self.let_others().await;
+        }
     }
 
     async fn close(mut self) {
         let (server, worker) = (self.server.clone(), self.worker.clone());
+        self.unsubscribe_all().await;
         transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
         worker.give_buffer(std::mem::take(&mut self.input));
         worker.give_buffer(std::mem::take(&mut self.output));
+    }
+
+    /// Ends all subscriptions, however many there are: others have their turns between.
+    async fn unsubscribe_all(&mut self) {
+        if !self.session.is_subscriber() {
+            return;
+        }
+        let client = self.session.client.clone();
+        // Nobody sends it anything from now on.
+        client.kill();
+        self.worker.tick();
+        self.begin_turn();
+        for topic in Topic::ALL {
+            let mut names = std::mem::take(topic.names_mut(&mut self.session)).into_iter();
+            while names.len() > 0 {
+                for name in names.by_ref().take(UNSUBSCRIBED_AT_ONCE) {
+                    self.server.pubsub.remove(&client, topic, &name);
+                }
+                if self.worker.read_clock() >= self.turn_ends.get() {
+                    self.let_others().await;
+                }
+            }
+        }
+        self.session.publish_subscriptions();
     }
 }
 

@@ -17,7 +17,7 @@ use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
 
 use crate::execute::settle;
 use crate::memory;
-use crate::server::{Server, gate};
+use crate::server::{Server, gate, now_ms};
 use crate::worker::Worker;
 
 /// Which keys go.
@@ -188,10 +188,12 @@ enum Outcome {
     Nothing,
 }
 
-/// Whether more memory is used than `maxmemory` allows, and something may be done about it: while the data set is loaded nothing
-/// is evicted, for the files decide what is there.
+/// Whether more memory is used than `maxmemory` allows, and something may be done about it: while the data set is loaded the files
+/// decide what is there, and while the server is paused nobody's data change.
 fn is_over(server: &Server) -> bool {
-    if server.has_gate(gate::LOADING) {
+    if server.has_gate(gate::LOADING)
+        || server.has_gate(gate::PAUSED) && server.pause_state(now_ms()).is_some()
+    {
         return false;
     }
     let limit = server.settings.maxmemory.load(Relaxed);

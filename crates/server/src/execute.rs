@@ -33,6 +33,7 @@ use crate::server::{Server, gate, now_ms};
 use crate::session::{Background, ReplyMode, Session};
 use crate::stats::bump;
 use crate::transaction;
+use crate::waiters;
 use crate::worker::{self, Worker};
 
 /// A command of the batch, ready to run.
@@ -81,9 +82,9 @@ pub struct Blocked {
     pub until_ms: u64,
 }
 
-/// How long one client's pipeline may run before the others of its thread have their turn, in nanoseconds. All tables of a
-/// database double at about the same number of keys, so a batch of insertions may meet a growing table in each of them.
-const TURN_NANOS: u64 = 1_000_000;
+/// How long one client's commands may run before the others of the thread have their turn, in nanoseconds. A command is not
+/// interrupted; after each, whichever way it ran, it is looked whether the turn is over.
+pub(crate) const TURN_NANOS: u64 = 1_000_000;
 /// How often a command looks whether what it waits for has happened in the background.
 const BACKGROUND_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
@@ -94,8 +95,8 @@ struct Turn {
 }
 
 impl Turn {
-    fn begin(worker: &Worker, output: &[u8]) -> Self {
-        Self { ends: worker.last_clock() + TURN_NANOS, output_max: output.len() + OUTPUT_FLUSH_BYTES }
+    fn until(ends: u64, output: &[u8]) -> Self {
+        Self { ends, output_max: output.len() + OUTPUT_FLUSH_BYTES }
     }
 
     #[inline]
@@ -212,6 +213,7 @@ impl Connection {
         let server = self.server.clone();
         let worker = self.worker.clone();
         worker.tick();
+        self.begin_turn();
         self.session.client.active_ms.store(worker.now_ms(), Relaxed);
         scratch.prepare(&server, input);
         if server.durability.journal.is_full() && scratch.writes(&server) && !self.wait_for_room().await {
@@ -220,20 +222,22 @@ impl Connection {
         let count = scratch.batch.len();
         let mut index = 0;
         while index < count {
-            if self.pending() > OUTPUT_FLUSH_BYTES
+            if worker.last_clock() >= self.turn_ends.get() {
+                self.let_others().await;
+                if self.session.client.is_killed() {
+                    self.finish_batch(&worker, scratch, index);
+                    return Flow::Close;
+                }
+            }
+            if self.pending() > self.flush_bytes()
                 && (!self.wait_until_durable().await || !self.relieve().unwrap_or(false))
             {
                 self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
             if self.session.is_plain() && admit::is_free(&server, input.len(), count) {
-                let started = worker.last_clock();
                 let ran = self.run_plain(&server, &worker, scratch, index, input);
                 index += ran;
-                if worker.last_clock().saturating_sub(started) > TURN_NANOS && index < count {
-                    tokio::task::yield_now().await;
-                    worker.tick();
-                }
                 if ran > 0 {
                     continue;
                 }
@@ -252,7 +256,7 @@ impl Connection {
                     return Flow::Blocked(index, blocked);
                 }
             }
-            if self.session.close_after_reply {
+            if self.session.close_after_reply || self.session.client.is_killed() {
                 self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
@@ -310,7 +314,7 @@ impl Connection {
         let count = scratch.batch.len();
         let mut touched = first;
         let mut index = first;
-        let turn = Turn::begin(worker, &self.output);
+        let turn = Turn::until(self.turn_ends.get(), &self.output);
         let mut shards = std::mem::take(&mut scratch.shards);
         let mut next = scratch.plain(server, index, input);
         // A round for each hold.
@@ -539,7 +543,8 @@ impl Connection {
         effects: &mut Effects,
         shards: &mut Vec<u32>,
     ) -> Next {
-        match admit::admit(server, worker, &mut self.session, row, args).await {
+        let socket = self.outlet.stream();
+        match admit::admit(server, worker, &mut self.session, socket, row, args).await {
             Ok(admit::Verdict::Run) => {}
             Ok(admit::Verdict::Queue) => {
                 transaction::queue(&mut self.session, row, args);
@@ -569,9 +574,12 @@ impl Connection {
                 Background::Cut => server.snapshots.is_cut_missing(),
                 Background::End(attempt) => server.ending.is_pending(attempt),
             };
-            while is_pending() {
-                tokio::time::sleep(BACKGROUND_LOOK).await;
-            }
+            let waiting = async {
+                while is_pending() && !self.session.client.is_killed() {
+                    tokio::time::sleep(BACKGROUND_LOOK).await;
+                }
+            };
+            self.unless_gone(waiting).await;
             if matches!(background, Background::End(_)) {
                 self.refuse(server, worker, Some(row), &end::failure());
             }
@@ -625,8 +633,9 @@ impl Connection {
             self.session.db,
             request.kind,
             request.needs_more_keys,
+            view.store().ticket(),
         );
-        for key in args.keys() {
+        for key in waiter.keys() {
             view.wait_for(key, waiter.clone());
         }
         // Known to CLIENT UNBLOCK and KILL before anyone can see that it waits.
@@ -769,6 +778,7 @@ impl Errand {
         let mut replies = Vec::new();
         let ran;
         worker.tick();
+        let turn = Turn::until(worker.last_clock() + TURN_NANOS, &replies);
         {
             let effects = &mut scratch.effects;
             effects.notify_mask = server.settings.notify_mask.load(Relaxed);
@@ -778,7 +788,8 @@ impl Errand {
             let whole = catch(|| {
                 for (row, args) in &self.commands {
                     let args = args.args();
-                    if needs_everything(&view, args) || replies.len() > OUTPUT_FLUSH_BYTES {
+                    let is_over = worker.begun.get() > 0 && turn.is_over(&worker, &replies);
+                    if needs_everything(&view, args) || is_over {
                         break;
                     }
                     view.set_now_ms(worker.now_ms());
@@ -817,7 +828,7 @@ enum Next {
 /// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
 #[inline]
 fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
-    view.store().waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
+    view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
 }
 
 /// Runs one command under a view that covers it: run, settle, count. An error replaces what it wrote.
@@ -880,7 +891,7 @@ pub fn run_one(
 /// Begins a command: with clean effects, and without what a write reads and whose time has come. A command with one key meets it
 /// where it changes it.
 #[inline]
-fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
+pub(crate) fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
     debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
     view.effects.begin();
     if args.key_refs().len() > 1 && row.access == Access::Write {
@@ -890,7 +901,7 @@ fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
 
 /// Tells the latency monitor and the slow log of a command that one of them may want.
 #[cold]
-fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+pub(crate) fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
     let now_s = (now_ms() / 1000) as i64;
     let is_fast = row.command.flags.has(Flags::FAST);
     server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
@@ -914,12 +925,17 @@ pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
 pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
     settle_change(server, worker, view, command);
     if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
-        serve_waiters(server, worker, view);
+        waiters::serve_all(server, worker, view);
     }
 }
 
 /// The journal's and the events' part of [`settle`].
-fn settle_change(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+pub(crate) fn settle_change(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    command: Option<(&Row, Args<'_>)>,
+) {
     if command.is_some_and(|(row, _)| row.access == Access::Write) && !view.effects.stale.get_mut().is_empty()
     {
         view.expire_found();
@@ -943,72 +959,6 @@ fn publish_events(server: &Server, view: &mut View<'_>) {
     for event in view.effects.events.drain(..) {
         server.pubsub.publish_event(server, &event);
     }
-}
-
-/// Serves who waits for keys that came into being, in the order of the keys and of the waiting; a command that is served
-/// may make further keys ready.
-pub fn serve_waiters(server: &Server, worker: &Worker, view: &mut View<'_>) {
-    let selected = view.db();
-    while !view.effects.ready.is_empty() {
-        for (db, bytes) in std::mem::take(&mut view.effects.ready) {
-            view.select(db as usize);
-            let key = Key::new(&bytes);
-            for waiter in view.waiters(key) {
-                let Some(kind) = view.peek(key).map(|entry| entry.kind()) else { break };
-                if let Some(blocked) = waiter.as_any().downcast_ref::<BlockedClient>()
-                    && waiter.wants(kind)
-                    && blocked.claim()
-                    && serve(server, worker, view, blocked)
-                {
-                    view.stop_waiting(key, &waiter);
-                }
-            }
-        }
-    }
-    view.select(selected);
-}
-
-/// Runs a waiting command again; whether it was served.
-fn serve(server: &Server, worker: &Worker, view: &mut View<'_>, blocked: &BlockedClient) -> bool {
-    let row = server.registry.row(blocked.row);
-    let Run::Keys(handler) = row.command.run else { return false };
-    let started = worker.read_clock();
-    let mut output = Vec::new();
-    let mut reply = Reply::new(&mut output, blocked.proto);
-    let mark = reply.mark();
-    let args = blocked.args.args();
-    let result = catch(|| {
-        begin(view, row, args);
-        handler(view, args, &mut reply)
-    });
-    let result = result.unwrap_or_else(|| Err(call::judge(view.effects, row)));
-    // Whoever serves it has made a change of his own, which was journalled.
-    view.effects.touch();
-    let outcome = match result {
-        Ok(()) => Outcome::Ok,
-        Err(error) => {
-            reply.cut(mark);
-            reply.error(&error.wire());
-            count_error(server, worker, &error);
-            Outcome::Failed
-        }
-    };
-    if view.effects.block.take().is_some() {
-        blocked.release();
-        return false;
-    }
-    // The place of whoever serves is his own still.
-    let own = worker.lane.take_committed();
-    settle_change(server, worker, view, Some((row, blocked.args.args())));
-    blocked.depend_on(worker.lane.take_committed());
-    worker.lane.give_committed(own);
-    let nanos = worker.read_clock().saturating_sub(started);
-    worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if nanos >= server.settings.slow_nanos.load(Relaxed) {
-        note_slow(server, &blocked.client, row, blocked.args.args(), nanos);
-    }
-    blocked.serve(output);
-    true
 }
 
 /// Deletes keys that readers found expired, as far as their shards can be held here.

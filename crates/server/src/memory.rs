@@ -6,6 +6,7 @@
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
@@ -131,10 +132,13 @@ pub fn resident_bytes() -> usize {
 
 /// Bytes of memory that the machine has; 0 where it does not tell.
 pub fn system_bytes() -> usize {
-    // SAFETY: `sysconf` reads constants of the system.
-    let (pages, page_bytes) =
-        unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
-    usize::try_from(pages).unwrap_or(0) * usize::try_from(page_bytes).unwrap_or(0)
+    static BYTES: OnceLock<usize> = OnceLock::new();
+    *BYTES.get_or_init(|| {
+        // SAFETY: `sysconf` reads constants of the system.
+        let (pages, page_bytes) =
+            unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+        usize::try_from(pages).unwrap_or(0) * usize::try_from(page_bytes).unwrap_or(0)
+    })
 }
 
 /// Bytes that the allocator has committed for its heaps.

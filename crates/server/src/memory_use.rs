@@ -7,6 +7,7 @@
 use rustredis_keyspace::Store;
 
 use crate::memory;
+use crate::sampled::Sampled;
 use crate::server::Server;
 
 /// Bytes of a slot of a table: the pointer and the control byte.
@@ -49,14 +50,16 @@ pub struct MemoryUse {
 impl MemoryUse {
     /// Looks.
     pub fn of(server: &Server) -> Self {
+        static FROM_KERNEL: Sampled<(usize, usize)> = Sampled::new();
+        let (resident, committed) = FROM_KERNEL.get(|| (memory::resident_bytes(), memory::committed_bytes()));
         let store = server.engine.store();
         let tables: Vec<Tables> = (0..store.databases()).filter_map(|db| tables_of(store, db)).collect();
         Self {
             used: memory::used_bytes(),
             peak: memory::peak_bytes(),
             startup: memory::startup_bytes(),
-            resident: memory::resident_bytes(),
-            committed: memory::committed_bytes(),
+            resident,
+            committed,
             clients: server.clients.all().iter().map(|client| client.memory_bytes()).sum(),
             keys: tables.iter().map(|tables| store.keys(tables.db)).sum(),
             tables,

@@ -26,6 +26,8 @@ use crate::session::Session;
 
 /// Locks that the channels are spread over.
 const SHARDS: usize = 32;
+/// Names for which a shard keeps room.
+const NAMES_KEPT: usize = 64;
 
 /// What one can subscribe to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +41,9 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Channel, Self::Pattern, Self::ShardChannel];
+
     /// The names that a session is subscribed to.
     pub fn names(self, session: &Session) -> &HashSet<Box<[u8]>> {
         match self {
@@ -48,7 +53,8 @@ impl Topic {
         }
     }
 
-    fn names_mut(self, session: &mut Session) -> &mut HashSet<Box<[u8]>> {
+    /// The same, to be changed.
+    pub fn names_mut(self, session: &mut Session) -> &mut HashSet<Box<[u8]>> {
         match self {
             Self::Channel => &mut session.channels,
             Self::Pattern => &mut session.patterns,
@@ -168,7 +174,8 @@ impl PubSub {
         true
     }
 
-    fn remove(&self, client: &Client, topic: Topic, name: &[u8]) {
+    /// Ends a subscription that its session has forgotten already.
+    pub fn remove(&self, client: &Client, topic: Topic, name: &[u8]) {
         for shard in self.shards_of(topic, name) {
             let mut shard = shard.lock();
             let topics = shard.topics(topic);
@@ -176,6 +183,9 @@ impl PubSub {
             subscribers.remove(&client.id);
             if subscribers.is_empty() {
                 topics.remove(name);
+                if topics.capacity() > NAMES_KEPT && topics.len() < topics.capacity() / 8 {
+                    topics.shrink_to(2 * topics.len());
+                }
             }
         }
         self.subscriptions.fetch_sub(1, Relaxed);
@@ -186,7 +196,7 @@ impl PubSub {
         if !session.is_subscriber() {
             return;
         }
-        for topic in [Topic::Channel, Topic::Pattern, Topic::ShardChannel] {
+        for topic in Topic::ALL {
             for name in std::mem::take(topic.names_mut(session)) {
                 self.remove(&session.client, topic, &name);
             }

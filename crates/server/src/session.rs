@@ -1,11 +1,12 @@
 //! What a connection remembers between commands.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::OwnedArgs;
 use rustredis_keyspace::WatchFlag;
+use rustredis_keyspace::store::DbKey;
 use rustredis_resp::Proto;
 
 use crate::client::{Client, flags};
@@ -44,17 +45,6 @@ pub struct Transaction {
     pub is_broken: bool,
 }
 
-/// A key that the client watches.
-#[derive(Debug)]
-pub struct Watched {
-    /// Its database.
-    pub db: usize,
-    /// The key.
-    pub key: Box<[u8]>,
-    /// Whether it was there when the watch began.
-    pub was_there: bool,
-}
-
 /// What a connection remembers between commands.
 #[derive(Debug)]
 pub struct Session {
@@ -68,8 +58,8 @@ pub struct Session {
     pub is_authenticated: bool,
     /// The open transaction.
     pub transaction: Option<Box<Transaction>>,
-    /// The keys watched.
-    pub watched: Vec<Watched>,
+    /// The keys watched, each with whether it was there when the watch began.
+    pub watched: HashMap<DbKey, bool>,
     /// Set by whoever changes one of them.
     pub watch_flag: Arc<WatchFlag>,
     /// Channels subscribed to.
@@ -135,7 +125,7 @@ impl Session {
             proto: Proto::Resp2,
             is_authenticated,
             transaction: None,
-            watched: Vec::new(),
+            watched: HashMap::new(),
             channels: HashSet::new(),
             patterns: HashSet::new(),
             shard_channels: HashSet::new(),
@@ -179,6 +169,12 @@ impl Session {
     #[inline]
     pub fn is_subscriber(&self) -> bool {
         self.subscriptions() > 0
+    }
+
+    /// Goes on without watches, when the last has ended.
+    pub fn forget_watches(&mut self) {
+        self.watch_flag.is_dirty.store(false, Relaxed);
+        self.client.watched.store(0, Relaxed);
     }
 
     /// Selects a database.

@@ -15,9 +15,10 @@ use crate::call;
 use crate::client::flags;
 use crate::connection::Connection;
 use crate::durability;
-use crate::execute::{run_one, serve_waiters};
+use crate::execute::run_one;
 use crate::server::{Server, gate};
-use crate::session::{Queued, Session, Transaction, Watched};
+use crate::session::{Queued, Session, Transaction};
+use crate::waiters;
 use crate::worker::Worker;
 
 /// Most bytes that a transaction may queue; one that queues more is broken.
@@ -77,7 +78,7 @@ fn plan<'s>(
     }
     let queued =
         rows().flat_map(|(_, queued)| queued.args.args().key_refs().iter().map(|key: &KeyRef| key.hash));
-    let watched = session.watched.iter().map(|watched| Key::new(&watched.key).hash);
+    let watched = session.watched.keys().map(|(_, key)| Key::new(key).hash);
     shards.extend(queued.chain(watched).map(|hash| store.shard_of(hash) as u32));
     shards.sort_unstable();
     shards.dedup();
@@ -90,7 +91,7 @@ fn plan<'s>(
 
 /// Whether somebody waits for a key of the queue whom to serve takes more than the view covers.
 fn has_far_waiters(view: &View<'_>, transaction: &Transaction) -> bool {
-    view.store().waited.load(Relaxed) != 0
+    view.store().far_waited.load(Relaxed) != 0
         && transaction
             .queue
             .iter()
@@ -192,16 +193,16 @@ async fn run_queue(
         session.last_write = place;
         session.depends_on = session.depends_on.max(place);
     }
-    serve_waiters(server, worker, &mut view);
+    waiters::serve_all(server, worker, &mut view);
 }
 
 /// Whether a watched key that was there has expired since: that counts as a change. One that was not there and has expired
 /// all the same came with SWAPDB, and is as little there as before.
 fn watched_expired(view: &mut View<'_>, session: &Session) -> bool {
     let selected = view.db();
-    let is_expired = session.watched.iter().any(|watched| {
-        view.select(watched.db);
-        watched.was_there && !view.exists(Key::new(&watched.key))
+    let is_expired = session.watched.iter().any(|((db, key), was_there)| {
+        view.select(*db as usize);
+        *was_there && !view.exists(Key::new(key))
     });
     view.select(selected);
     is_expired
@@ -213,27 +214,40 @@ pub fn unwatch(view: &mut View<'_>, session: &mut Session) {
         return;
     }
     let selected = view.db();
-    for Watched { db, key, .. } in session.watched.drain(..) {
-        view.select(db);
+    for ((db, key), _) in session.watched.drain() {
+        view.select(db as usize);
         view.unwatch(Key::new(&key), &session.watch_flag);
     }
     view.select(selected);
-    session.watch_flag.is_dirty.store(false, Relaxed);
-    session.client.watched.store(0, Relaxed);
+    session.forget_watches();
 }
 
-/// Ends the watches of a connection, wherever the keys' shards are.
+/// Keys whose watches are ended under one view, where there is no hurry.
+const UNWATCHED_AT_ONCE: usize = 1024;
+
+/// Ends the watches of a connection, wherever the keys' shards are. Others have their turns between.
 pub(crate) async fn unwatch_all(
     connection: &mut Connection,
     server: &Server,
     worker: &Worker,
     effects: &mut Effects,
 ) {
-    if connection.session.watched.is_empty() {
-        return;
+    let mut watched: Vec<_> = std::mem::take(&mut connection.session.watched).into_keys().collect();
+    let flag = connection.session.watch_flag.clone();
+    while !watched.is_empty() {
+        let part = watched.split_off(watched.len().saturating_sub(UNWATCHED_AT_ONCE));
+        let shards = server.shards_of(part.iter().map(|(_, key)| Key::new(key)));
+        let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+        let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
+        for (db, key) in &part {
+            view.select(*db as usize);
+            view.unwatch(Key::new(key), &flag);
+        }
+        drop(held);
+        if watched.is_empty() {
+            connection.session.forget_watches();
+        } else {
+            connection.let_others().await;
+        }
     }
-    let shards = server.shards_of(connection.session.watched.iter().map(|watched| Key::new(&watched.key)));
-    let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
-    let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
-    unwatch(&mut view, &mut connection.session);
 }

@@ -1,7 +1,7 @@
 //! Taking elements from the ends, at once or as soon as there are some.
 //!
-//! A waiting command is run again when one of its keys came into being, perhaps under a view that covers that key only: the
-//! keys outside of it are known to be without a list, or it would not wait, and are passed over.
+//! A waiting command is run again when one of its keys came into being, with that key as the only one that its plan names:
+//! what the others hold is of no interest.
 
 use rustredis_keyspace::types::list::{End, List};
 use rustredis_keyspace::{BlockRequest, EventClass, Key, Kind, View};
@@ -144,9 +144,6 @@ fn pop_from_first(
     count: Option<usize>,
 ) -> Result<bool, CommandError> {
     for key in args.keys() {
-        if !view.covers(key) {
-            continue;
-        }
         let Some(list) = view.collection_mut::<List>(key)? else { continue };
         reply.array(2);
         reply.bulk(key.bytes);

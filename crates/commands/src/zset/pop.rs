@@ -1,8 +1,7 @@
 //! Sorted sets: taking the first or last members, and waiting for them.
 //!
 //! A blocking command is tried, and if it finds nothing it asks to be blocked; the very same function runs again when a key
-//! is ready. Then the view may cover only that key, so the others are passed over: had one of them held something, the
-//! command would not have waited. What is journalled is the ZPOPMIN or ZPOPMAX that happened.
+//! is ready, with that key as the only one that its plan names. What is journalled is the ZPOPMIN or ZPOPMAX that happened.
 
 use rustredis_keyspace::types::listpack::Element;
 use rustredis_keyspace::types::zset::{Order, ZSet};
@@ -163,9 +162,6 @@ fn pop_first(
     reply: &mut Reply<'_>,
 ) -> Result<Option<()>, CommandError> {
     for key in args.keys() {
-        if !view.covers(key) {
-            continue;
-        }
         let form = if count.is_some() { Form::KeyAndMany } else { Form::KeyAndOne };
         if let Some(popped) = pop(view, key, order, count.unwrap_or(1), form, reply)? {
             let (command, _) = command_of(order);

@@ -10,6 +10,7 @@ mod persistence;
 mod stats;
 
 use std::fmt::{Display, Write};
+use std::sync::OnceLock;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
@@ -19,6 +20,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::client::flags;
+use crate::sampled::Sampled;
 use crate::server::{Server, now_us};
 
 pub use memory::human;
@@ -37,7 +39,10 @@ const ROWS: &[Command] = &[Command::server("info", -1, Flags::LOADING.with(Flags
     )
     .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"])];
 
-/// Lines of a section.
+/// Room for the sections that are shown by default, in bytes.
+const TEXT_BYTES: usize = 8 * 1024;
+
+/// Lines of sections.
 #[derive(Default)]
 pub struct Fields(String);
 
@@ -114,7 +119,7 @@ fn text(server: &Server, args: Args<'_>) -> String {
     let asks_for = |word: &str| (1..args.len()).any(|index| args.is(index, word));
     let is_default = args.len() == 1 || asks_for("default");
     let (is_all, is_everything) = (asks_for("all"), asks_for("everything"));
-    let mut text = String::new();
+    let mut fields = Fields(String::with_capacity(TEXT_BYTES));
     for section in SECTIONS {
         let is_shown = match section.shown {
             Shown::Default => is_default || is_all || is_everything,
@@ -122,13 +127,12 @@ fn text(server: &Server, args: Args<'_>) -> String {
             Shown::Modules => is_default || is_everything,
         };
         if is_shown || asks_for(section.name) {
-            let mut fields = Fields::default();
+            let separator = if fields.0.is_empty() { "" } else { "\r\n" };
+            let _ = write!(fields.0, "{separator}# {}\r\n", section.title);
             (section.write)(server, &mut fields);
-            let separator = if text.is_empty() { "" } else { "\r\n" };
-            let _ = write!(text, "{separator}# {}\r\n{}", section.title, fields.0);
         }
     }
-    text
+    fields.0
 }
 
 fn server(server: &Server, fields: &mut Fields) {
@@ -160,9 +164,7 @@ fn server(server: &Server, fields: &mut Fields) {
     fields.add("hz", hz);
     fields.add("configured_hz", hz);
     fields.add("lru_clock", access::clock_of_idle(0, now_us / 1000));
-    let executable =
-        std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string());
-    fields.add("executable", executable);
+    fields.add("executable", executable());
     fields.add("config_file", config.file().map(|path| path.display().to_string()).unwrap_or_default());
     fields.add("io_threads_active", 0);
     let mut listeners = 0;
@@ -180,8 +182,21 @@ fn server(server: &Server, fields: &mut Fields) {
     }
 }
 
+/// The path of the program, as it was started.
+fn executable() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(|| {
+        std::env::current_exe().map_or_else(|_| String::new(), |path| path.display().to_string())
+    })
+}
+
 /// Name, release and machine, as `uname` has them.
-fn operating_system() -> String {
+fn operating_system() -> &'static str {
+    static TEXT: OnceLock<String> = OnceLock::new();
+    TEXT.get_or_init(look_up_operating_system)
+}
+
+fn look_up_operating_system() -> String {
     let line = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let (kind, release) = (line("/proc/sys/kernel/ostype"), line("/proc/sys/kernel/osrelease"));
     if kind.is_empty() {
@@ -195,14 +210,6 @@ fn clients(server: &Server, fields: &mut Fields) {
     let count = |flag: u32| all.iter().filter(|client| client.has_flag(flag)).count();
     let most =
         |of: fn(&crate::client::Client) -> usize| all.iter().map(|client| of(client)).max().unwrap_or(0);
-    let mut waited: Vec<(usize, Vec<u8>)> = Vec::new();
-    for client in &all {
-        if let Some(waiting) = &*client.waiting.lock() {
-            waited.extend(waiting.args.args().keys().map(|key| (waiting.db, key.bytes.to_vec())));
-        }
-    }
-    waited.sort_unstable();
-    waited.dedup();
     fields.add("connected_clients", all.len());
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.settings.maxclients.load(Relaxed));
@@ -214,7 +221,7 @@ fn clients(server: &Server, fields: &mut Fields) {
     fields.add("watching_clients", all.iter().filter(|client| client.watched.load(Relaxed) > 0).count());
     fields.add("clients_in_timeout_table", 0);
     fields.add("total_watched_keys", server.engine.store().watched.load(Relaxed));
-    fields.add("total_blocking_keys", waited.len());
+    fields.add("total_blocking_keys", server.engine.store().waited_keys.load(Relaxed));
     fields.add("total_blocking_keys_on_nokey", 0);
 }
 
@@ -244,7 +251,8 @@ fn cpu(_: &Server, fields: &mut Fields) {
         fields.add(format_args!("used_cpu_sys{suffix}"), seconds(usage.ru_stime));
         fields.add(format_args!("used_cpu_user{suffix}"), seconds(usage.ru_utime));
     }
-    let (user, system) = main_thread_seconds().unwrap_or_default();
+    static MAIN_THREAD: Sampled<(f64, f64)> = Sampled::new();
+    let (user, system) = MAIN_THREAD.get(|| main_thread_seconds().unwrap_or_default());
     fields.add("used_cpu_sys_main_thread", format_args!("{system:.6}"));
     fields.add("used_cpu_user_main_thread", format_args!("{user:.6}"));
 }

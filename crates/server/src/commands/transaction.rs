@@ -1,5 +1,6 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. EXEC itself is `crate::transaction`.
 
+use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec};
@@ -7,7 +8,7 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::session::Watched;
+use crate::server::gate;
 use crate::transaction;
 
 /// The family.
@@ -98,16 +99,18 @@ fn watch(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
     if session.transaction.is_some() {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
+    // While the server is paused nothing expires.
+    let expires = !context.server.has_gate(gate::PAUSED);
     for key in args.keys() {
-        let is_watched = |watched: &Watched| watched.db == view.db() && *watched.key == *key.bytes;
-        if session.watched.iter().any(is_watched) {
+        let Entry::Vacant(unwatched) = session.watched.entry((view.db() as u32, key.bytes.into())) else {
             continue;
-        }
+        };
         // A key whose time has come is watched as one that is not there.
-        view.expire_if_due(key);
+        if expires {
+            view.expire_if_due(key);
+        }
         view.watch(key, &session.watch_flag);
-        let was_there = view.exists(key);
-        session.watched.push(Watched { db: view.db(), key: key.bytes.into(), was_there });
+        unwatched.insert(view.exists(key));
     }
     session.client.watched.store(session.watched.len(), Relaxed);
     reply.ok();

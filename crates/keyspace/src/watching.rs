@@ -1,0 +1,86 @@
+//! Watching a key: whose EXEC is to answer nil when it changes.
+//!
+//! The watchers of a key lie in its shard, in the order of database and address, so that one among many is found quickly:
+//! each EXEC ends the watches of its client.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use smallvec::SmallVec;
+
+use crate::store::{Key, PanicAt, WatchFlag};
+use crate::view::View;
+
+/// Who watches a key, in any database, in order.
+pub(crate) type Watchers = SmallVec<[(u32, Arc<WatchFlag>); 1]>;
+
+fn place(watchers: &Watchers, db: u32, flag: *const WatchFlag) -> Result<usize, usize> {
+    watchers.binary_search_by_key(&(db, flag as usize), |(db, flag)| (*db, Arc::as_ptr(flag) as usize))
+}
+
+/// Those of one database.
+fn of_db(watchers: &Watchers, db: u32) -> impl Iterator<Item = &Arc<WatchFlag>> {
+    let first = watchers.partition_point(|(of, _)| *of < db);
+    watchers[first..].iter().take_while(move |(of, _)| *of == db).map(|(_, flag)| flag)
+}
+
+impl View<'_> {
+    #[inline]
+    pub(crate) fn touch_watchers(&mut self, key: Key<'_>) {
+        if self.store().watched.load(Relaxed) != 0 {
+            self.touch_watchers_of(key);
+        }
+    }
+
+    #[cold]
+    fn touch_watchers_of(&mut self, key: Key<'_>) {
+        self.store().strike(PanicAt::AfterChange);
+        let db = self.db() as u32;
+        let state = self.state_mut(self.store().shard_of(key.hash));
+        if let Some(watchers) = state.watchers.get(key) {
+            of_db(watchers, db).for_each(|flag| flag.is_dirty.store(true, Relaxed));
+        }
+    }
+
+    /// Makes `flag` dirty when the key changes. A key is watched once by each.
+    pub fn watch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        let db = self.db() as u32;
+        let state = self.state_mut(self.store().shard_of(key.hash));
+        let watchers = state.watchers.get_or_default(key);
+        if let Err(at) = place(watchers, db, Arc::as_ptr(flag)) {
+            watchers.insert(at, (db, flag.clone()));
+            self.store().watched.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Ends the watch.
+    pub fn unwatch(&mut self, key: Key<'_>, flag: &Arc<WatchFlag>) {
+        let (db, store) = (self.db() as u32, self.store());
+        let state = self.state_mut(store.shard_of(key.hash));
+        state.watchers.update(key, |watchers| {
+            if let Ok(at) = place(watchers, db, Arc::as_ptr(flag)) {
+                watchers.remove(at);
+                store.watched.fetch_sub(1, Relaxed);
+            }
+            watchers.is_empty()
+        });
+    }
+
+    /// Touches who watches a key of the selected database that exists (or would, after a swap with `other`).
+    pub(crate) fn touch_watchers_of_db(&mut self, shard: usize, other: Option<usize>) {
+        let (db, now_ms) = (self.db(), self.now_ms());
+        for (bytes, watchers) in self.state(shard).watchers.iter() {
+            let key = Key::new(bytes);
+            let is_there = |db: usize| {
+                // SAFETY: the shard is covered (`state` checked it), and this is a read.
+                let table = unsafe { &*self.store().table(shard, db) };
+                let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
+                found.is_some_and(|(entry, ())| !entry.is_expired(now_ms))
+            };
+            let mut watchers = of_db(watchers, db as u32).peekable();
+            if watchers.peek().is_some() && (is_there(db) || other.is_some_and(is_there)) {
+                watchers.for_each(|flag| flag.is_dirty.store(true, Relaxed));
+            }
+        }
+    }
+}
