@@ -14,6 +14,7 @@ mod config;
 mod connections;
 mod crash;
 mod damage;
+mod databases;
 mod dump;
 mod faults;
 mod files;

@@ -6,6 +6,7 @@ pub mod crc64;
 pub mod digest;
 pub mod effects;
 pub mod entry;
+mod expiry_index;
 pub mod hashing;
 pub mod limits;
 mod load;

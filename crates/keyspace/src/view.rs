@@ -220,6 +220,12 @@ impl<'a> View<'a> {
         unsafe { &mut *self.store.table(shard, self.db) }
     }
 
+    /// The table of the selected database in `shard`, to put something into it.
+    pub(crate) fn table_to_fill(&mut self, shard: usize) -> &mut Table {
+        self.store.use_database(self.db);
+        self.table_mut(shard)
+    }
+
     pub(crate) fn state_mut(&mut self, shard: usize) -> &mut ShardState {
         assert!(
             self.covered.has(shard) && self.access == Access::Write,
@@ -399,7 +405,7 @@ impl<'a> View<'a> {
             self.index_expiry(shard, key.hash, old.expire_at_ms(), expire_at_ms);
             self.free(old);
         } else {
-            let table = self.table_mut(shard);
+            let table = self.table_to_fill(shard);
             let has_moved = store::insert_unique(table, key.hash, new);
             let len = table.len();
             if has_moved {
@@ -515,14 +521,14 @@ impl<'a> View<'a> {
             return;
         }
         let db = self.db;
-        let index = &mut self.state_mut(shard).expiries[db];
-        if let Some(old) = old {
-            index.remove(&(old, hash));
-        }
+        let indexes = &mut self.state_mut(shard).expiries;
         if let Some(new) = new {
-            index.insert((new, hash));
+            indexes.insert(db, (new, hash));
         }
-        let len = index.len();
+        if let Some(old) = old {
+            indexes.remove(db, (old, hash));
+        }
+        let len = indexes.of(db).len();
         self.store.set_expiring_keys(db, shard, len);
         if let Some(new) = new
             && new < self.store.next_expiry_ms(shard)
@@ -534,7 +540,7 @@ impl<'a> View<'a> {
     /// Remembers that a field of the hash expires at `at_ms`, so that it goes without being asked for.
     pub fn track_field_expiry(&mut self, key: Key<'_>, at_ms: u64) {
         let (db, shard) = (self.db, self.store.shard_of(key.hash));
-        self.state_mut(shard).field_expiries[db].insert((at_ms, key.hash));
+        self.state_mut(shard).field_expiries.insert(db, (at_ms, key.hash));
         if at_ms < self.store.next_expiry_ms(shard) {
             self.store.set_next_expiry_ms(shard, at_ms);
         }
@@ -567,18 +573,21 @@ impl<'a> View<'a> {
     /// O(log n) a key.
     pub fn expire_shard(&mut self, shard: usize, limit: usize) -> (usize, bool) {
         let selected = self.db;
-        let (mut expired, mut next) = (0, u64::MAX);
-        for db in 0..self.store.databases() {
+        let mut expired = 0;
+        let state = self.state(shard);
+        let mut databases: smallvec::SmallVec<[usize; 8]> =
+            state.expiries.databases().chain(state.field_expiries.databases()).collect();
+        databases.sort_unstable();
+        databases.dedup();
+        for db in databases {
             self.db = db;
             expired += self.expire_due(shard, limit.saturating_sub(expired));
             expired += self.expire_fields_due(shard, limit.saturating_sub(expired));
-            let state = self.state(shard);
-            let first = |index: &std::collections::BTreeSet<(u64, u64)>| {
-                index.first().map_or(u64::MAX, |(at, _)| *at)
-            };
-            next = next.min(first(&state.expiries[db])).min(first(&state.field_expiries[db]));
         }
         self.db = selected;
+        let state = self.state(shard);
+        let next = [state.expiries.next_ms(), state.field_expiries.next_ms()].into_iter().flatten().min();
+        let next = next.unwrap_or(u64::MAX);
         self.store.set_next_expiry_ms(shard, next);
         (expired, next <= self.now_ms)
     }
@@ -586,7 +595,7 @@ impl<'a> View<'a> {
     fn expire_due(&mut self, shard: usize, limit: usize) -> usize {
         let mut expired = 0;
         while expired < limit {
-            let due = self.state(shard).expiries[self.db].first().copied();
+            let due = self.state(shard).expiries.of(self.db).first().copied();
             let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
             let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
                 entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash
@@ -596,7 +605,7 @@ impl<'a> View<'a> {
                 None => {
                     debug_assert!(false, "the index of expiries names a key that is not there");
                     let db = self.db;
-                    self.state_mut(shard).expiries[db].pop_first();
+                    self.state_mut(shard).expiries.remove(db, (at_ms, hash));
                 }
             }
             expired += 1;
@@ -608,9 +617,9 @@ impl<'a> View<'a> {
         let db = self.db;
         let mut expired = 0;
         while expired < limit {
-            let due = self.state(shard).field_expiries[db].first().copied();
+            let due = self.state(shard).field_expiries.of(db).first().copied();
             let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
-            self.state_mut(shard).field_expiries[db].remove(&(at_ms, hash));
+            self.state_mut(shard).field_expiries.remove(db, (at_ms, hash));
             let keys: Vec<Vec<u8>> = self
                 .table(shard)
                 .iter_hash(hash)
@@ -630,7 +639,7 @@ impl<'a> View<'a> {
     #[inline]
     pub fn expire_fields(&mut self, key: Key<'_>) -> usize {
         let (db, now_ms) = (self.db, self.now_ms);
-        let index = &self.state(self.store.shard_of(key.hash)).field_expiries[db];
+        let index = self.state(self.store.shard_of(key.hash)).field_expiries.of(db);
         if index.first().is_none_or(|(at_ms, _)| *at_ms > now_ms) {
             return 0;
         }
@@ -746,7 +755,7 @@ impl<'a> View<'a> {
 
     // ---- Whole databases --------------------------------------------------------------------------------------------
 
-    /// Keys of the selected database in covered shards. With all shards held this is exact.
+    /// Keys of the selected database, covered or not. With all shards held this is exact.
     pub fn len(&self) -> usize {
         self.store.keys(self.db)
     }
@@ -771,6 +780,9 @@ impl<'a> View<'a> {
 
     /// Empties the selected database; how many keys it had. Needs all shards; the freeing is done elsewhere.
     pub fn clear(&mut self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
         let mut removed = 0;
         for shard in 0..self.store.shards() {
             removed += self.clear_shard(shard);
@@ -787,8 +799,8 @@ impl<'a> View<'a> {
         let removed = table.len();
         if removed > 0 {
             let state = self.state_mut(shard);
-            state.expiries[db].clear();
-            state.field_expiries[db].clear();
+            state.expiries.clear(db);
+            state.field_expiries.clear(db);
             self.layout_changed(shard);
             self.store.set_keys(db, shard, 0);
             self.store.set_expiring_keys(db, shard, 0);
@@ -832,6 +844,14 @@ impl<'a> View<'a> {
         );
         if first == second {
             return;
+        }
+        let mut in_use = self.store.databases_in_use();
+        if !in_use.any(|db| db == first || db == second) {
+            return;
+        }
+        drop(in_use);
+        for db in [first, second] {
+            self.store.use_database(db);
         }
         let selected = self.db;
         for shard in 0..self.store.shards() {

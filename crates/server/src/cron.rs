@@ -153,7 +153,7 @@ fn close_large_clients(server: &Server) {
 async fn sample_ttls(worker: &Worker) {
     let server = &worker.server;
     let store = server.engine.store();
-    for db in (0..store.databases()).filter(|db| store.expiring_keys(*db) > 0) {
+    for db in store.databases_in_use().filter(|db| store.expiring_keys(*db) > 0) {
         let Some(shard) = store.random_shard(db, Among::Expiring, &worker.random) else { continue };
         let mut effects = Effects::default();
         let (mut sum, mut count) = (0u64, 0);

@@ -613,6 +613,9 @@ impl Connection {
         match row.command.reach {
             Reach::Keys => cover(server, args.key_refs(), shards),
             Reach::All => Covered::All,
+            // A shard counts a key before the journal has the place that the reply would have to wait for.
+            Reach::Counts if server.durability.is_awaited() => Covered::All,
+            Reach::Counts => Covered::None,
             Reach::AllIf(is_far) if is_far(args) => Covered::All,
             Reach::AllIf(_) => cover(server, args.key_refs(), shards),
             Reach::Random => {

@@ -50,7 +50,7 @@ impl MemoryUse {
     /// Looks.
     pub fn of(server: &Server) -> Self {
         let store = server.engine.store();
-        let tables: Vec<Tables> = (0..store.databases()).filter_map(|db| tables_of(store, db)).collect();
+        let tables: Vec<Tables> = store.databases_in_use().filter_map(|db| tables_of(store, db)).collect();
         Self {
             used: memory::used_bytes(),
             peak: memory::peak_bytes(),
