@@ -18,6 +18,7 @@ mod databases;
 mod dump;
 mod faults;
 mod files;
+mod give_back;
 mod info;
 mod memory;
 mod metrics;

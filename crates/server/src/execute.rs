@@ -540,6 +540,7 @@ impl Connection {
             let is_pending = || match background {
                 Background::TurnOff => server.snapshots.is_turning_off(),
                 Background::Cut => server.snapshots.is_cut_missing(),
+                Background::Purge(wish) => !server.purges.is_done(wish),
             };
             while is_pending() {
                 tokio::time::sleep(BACKGROUND_LOOK).await;

@@ -13,6 +13,7 @@ pub mod cron;
 pub mod durability;
 pub mod eviction;
 pub mod execute;
+pub mod give_back;
 pub mod listen;
 pub mod load;
 pub mod log;

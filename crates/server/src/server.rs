@@ -18,6 +18,7 @@ use crate::client::{Client, Clients};
 use crate::commands::ServerHandler;
 use crate::durability::Durability;
 use crate::eviction::Eviction;
+use crate::give_back::Purges;
 use crate::listen::Relisten;
 use crate::load::Loading;
 use crate::monitor::Monitors;
@@ -83,6 +84,8 @@ pub struct Server {
     pub stats: Stats,
     /// What the workers share about eviction.
     pub eviction: Eviction,
+    /// MEMORY PURGE.
+    pub purges: Purges,
     /// The nanosecond clock.
     pub clock: Clock,
     /// See [`gate`].

@@ -109,6 +109,8 @@ pub enum Background {
     TurnOff,
     /// The moment comes of which a snapshot is: what is written after the reply is not in it.
     Cut,
+    /// All workers give free memory back: the number of the wish.
+    Purge(u64),
 }
 
 /// A wait for a client's writes to be on the disk.

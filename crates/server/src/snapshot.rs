@@ -23,6 +23,7 @@ use rustredis_persistence::rdb::{
 use rustredis_persistence::storage::{Storage, StorageFile};
 
 use crate::aof::{self, Files};
+use crate::memory;
 use crate::rdb::{self, Origin};
 use crate::server::{Server, now_ms};
 
@@ -158,6 +159,8 @@ impl Snapshots {
             };
             for job in jobs {
                 runtime.block_on(run(&server, job));
+                // It may rest for hours now.
+                memory::purge();
             }
         })?;
         Ok(())
