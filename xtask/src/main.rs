@@ -28,6 +28,7 @@ Usage: cargo xtask <task>
                     what the server costs, beside redis-server
   crash             kill the server under load, again and again, and see what it recovers
   soak connections  10,000 connections, and what they leave behind
+  soak memory       RSS over what is used while sizes change, on every engine, beside redis-server
 
 The options of a task are shown by `cargo xtask <task> --help`.
 ";

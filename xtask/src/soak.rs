@@ -1,5 +1,7 @@
 //! `cargo xtask soak`: what holds for a while must hold for many.
 
+mod memory;
+
 use std::time::{Duration, Instant};
 
 use rustredis_testkit::{Binary, Client, Launch, Server, process, wait_until};
@@ -8,9 +10,10 @@ use crate::arguments::Arguments;
 use crate::{Outcome, build};
 
 const HELP: &str = "\
-Usage: cargo xtask soak connections [options]
+Usage: cargo xtask soak connections|memory [options]
 
-Opens many connections, leaves them idle, uses them all, closes them, and shows the server's memory at each stage.
+connections: opens many connections, leaves them idle, uses them all, closes them, and shows the server's memory at each stage.
+(memory has options of its own: cargo xtask soak memory --help)
 
   --count N       connections (10000)
   --rounds N      how often they are opened, used and closed (2)
@@ -27,6 +30,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the task.
 pub(crate) fn run(given: &[String]) -> Outcome {
+    if let Some((first, rest)) = given.split_first()
+        && first == "memory"
+    {
+        return memory::run(rest);
+    }
     let values = ["count", "rounds", "engine", "server"];
     let Some(arguments) = Arguments::parse(given, HELP, &values, &[])? else { return Ok(true) };
     if arguments.rest != ["connections"] {

@@ -270,8 +270,11 @@ impl KeySpec {
 pub enum Reach {
     /// The shards of its keys (none if it has no keys).
     Keys,
-    /// Everything (KEYS, FLUSHALL, DBSIZE).
+    /// Everything (KEYS, FLUSHALL).
     All,
+    /// Nothing, for it reads counts that each shard keeps for whoever asks (DBSIZE): a sum of what each shard had at some
+    /// moment while it ran, all that was answered before included. A transaction, which is one moment, holds everything for it.
+    Counts,
     /// Everything if the function says so of the arguments (SORT with BY or GET), else the shards of its keys.
     AllIf(fn(Args<'_>) -> bool),
     /// The shards where a SCAN with this cursor and count goes on.

@@ -102,7 +102,7 @@ pub const ROWS: &[Command] = &[
         .docs(Group::Generic, "1.0.0", "O(1)", "", "Answers one of the keys, each as likely as the others.")
         .tips(&["request_policy:all_shards", "nondeterministic_output"]),
     Command::new("dbsize", 1, Flags::READONLY.with(Flags::FAST), dbsize)
-        .reach(Reach::All)
+        .reach(Reach::Counts)
         .acl(Categories::KEYSPACE)
         .docs(Group::Server, "1.0.0", "O(1)", "", "Answers the number of keys in the database.")
         .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
@@ -228,7 +228,7 @@ fn flushdb(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
 fn flushall(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     check_flush_options(args)?;
     let selected = view.db();
-    for db in 0..view.store().databases() {
+    for db in view.store().databases_in_use() {
         view.select(db);
         let removed = view.clear();
         view.add_dirty(removed as u64);

@@ -35,7 +35,7 @@ impl Harness {
     pub(crate) fn new() -> Self {
         hashing::set_seed(1);
         Self {
-            store: Store::new(SHARDS, (0..DATABASES).map(|_| Bank::new(SHARDS)).collect()),
+            store: Store::new(SHARDS, DATABASES, Bank::new(SHARDS), Box::new(|| Bank::new(SHARDS))),
             registry: Registry::new(crate::FAMILIES, &[]).expect("no row is renamed"),
             random: Random::new(1),
             effects: Effects::with_events(u32::MAX),
@@ -72,7 +72,7 @@ impl Harness {
         let args = owned.args().with_keys(&keys);
         let mut shards: Vec<u32> = keys.iter().map(|key| self.store.shard_of(key.hash) as u32).collect();
         match row.command.reach {
-            Reach::Keys => {}
+            Reach::Keys | Reach::Counts => {}
             Reach::All => shards = (0..SHARDS as u32).collect(),
             Reach::AllIf(is_all) if is_all(args) => shards = (0..SHARDS as u32).collect(),
             Reach::AllIf(_) => {}

@@ -44,24 +44,29 @@ pub(crate) struct Doors {
     map: Arc<Map>,
 }
 
-/// An empty map for each database, and the locks.
-pub(crate) fn new(shards: usize, databases: usize) -> (Vec<Bank>, Doors) {
+/// The map of database 0, and its locks.
+pub(crate) fn new(shards: usize) -> (Bank, Doors) {
     assert!(shards > 1, "dashmap has at least two shards");
-    let maps: Vec<Arc<Map>> = (0..databases)
-        .map(|_| Arc::new(Map::with_hasher_and_shard_amount(Default::default(), shards)))
-        .collect();
-    let banks = maps
-        .iter()
-        .map(|map| {
-            let locks = map.shards();
-            let first: *mut Table = locks[0].data_ptr();
-            let stride = locks[1].data_ptr() as usize - first as usize;
-            // SAFETY: the locks lie in a slice, so their data is equally far apart; the map never moves its slice, and
-            // only views enter the tables, under the locks of database 0.
-            unsafe { Bank::borrowed(first, stride, Box::new(map.clone())) }
-        })
-        .collect();
-    (banks, Doors { map: maps[0].clone() })
+    let map = new_map(shards);
+    (bank_of(map.clone()), Doors { map })
+}
+
+/// The map of another database, of which only the tables are used.
+pub(crate) fn new_bank(shards: usize) -> Bank {
+    bank_of(new_map(shards))
+}
+
+fn new_map(shards: usize) -> Arc<Map> {
+    Arc::new(Map::with_hasher_and_shard_amount(Default::default(), shards))
+}
+
+fn bank_of(map: Arc<Map>) -> Bank {
+    let locks = map.shards();
+    let first: *mut Table = locks[0].data_ptr();
+    let stride = locks[1].data_ptr() as usize - first as usize;
+    // SAFETY: the locks lie in a slice, so their data is equally far apart; the map never moves its slice, and
+    // only views enter the tables, under the locks of database 0.
+    unsafe { Bank::borrowed(first, stride, Box::new(map)) }
 }
 
 impl Doors {

@@ -81,14 +81,17 @@ pub struct Engine {
 impl Engine {
     /// An engine with an empty store; `threads` is the number of worker threads (the owners of the actor engine).
     pub fn new(kind: Kind, shards: usize, databases: usize, threads: usize, clock: Clock) -> Self {
-        let own = || (0..databases).map(|_| Bank::new(shards)).collect();
-        let (banks, doors) = match kind {
-            Kind::Mutex => (own(), Doors::Mutex(mutex::Doors::default())),
+        let (first, doors) = match kind {
+            Kind::Mutex => (Bank::new(shards), Doors::Mutex(mutex::Doors::default())),
             Kind::DashMap => {
-                let (banks, doors) = dashmap::new(shards, databases);
-                (banks, Doors::DashMap(doors))
+                let (first, doors) = dashmap::new(shards);
+                (first, Doors::DashMap(doors))
             }
-            Kind::Actor => (own(), Doors::Actor(actor::Doors::new(shards, threads))),
+            Kind::Actor => (Bank::new(shards), Doors::Actor(actor::Doors::new(shards, threads))),
+        };
+        let make_bank = match kind {
+            Kind::Mutex | Kind::Actor => Bank::new,
+            Kind::DashMap => dashmap::new_bank,
         };
         let holds_groups = match kind {
             Kind::Mutex => false,
@@ -97,9 +100,10 @@ impl Engine {
         };
         let measured = if kind == Kind::Mutex { 1 } else { shards };
         let contention = Contention::new(measured, clock);
+        let store = Store::new(shards, databases, first, Box::new(move || make_bank(shards)));
         Self {
             kind,
-            store: Arc::new(Store::new(shards, banks)),
+            store: Arc::new(store),
             doors,
             holds_groups,
             contention,

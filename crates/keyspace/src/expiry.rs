@@ -26,14 +26,14 @@ impl View<'_> {
             return;
         }
         let db = self.db;
-        let index = &mut self.state_mut(shard).expiries[db];
-        if let Some(old) = old {
-            index.remove(&(old, hash));
-        }
+        let indexes = &mut self.state_mut(shard).expiries;
         if let Some(new) = new {
-            index.insert((new, hash));
+            indexes.insert(db, (new, hash));
         }
-        let len = index.len();
+        if let Some(old) = old {
+            indexes.remove(db, (old, hash));
+        }
+        let len = indexes.of(db).len();
         self.store.set_expiring_keys(db, shard, len);
         if let Some(new) = new
             && new < self.store.next_expiry_ms(shard)
@@ -45,7 +45,7 @@ impl View<'_> {
     /// Remembers that a field of the hash expires at `at_ms`, so that it goes without being asked for.
     pub fn track_field_expiry(&mut self, key: Key<'_>, at_ms: u64) {
         let (db, shard) = (self.db, self.store.shard_of(key.hash));
-        self.state_mut(shard).field_expiries[db].insert((at_ms, key.hash));
+        self.state_mut(shard).field_expiries.insert(db, (at_ms, key.hash));
         if at_ms < self.store.next_expiry_ms(shard) {
             self.store.set_next_expiry_ms(shard, at_ms);
         }
@@ -119,18 +119,21 @@ impl View<'_> {
     /// O(log n) a key.
     pub fn expire_shard(&mut self, shard: usize, limit: usize) -> (usize, bool) {
         let selected = self.db;
-        let (mut expired, mut next) = (0, u64::MAX);
-        for db in 0..self.store.databases() {
+        let mut expired = 0;
+        let state = self.state(shard);
+        let mut databases: smallvec::SmallVec<[usize; 8]> =
+            state.expiries.databases().chain(state.field_expiries.databases()).collect();
+        databases.sort_unstable();
+        databases.dedup();
+        for db in databases {
             self.db = db;
             expired += self.expire_due(shard, limit.saturating_sub(expired));
             expired += self.expire_fields_due(shard, limit.saturating_sub(expired));
-            let state = self.state(shard);
-            let first = |index: &std::collections::BTreeSet<(u64, u64)>| {
-                index.first().map_or(u64::MAX, |(at, _)| *at)
-            };
-            next = next.min(first(&state.expiries[db])).min(first(&state.field_expiries[db]));
         }
         self.db = selected;
+        let state = self.state(shard);
+        let next = [state.expiries.next_ms(), state.field_expiries.next_ms()].into_iter().flatten().min();
+        let next = next.unwrap_or(u64::MAX);
         self.store.set_next_expiry_ms(shard, next);
         (expired, next <= self.now_ms)
     }
@@ -138,7 +141,7 @@ impl View<'_> {
     fn expire_due(&mut self, shard: usize, limit: usize) -> usize {
         let mut expired = 0;
         while expired < limit {
-            let due = self.state(shard).expiries[self.db].first().copied();
+            let due = self.state(shard).expiries.of(self.db).first().copied();
             let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
             let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
                 entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash
@@ -148,7 +151,7 @@ impl View<'_> {
                 None => {
                     debug_assert!(false, "the index of expiries names a key that is not there");
                     let db = self.db;
-                    self.state_mut(shard).expiries[db].pop_first();
+                    self.state_mut(shard).expiries.remove(db, (at_ms, hash));
                 }
             }
             expired += 1;
@@ -160,9 +163,9 @@ impl View<'_> {
         let db = self.db;
         let mut expired = 0;
         while expired < limit {
-            let due = self.state(shard).field_expiries[db].first().copied();
+            let due = self.state(shard).field_expiries.of(db).first().copied();
             let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
-            self.state_mut(shard).field_expiries[db].remove(&(at_ms, hash));
+            self.state_mut(shard).field_expiries.remove(db, (at_ms, hash));
             let keys: Vec<Vec<u8>> = self
                 .table(shard)
                 .iter_hash(hash)
@@ -182,7 +185,7 @@ impl View<'_> {
     #[inline]
     pub fn expire_fields(&mut self, key: Key<'_>) -> usize {
         let (db, now_ms) = (self.db, self.now_ms);
-        let index = &self.state(self.store.shard_of(key.hash)).field_expiries[db];
+        let index = self.state(self.store.shard_of(key.hash)).field_expiries.of(db);
         if index.first().is_none_or(|(at_ms, _)| *at_ms > now_ms) {
             return 0;
         }

@@ -7,6 +7,7 @@ pub mod digest;
 pub mod effects;
 pub mod entry;
 mod expiry;
+mod expiry_index;
 pub mod hashing;
 mod interest;
 pub mod limits;

@@ -19,7 +19,7 @@ impl View<'_> {
         let all = self.store().shards();
         for shard in shards {
             let each = (keys as f64 * placement::share_of(shard, all)) as usize;
-            self.table_mut(shard).reserve(each, |(entry, ())| hashing::key_hash(entry.key()));
+            self.table_to_fill(shard).reserve(each, |(entry, ())| hashing::key_hash(entry.key()));
             self.layout_changed(shard);
         }
     }
@@ -29,12 +29,13 @@ impl View<'_> {
     pub fn load(&mut self, hash: u64, entry: Entry) -> Result<(), Entry> {
         let shard = self.store().shard_of(hash);
         self.before_change(shard, Key { bytes: entry.key(), hash });
-        let table = self.table_mut(shard);
+        let table = self.table(shard);
         if table.find(hash, |(other, ())| other.key() == entry.key()).is_some() {
             return Err(entry);
         }
         let expire_at_ms = entry.expire_at_ms();
         let field_expiry_ms = entry.collection::<Hash>().and_then(Hash::next_expiry);
+        let table = self.table_to_fill(shard);
         let has_moved = store::insert_unique(table, hash, entry);
         let keys = table.len();
         if has_moved {

@@ -91,7 +91,7 @@ impl View<'_> {
 
     /// As `sample`, by the index of expiries: neighbours in it from a random place on.
     fn sample_index(&self, shard: usize, count: usize, mut each: impl FnMut(&Entry)) {
-        let index = &self.state(shard).expiries[self.db()];
+        let index = self.state(shard).expiries.of(self.db());
         let start = self.random().below(index.len().max(1));
         for (at_ms, hash) in index.iter().skip(start).chain(index.iter().take(start)).take(count) {
             if let Some(entry) = self.expiring_at(shard, *at_ms, *hash) {
@@ -107,7 +107,7 @@ impl View<'_> {
 
     /// The key of the selected database that expires next of those in `shard`. O(log n).
     pub fn next_to_expire(&self, shard: usize) -> Option<&Entry> {
-        let (at_ms, hash) = self.state(shard).expiries[self.db()].first().copied()?;
+        let (at_ms, hash) = self.state(shard).expiries.of(self.db()).first().copied()?;
         self.expiring_at(shard, at_ms, hash)
     }
 
@@ -137,7 +137,7 @@ mod tests {
 
     /// A view of one shard with so many keys; each fourth, eighth, ... expires.
     fn with_keys(keys: usize, expiring_each: usize, check: impl FnOnce(&mut View<'_>)) {
-        let store = Store::new(2, vec![Bank::new(2)]);
+        let store = Store::new(2, 1, Bank::new(2), Box::new(|| Bank::new(2)));
         let (random, mut effects) = (Random::new(7), Effects::default());
         // SAFETY: nobody else has the store.
         let mut view =

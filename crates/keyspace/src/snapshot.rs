@@ -77,6 +77,8 @@ impl Handover {
 
 /// What a database of a shard remembers.
 struct Database {
+    /// Its number now.
+    db: usize,
     /// Its number when the snapshot began.
     number: usize,
     /// Keys that were preserved, or have come into being, since.
@@ -87,6 +89,7 @@ struct Database {
 
 /// What a shard remembers from the beginning of a snapshot to its visit.
 pub(crate) struct Preserving {
+    /// Those of which something is to be remembered, in no order.
     databases: Vec<Database>,
     encode: Arc<Encode>,
     handover: Arc<Handover>,
@@ -95,15 +98,35 @@ pub(crate) struct Preserving {
 }
 
 impl Preserving {
-    fn new(databases: usize, encode: Arc<Encode>, handover: Arc<Handover>) -> Self {
-        let databases = (0..databases)
-            .map(|number| Database { number, touched: HashSet::new(), is_done: false })
-            .collect();
-        Self { databases, encode, handover, buffer: Vec::new(), buffer_db: 0 }
+    fn new(encode: Arc<Encode>, handover: Arc<Handover>) -> Self {
+        Self { databases: Vec::new(), encode, handover, buffer: Vec::new(), buffer_db: 0 }
+    }
+
+    /// What the database that is `db` now remembers.
+    fn database(&mut self, db: usize) -> &mut Database {
+        let place = self.databases.iter().position(|database| database.db == db).unwrap_or_else(|| {
+            self.databases.push(Database { db, number: db, touched: HashSet::new(), is_done: false });
+            self.databases.len() - 1
+        });
+        &mut self.databases[place]
+    }
+
+    fn swap(&mut self, first: usize, second: usize) {
+        // What is not remembered yet has to be now: its number changes.
+        for db in [first, second] {
+            self.database(db);
+        }
+        for database in &mut self.databases {
+            database.db = match database.db {
+                db if db == first => second,
+                db if db == second => first,
+                db => db,
+            };
+        }
     }
 
     fn preserve(&mut self, db: usize, key: &[u8], entry: Option<&Entry>) {
-        let database = &mut self.databases[db];
+        let database = self.database(db);
         if database.is_done || database.touched.contains(key) {
             return;
         }
@@ -136,9 +159,8 @@ impl View<'_> {
             self.covered() == Covered::All && self.access() == Access::Write,
             "a snapshot begins under a view of everything"
         );
-        let databases = self.store().databases();
         for shard in 0..self.store().shards() {
-            let preserving = Preserving::new(databases, encode.clone(), handover.clone());
+            let preserving = Preserving::new(encode.clone(), handover.clone());
             self.state_mut(shard).preserving = Some(Box::new(preserving));
         }
         self.store().notices.fetch_or(notice::PRESERVING, Relaxed);
@@ -150,8 +172,12 @@ impl View<'_> {
         let Some(mut preserving) = self.state_mut(shard).preserving.take() else { return };
         preserving.hand_over();
         let selected = self.db();
-        for (db, database) in preserving.databases.iter().enumerate() {
-            if database.is_done || self.store().keys_in_shard(db, shard) == 0 {
+        for db in self.store().databases_in_use() {
+            if self.store().keys_in_shard(db, shard) == 0 {
+                continue;
+            }
+            let database = preserving.database(db);
+            if database.is_done {
                 continue;
             }
             self.select(db);
@@ -173,8 +199,7 @@ impl View<'_> {
 
     /// Whether a field of some hash expires, or did when it was last looked at. The view covers everything. O(shards).
     pub fn has_expiring_fields(&self) -> bool {
-        (0..self.store().shards())
-            .any(|shard| self.state(shard).field_expiries.iter().any(|index| !index.is_empty()))
+        (0..self.store().shards()).any(|shard| !self.state(shard).field_expiries.is_empty())
     }
 
     /// Preserves the key, as it still is, before its first change during a snapshot.
@@ -189,7 +214,7 @@ impl View<'_> {
     pub(crate) fn preserve_table(&mut self, shard: usize, table: Table) -> Option<Table> {
         let db = self.db();
         let Some(preserving) = self.state_mut(shard).preserving.as_mut() else { return Some(table) };
-        let database = &mut preserving.databases[db];
+        let database = preserving.database(db);
         if std::mem::replace(&mut database.is_done, true) {
             return Some(table);
         }
@@ -202,7 +227,7 @@ impl View<'_> {
     /// Has two databases' memories change places with their tables.
     pub(crate) fn swap_preserved(&mut self, shard: usize, first: usize, second: usize) {
         if let Some(preserving) = self.state_mut(shard).preserving.as_mut() {
-            preserving.databases.swap(first, second);
+            preserving.swap(first, second);
         }
     }
 }

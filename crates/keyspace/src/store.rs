@@ -10,16 +10,21 @@
 //!
 //! A table is `hashbrown`'s, and there are many (1,024 by default), so that one that grows moves few entries: no request
 //! waits for millions to be moved. They grow one after the other and not all at once: see `placement`. The tables of a database may live elsewhere (in a `DashMap`): a [`Bank`] says where.
+//!
+//! A database's tables and counts come into being with its first key, for there may be ten thousand databases. Until then its
+//! tables are those of one bank that all such databases share and nothing is ever put into: a look into an absent database is
+//! the same few instructions as into any other, and nobody who only looks needs to know.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
-use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use crossbeam_utils::CachePadded;
 
 use crate::entry::Entry;
+use crate::expiry_index::ExpiryIndexes;
 use crate::hashing;
 use crate::interest::ByKey;
 use crate::value::Kind;
@@ -112,10 +117,10 @@ pub trait Waiter: Any + Send + Sync {
 /// What a shard carries besides its tables.
 #[derive(Default)]
 pub struct ShardState {
-    /// For each database, (expiry in Unix ms, hash of the key), so that the next to expire is known.
-    pub(crate) expiries: Vec<BTreeSet<(u64, u64)>>,
-    /// The same for hashes of which a field expires. An entry may be out of date; the hash itself knows.
-    pub(crate) field_expiries: Vec<BTreeSet<(u64, u64)>>,
+    /// Keys that expire, so that the next is known.
+    pub(crate) expiries: ExpiryIndexes,
+    /// The same for hashes of which a field expires. An expiry may be out of date; the hash itself knows.
+    pub(crate) field_expiries: ExpiryIndexes,
     /// Who watches a key.
     pub(crate) watchers: ByKey<Watchers>,
     /// Who waits for a key, the longest first.
@@ -145,26 +150,39 @@ pub enum PanicAt {
     AfterChange,
 }
 
-/// Counts that are read without holding a shard; each is written only by who holds it.
-struct Counts {
+/// A database that has had a key. Its counts are read without holding a shard; each is written only by who holds it.
+struct Database {
+    bank: Bank,
     keys: Box<[AtomicU32]>,
     expiries: Box<[AtomicU32]>,
 }
 
-impl Counts {
-    fn new(shards: usize) -> Self {
+impl Database {
+    fn new(shards: usize, bank: Bank) -> Self {
         let zeros = || (0..shards).map(|_| AtomicU32::new(0)).collect();
-        Self { keys: zeros(), expiries: zeros() }
+        Self { bank, keys: zeros(), expiries: zeros() }
     }
 }
+
+/// Makes the tables of a database, all of the same stride.
+pub type MakeBank = Box<dyn Fn() -> Bank + Send + Sync>;
 
 /// All shards of all databases.
 pub struct Store {
     shift: u32,
     shards: usize,
-    banks: Box<[Bank]>,
+    /// How far the tables of a bank lie apart.
+    stride: usize,
+    /// For each database where its tables begin: those of `absent` until it has a key.
+    tables: Box<[AtomicPtr<Table>]>,
+    databases: Box<[OnceLock<Box<Database>>]>,
+    /// A bit for each database that has had a key.
+    in_use: Box<[AtomicU64]>,
+    /// The tables of all databases that have never had a key: nothing is put into them. There is one for each shard, so
+    /// that who holds a shard exclusively has a table that is his alone, whichever the database.
+    absent: Bank,
+    make_bank: MakeBank,
     states: Box<[CachePadded<UnsafeCell<ShardState>>]>,
-    counts: Box<[Counts]>,
     next_expiries: Box<[AtomicU64]>,
     /// How many (client, key) pairs are watched; while it is 0 a write need not look.
     pub watched: AtomicUsize,
@@ -200,11 +218,12 @@ pub const LAZYFREE_EFFORT_MIN: usize = 64;
 pub const BURIED_BYTES_MIN: usize = 1 << 20;
 
 impl Store {
-    /// A store of `shards` (a power of two) with a bank of tables for each database. Starts the thread that frees
-    /// what is big.
-    pub fn new(shards: usize, banks: Vec<Bank>) -> Self {
+    /// A store of `shards` (a power of two) with the tables of database 0; those of the others are made when they are
+    /// needed. Starts the thread that frees what is big.
+    pub fn new(shards: usize, databases: usize, first: Bank, make_bank: MakeBank) -> Self {
         assert!(shards.is_power_of_two() && shards <= 1 << 16, "shards are a power of two up to 65,536");
-        let databases = banks.len();
+        assert!(databases > 0, "there is at least one database");
+        let absent = make_bank();
         let (graveyard, graves) = std::sync::mpsc::channel::<Grave>();
         let lazyfree_pending = Arc::new(AtomicUsize::new(0));
         let lazyfreed = Arc::new(AtomicU64::new(0));
@@ -217,19 +236,16 @@ impl Store {
                 freed.fetch_add(1, Relaxed);
             }
         });
-        Self {
+        let store = Self {
             shift: 64 - shards.trailing_zeros(),
             shards,
-            banks: banks.into(),
-            states: (0..shards)
-                .map(|_| {
-                    let mut state = ShardState::default();
-                    state.expiries.resize_with(databases, BTreeSet::new);
-                    state.field_expiries.resize_with(databases, BTreeSet::new);
-                    CachePadded::new(UnsafeCell::new(state))
-                })
-                .collect(),
-            counts: (0..databases).map(|_| Counts::new(shards)).collect(),
+            stride: absent.stride,
+            tables: (0..databases).map(|_| AtomicPtr::new(absent.first)).collect(),
+            databases: (0..databases).map(|_| OnceLock::new()).collect(),
+            in_use: (0..databases.div_ceil(64)).map(|_| AtomicU64::new(0)).collect(),
+            absent,
+            make_bank,
+            states: (0..shards).map(|_| CachePadded::default()).collect(),
             next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
             watched: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
@@ -240,7 +256,9 @@ impl Store {
             graveyard,
             lazyfree_pending,
             lazyfreed,
-        }
+        };
+        store.enter_use(0, move || first);
+        store
     }
 
     /// Has the next change of a key panic, whoever makes it, once: tests see with it what becomes of a bug in a command.
@@ -278,7 +296,42 @@ impl Store {
 
     /// Number of databases.
     pub fn databases(&self) -> usize {
-        self.banks.len()
+        self.databases.len()
+    }
+
+    /// The databases that have had a key since the start, ascending. O(databases / 64), with a step for each. With all shards
+    /// held none is missing.
+    pub fn databases_in_use(&self) -> impl Iterator<Item = usize> {
+        self.in_use.iter().enumerate().flat_map(|(index, word)| {
+            let mut bits = word.load(Acquire);
+            std::iter::from_fn(move || {
+                let bit = (bits != 0).then(|| bits.trailing_zeros() as usize)?;
+                bits &= bits - 1;
+                Some(index * 64 + bit)
+            })
+        })
+    }
+
+    /// Makes the tables of `db` if they are not there, before something is put into one of them.
+    #[inline]
+    pub(crate) fn use_database(&self, db: usize) {
+        if self.tables[db].load(Acquire) == self.absent.first {
+            self.enter_use(db, &self.make_bank);
+        }
+    }
+
+    /// Several may come here at once, each with a shard of his own held. All of them find the same tables, and each has made
+    /// them known before he lets go of his shard, so who enters that shard next sees them.
+    #[cold]
+    fn enter_use(&self, db: usize, make_bank: impl FnOnce() -> Bank) {
+        let database = self.databases[db].get_or_init(|| Box::new(Database::new(self.shards, make_bank())));
+        assert!(database.bank.stride == self.stride, "all banks are alike");
+        self.tables[db].store(database.bank.first, Release);
+        self.in_use[db / 64].fetch_or(1 << (db % 64), Release);
+    }
+
+    fn database(&self, db: usize) -> Option<&Database> {
+        self.databases[db].get().map(Box::as_ref)
     }
 
     /// The shard of a key with this hash: the bits below hashbrown's seven, as `DashMap` takes them. The
@@ -288,16 +341,15 @@ impl Store {
         if self.shards == 1 { 0 } else { (hash << 7 >> self.shift) as usize }
     }
 
-    /// The table of `db` in `shard`.
+    /// The table of `db` in `shard`. Nothing may be put into it before [`Store::use_database`].
     ///
     /// # Safety
     /// The engine says that the shard is the caller's: exclusively to write, shared to read.
     #[inline]
     pub(crate) unsafe fn table(&self, shard: usize, db: usize) -> *mut Table {
         debug_assert!(shard < self.shards);
-        let bank = &self.banks[db];
-        // SAFETY: a bank has a table for each shard.
-        unsafe { bank.first.byte_add(shard * bank.stride) }
+        // SAFETY: a bank has a table for each shard, and lives as long as the store.
+        unsafe { self.tables[db].load(Acquire).byte_add(shard * self.stride) }
     }
 
     /// What `shard` carries besides its tables.
@@ -320,9 +372,11 @@ impl Store {
     pub unsafe fn prefetch(&self, db: usize, keys: &[(u32, u64)]) {
         let mut slots = [std::ptr::null(); TOUCHED_AT_ONCE];
         let mut count = 0;
+        // Looked up once: that the shards are held is as true for the first as for the last.
+        let first = self.tables[db].load(Acquire);
         for (shard, hash) in keys {
-            // SAFETY: the caller's promise, passed on.
-            let table = unsafe { &*self.table(*shard as usize, db) };
+            // SAFETY: a bank has a table for each shard, and the caller promises that this one may be read.
+            let table = unsafe { &*first.byte_add(*shard as usize * self.stride) };
             if let Some(slot) = table.iter_hash(*hash).next() {
                 prefetch_line(std::ptr::from_ref(slot).cast());
                 slots[count] = slot;
@@ -338,27 +392,29 @@ impl Store {
 
     /// Keys of `db`, as of some moment in each shard; exact while nobody writes. Linear in the shards.
     pub fn keys(&self, db: usize) -> usize {
-        self.counts[db].keys.iter().map(|count| count.load(Relaxed) as usize).sum()
+        let Some(database) = self.database(db) else { return 0 };
+        database.keys.iter().map(|count| count.load(Relaxed) as usize).sum()
     }
 
     /// Keys of `db` that expire.
     pub fn expiring_keys(&self, db: usize) -> usize {
-        self.counts[db].expiries.iter().map(|count| count.load(Relaxed) as usize).sum()
+        let Some(database) = self.database(db) else { return 0 };
+        database.expiries.iter().map(|count| count.load(Relaxed) as usize).sum()
     }
 
     /// Keys of `db` in `shard`.
     pub fn keys_in_shard(&self, db: usize, shard: usize) -> usize {
-        self.counts[db].keys[shard].load(Relaxed) as usize
+        self.database(db).map_or(0, |database| database.keys[shard].load(Relaxed) as usize)
     }
 
     /// Keys of `db` in `shard` that expire.
     pub fn expiring_keys_in_shard(&self, db: usize, shard: usize) -> usize {
-        self.counts[db].expiries[shard].load(Relaxed) as usize
+        self.database(db).map_or(0, |database| database.expiries[shard].load(Relaxed) as usize)
     }
 
     /// The shard of the `rank`-th key of `db`, for a choice among keys that is fair whatever the shards hold.
     pub fn shard_of_rank(&self, db: usize, mut rank: usize) -> Option<usize> {
-        self.counts[db].keys.iter().position(|count| {
+        self.database(db)?.keys.iter().position(|count| {
             let count = count.load(Relaxed) as usize;
             let is_here = rank < count;
             rank = rank.wrapping_sub(if is_here { 0 } else { count });
@@ -367,11 +423,15 @@ impl Store {
     }
 
     pub(crate) fn set_keys(&self, db: usize, shard: usize, count: usize) {
-        self.counts[db].keys[shard].store(count as u32, Relaxed);
+        if let Some(database) = self.database(db) {
+            database.keys[shard].store(count as u32, Relaxed);
+        }
     }
 
     pub(crate) fn set_expiring_keys(&self, db: usize, shard: usize, count: usize) {
-        self.counts[db].expiries[shard].store(count as u32, Relaxed);
+        if let Some(database) = self.database(db) {
+            database.expiries[shard].store(count as u32, Relaxed);
+        }
     }
 
     /// When something in `shard` expires next, in Unix ms; `u64::MAX` if nothing does. Never too late.
@@ -401,7 +461,7 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store")
             .field("shards", &self.shards)
-            .field("databases", &self.banks.len())
+            .field("databases", &self.databases.len())
             .finish_non_exhaustive()
     }
 }

@@ -216,6 +216,12 @@ impl<'a> View<'a> {
         unsafe { &mut *self.store.table(shard, self.db) }
     }
 
+    /// The table of the selected database in `shard`, to put something into it.
+    pub(crate) fn table_to_fill(&mut self, shard: usize) -> &mut Table {
+        self.store.use_database(self.db);
+        self.table_mut(shard)
+    }
+
     pub(crate) fn state_mut(&mut self, shard: usize) -> &mut ShardState {
         assert!(
             self.covered.has(shard) && self.access == Access::Write,
@@ -392,7 +398,7 @@ impl<'a> View<'a> {
             self.index_expiry(shard, key.hash, old.expire_at_ms(), expire_at_ms);
             self.free(old);
         } else {
-            let table = self.table_mut(shard);
+            let table = self.table_to_fill(shard);
             let has_moved = store::insert_unique(table, key.hash, new);
             let len = table.len();
             if has_moved {
@@ -550,7 +556,7 @@ impl<'a> View<'a> {
 
     // ---- Whole databases --------------------------------------------------------------------------------------------
 
-    /// Keys of the selected database in covered shards. With all shards held this is exact.
+    /// Keys of the selected database, covered or not. With all shards held this is exact.
     pub fn len(&self) -> usize {
         self.store.keys(self.db)
     }
@@ -575,6 +581,9 @@ impl<'a> View<'a> {
 
     /// Empties the selected database; how many keys it had. Needs all shards; the freeing is done elsewhere.
     pub fn clear(&mut self) -> usize {
+        if self.is_empty() {
+            return 0;
+        }
         let mut removed = 0;
         for shard in 0..self.store.shards() {
             removed += self.clear_shard(shard);
@@ -592,8 +601,8 @@ impl<'a> View<'a> {
         let removed = table.len();
         if removed > 0 {
             let state = self.state_mut(shard);
-            state.expiries[db].clear();
-            state.field_expiries[db].clear();
+            state.expiries.clear(db);
+            state.field_expiries.clear(db);
             self.layout_changed(shard);
             self.store.set_keys(db, shard, 0);
             self.store.set_expiring_keys(db, shard, 0);
@@ -613,6 +622,14 @@ impl<'a> View<'a> {
         );
         if first == second {
             return;
+        }
+        let mut in_use = self.store.databases_in_use();
+        if !in_use.any(|db| db == first || db == second) {
+            return;
+        }
+        drop(in_use);
+        for db in [first, second] {
+            self.store.use_database(db);
         }
         self.effects.touch();
         let selected = self.db;

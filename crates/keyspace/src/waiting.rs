@@ -159,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_queue_is_left_in_any_order() {
-        let store = Store::new(1, vec![Bank::new(1), Bank::new(1)]);
+        let store = Store::new(1, 2, Bank::new(1), Box::new(|| Bank::new(1)));
         let (random, mut effects) = (Random::new(1), Effects::default());
         // SAFETY: nobody else has the store.
         let mut view =

@@ -71,7 +71,7 @@ fn change(view: &mut View<'_>, random: &Random, number: usize) {
 fn it_is_of_one_moment() {
     for seed in 0..200 {
         let random = Random::new(seed);
-        let store = Store::new(SHARDS, (0..DATABASES).map(|_| Bank::new(SHARDS)).collect());
+        let store = Store::new(SHARDS, DATABASES, Bank::new(SHARDS), Box::new(|| Bank::new(SHARDS)));
         let mut effects = Effects::default();
         // SAFETY: there is one thread and one view.
         let mut view = unsafe { View::new(&store, Covered::All, Access::Write, 0, 1, &random, &mut effects) };

@@ -126,7 +126,7 @@ fn reaches_shards(row: &Row, args: Args<'_>) -> bool {
     match row.command.reach {
         Reach::Keys => !args.key_refs().is_empty(),
         Reach::AllIf(is_far) => is_far(args) || !args.key_refs().is_empty(),
-        Reach::All | Reach::Scan | Reach::Random => true,
+        Reach::All | Reach::Counts | Reach::Scan | Reach::Random => true,
     }
 }
 

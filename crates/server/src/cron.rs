@@ -15,6 +15,7 @@ use crate::client::flags;
 use crate::durability;
 use crate::eviction;
 use crate::execute::settle;
+use crate::give_back;
 use crate::memory;
 use crate::rdb;
 use crate::server::{Server, gate, now_ms};
@@ -25,12 +26,8 @@ use crate::worker::Worker;
 const EXPIRE_BATCH: usize = 64;
 /// How often the server as a whole is looked after.
 const SERVER_PERIOD: Duration = Duration::from_millis(100);
-/// How often a worker looks whether clients have left memory behind.
-const RETURN_PERIOD: Duration = Duration::from_secs(1);
 /// After a save that failed, how long save points wait until the next, in milliseconds.
 const RETRY_SAVE_MS: u64 = 5000;
-/// Clients that make it worthwhile.
-const CLOSED_MIN: u64 = 32;
 /// Of these looks, how many it takes until expiring keys are sampled.
 const TTL_PERIOD: u64 = 5;
 /// Keys of a database that are sampled then.
@@ -39,7 +36,7 @@ const TTL_SAMPLES: usize = 20;
 /// Starts the worker's tasks, within its runtime.
 pub fn start(worker: &Rc<Worker>) {
     spawn("Active expiry", expire(worker.clone()));
-    spawn("The task that returns memory", return_memory(worker.clone()));
+    spawn("The task that gives memory back", give_back::run(worker.clone()));
     spawn("The task that closes who waits too long", close_overdue(worker.clone()));
     if worker.index == 0 {
         spawn("The task that looks after the server", look_after_server(worker.clone()));
@@ -135,21 +132,6 @@ fn look_after_files(server: &Server) {
     }
 }
 
-/// Gives memory back that clients have left: mimalloc keeps what a thread has freed until that thread allocates again,
-/// which an idle one does not.
-async fn return_memory(worker: Rc<Worker>) {
-    let mut closed_before = 0;
-    loop {
-        tokio::time::sleep(RETURN_PERIOD).await;
-        let closed = worker.closed.get();
-        if closed - closed_before >= CLOSED_MIN {
-            closed_before = closed;
-            worker.drop_pools();
-            memory::purge();
-        }
-    }
-}
-
 /// Closes the clients with the largest buffers while all of them together take more than `maxmemory-clients`.
 fn close_large_clients(server: &Server) {
     let limit = server.settings.maxmemory_clients.load(Relaxed) as usize;
@@ -178,7 +160,7 @@ fn close_large_clients(server: &Server) {
 async fn sample_ttls(worker: &Worker) {
     let server = &worker.server;
     let store = server.engine.store();
-    for db in (0..store.databases()).filter(|db| store.expiring_keys(*db) > 0) {
+    for db in store.databases_in_use().filter(|db| store.expiring_keys(*db) > 0) {
         let Some(shard) = store.random_shard(db, Among::Expiring, &worker.random) else { continue };
         let mut effects = Effects::default();
         let (mut sum, mut count) = (0u64, 0);
@@ -219,19 +201,9 @@ async fn expire(worker: Rc<Worker>) {
     let count = server.engine.store().shards();
     let is_own = |shard: &usize| placement::part_of(*shard, count, server.threads) == worker.index;
     let shards: Vec<usize> = (0..count).filter(is_own).collect();
-    let (mut commands, mut quiet_looks) = (0, 0);
     loop {
         let hz = u64::from(server.settings.hz.load(Relaxed)).clamp(1, 500);
         tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
-        quiet_looks += 1;
-        let commands_now = worker.stats().commands.load(Relaxed);
-        if commands_now != commands {
-            (commands, quiet_looks) = (commands_now, 0);
-        }
-        if quiet_looks == hz {
-            // A thread's heap gives pages back while the thread allocates; this one has rested for a second.
-            memory::collect();
-        }
         let is_paused = server.pause_state(now_ms()).is_some();
         if is_paused || server.has_gate(gate::LOADING) || !server.expires_actively.load(Relaxed) {
             continue;

@@ -148,7 +148,7 @@ impl Pool {
             Among::All => store.keys(*db),
             Among::Expiring => store.expiring_keys(*db),
         };
-        self.databases = (0..store.databases()).filter(|db| count(db) > 0).collect();
+        self.databases = store.databases_in_use().filter(|db| count(db) > 0).collect();
         self.looked_ms = now_ms;
     }
 

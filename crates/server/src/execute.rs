@@ -573,6 +573,7 @@ impl Connection {
                 Background::TurnOff => server.snapshots.is_turning_off(),
                 Background::Cut => server.snapshots.is_cut_missing(),
                 Background::End(attempt) => server.ending.is_pending(attempt),
+                Background::Purge(wish) => !server.purges.is_done(wish),
             };
             let waiting = async {
                 while is_pending() && !self.session.client.is_killed() {
@@ -657,6 +658,9 @@ impl Connection {
         match row.command.reach {
             Reach::Keys => cover(server, args.key_refs(), shards),
             Reach::All => Covered::All,
+            // A shard counts a key before the journal has the place that the reply would have to wait for.
+            Reach::Counts if server.durability.is_awaited() => Covered::All,
+            Reach::Counts => Covered::None,
             Reach::AllIf(is_far) if is_far(args) => Covered::All,
             Reach::AllIf(_) => cover(server, args.key_refs(), shards),
             Reach::Random => {

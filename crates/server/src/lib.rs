@@ -16,6 +16,7 @@ pub mod durability;
 pub mod end;
 pub mod eviction;
 pub mod execute;
+pub mod give_back;
 pub mod leftovers;
 pub mod listen;
 pub mod load;

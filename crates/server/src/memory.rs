@@ -171,16 +171,15 @@ pub fn disable_huge_pages() -> bool {
     is_done
 }
 
-/// Gives memory that is free back to the system (MEMORY PURGE): that of the calling thread's heap.
+/// Gives memory that is free back to the system: that of the calling thread's heap, of threads that have ended, and what
+/// belongs to no thread. Linear in the pages of the heap.
 pub fn purge() {
-    // SAFETY: collecting touches only free memory.
-    unsafe { libmimalloc_sys::mi_collect(true) };
-}
-
-/// As [`purge`], without haste: what has been free for a while goes back.
-pub fn collect() {
-    // SAFETY: collecting touches only free memory.
-    unsafe { libmimalloc_sys::mi_collect(false) };
+    // The first time takes back what other threads have freed, and by that empties pages; pages that were empty before it
+    // came to them are given back, so the others are the second time.
+    for _ in 0..2 {
+        // SAFETY: collecting touches only free memory.
+        unsafe { libmimalloc_sys::mi_collect(true) };
+    }
 }
 
 /// The allocator's own statistics, for people.

@@ -53,7 +53,7 @@ impl MemoryUse {
         static FROM_KERNEL: Sampled<(usize, usize)> = Sampled::new();
         let (resident, committed) = FROM_KERNEL.get(|| (memory::resident_bytes(), memory::committed_bytes()));
         let store = server.engine.store();
-        let tables: Vec<Tables> = (0..store.databases()).filter_map(|db| tables_of(store, db)).collect();
+        let tables: Vec<Tables> = store.databases_in_use().filter_map(|db| tables_of(store, db)).collect();
         Self {
             used: memory::used_bytes(),
             peak: memory::peak_bytes(),

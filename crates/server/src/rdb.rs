@@ -246,7 +246,7 @@ fn write_keys<W: Write>(
     let usage = usage_of(server);
     let selected = view.db();
     let mut result = Ok(());
-    for db in 0..view.store().databases() {
+    for db in view.store().databases_in_use() {
         view.select(db);
         if view.is_empty() || result.is_err() {
             continue;
@@ -420,7 +420,7 @@ pub fn reload(server: &Server, view: &mut View<'_>, how: Reload) -> Result<(), L
     }
     if how.flushes {
         let selected = view.db();
-        for db in 0..view.store().databases() {
+        for db in view.store().databases_in_use() {
             view.select(db);
             view.clear();
         }

@@ -20,6 +20,7 @@ use crate::commands::ServerHandler;
 use crate::durability::Durability;
 use crate::end::Ending;
 use crate::eviction::Eviction;
+use crate::give_back::Purges;
 use crate::listen::Relisten;
 use crate::load::Loading;
 use crate::monitor::Monitors;
@@ -73,6 +74,8 @@ pub struct Server {
     pub stats: Stats,
     /// What the workers share about eviction.
     pub eviction: Eviction,
+    /// MEMORY PURGE.
+    pub purges: Purges,
     /// The nanosecond clock.
     pub clock: Clock,
     /// See [`gate`].

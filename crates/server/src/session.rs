@@ -102,6 +102,8 @@ pub enum Background {
     Cut,
     /// The server ends, or this attempt to end it has failed.
     End(u64),
+    /// All workers give free memory back: the number of the wish.
+    Purge(u64),
 }
 
 /// A wait for a client's writes to be on the disk.

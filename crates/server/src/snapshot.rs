@@ -25,6 +25,7 @@ use rustredis_persistence::storage::{Storage, StorageFile};
 
 use crate::aof::{self, Files};
 use crate::leftovers;
+use crate::memory;
 use crate::rdb::{self, Origin, Placed, SavePaths};
 use crate::server::{Server, now_ms};
 
@@ -161,6 +162,8 @@ impl Snapshots {
             };
             for job in jobs {
                 runtime.block_on(run(&server, job));
+                // It may rest for hours now.
+                memory::purge();
             }
         })?;
         Ok(())
@@ -411,7 +414,7 @@ struct Cut {
 impl Cut {
     fn new(server: &Server, view: &View<'_>) -> Self {
         let store = view.store();
-        let sizes = (0..store.databases()).map(|db| (db, store.keys(db), store.expiring_keys(db)));
+        let sizes = store.databases_in_use().map(|db| (db, store.keys(db), store.expiring_keys(db)));
         Self {
             databases: sizes.filter(|(_, keys, _)| *keys > 0).collect(),
             changes: server.stats.totals().dirty,
@@ -569,7 +572,7 @@ async fn take<T>(
 fn visited_together(server: &Server, first: usize) -> Vec<u32> {
     let store = server.engine.store();
     let keys_in =
-        |shard: usize| -> usize { (0..store.databases()).map(|db| store.keys_in_shard(db, shard)).sum() };
+        |shard: usize| -> usize { store.databases_in_use().map(|db| store.keys_in_shard(db, shard)).sum() };
     let mut keys = keys_in(first);
     let mut shards = vec![first as u32];
     for shard in (first + 1..store.shards()).take(VISITED_SHARDS_MAX - 1) {
@@ -611,7 +614,11 @@ async fn visit_all(
             }
             done.fetch_add(keys, Relaxed);
         }
-        for (db, keys) in databases.iter_mut().enumerate().filter(|(_, keys)| !keys.is_empty()) {
+        for db in server.engine.store().databases_in_use() {
+            let keys = &mut databases[db];
+            if keys.is_empty() {
+                continue;
+            }
             output.write(db, keys)?;
             keys.clear();
             if keys.capacity() > 16 * BUFFER_BYTES {

@@ -17,6 +17,7 @@ use crate::clients_limit;
 use crate::commands;
 use crate::durability::Durability;
 use crate::end::{self, Ending, Signals, Wish};
+use crate::give_back::Purges;
 use crate::leftovers;
 use crate::listen::{self, Acceptors, Addresses, Listener, Relisten};
 use crate::load::{self, Loading};
@@ -213,6 +214,7 @@ fn build(
         latency: LatencyMonitor::new(0),
         stats: Stats::new(threads, databases),
         eviction: Default::default(),
+        purges: Purges::new(threads),
         clock,
         gate: AtomicU32::new(0),
         pause: Pause::default(),

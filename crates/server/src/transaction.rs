@@ -71,7 +71,7 @@ fn plan<'s>(
     let is_far = rows().any(|(row, queued)| match row.command.reach {
         Reach::Keys => false,
         Reach::AllIf(is_far) => is_far(queued.args.args()),
-        Reach::All | Reach::Scan | Reach::Random => true,
+        Reach::All | Reach::Counts | Reach::Scan | Reach::Random => true,
     });
     if is_far {
         return (Covered::All, access);

@@ -319,7 +319,7 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         None => Files::open(server).map_err(failed)?,
     };
     let selected = view.db();
-    for db in 0..view.store().databases() {
+    for db in view.store().databases_in_use() {
         view.select(db);
         view.clear();
     }

@@ -271,7 +271,7 @@ fn main_thread_seconds() -> Option<(f64, f64)> {
 
 fn keyspace(server: &Server, fields: &mut Fields) {
     let store = server.engine.store();
-    for db in 0..store.databases() {
+    for db in store.databases_in_use() {
         let (keys, expires) = (store.keys(db), store.expiring_keys(db));
         if keys > 0 {
             let avg_ttl = if expires > 0 { server.stats.avg_ttl_ms(db) } else { 0 };

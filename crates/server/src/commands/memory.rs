@@ -10,6 +10,7 @@ use super::info::human;
 use super::{Context, Family};
 use crate::memory;
 use crate::memory_use::{MemoryUse, ratio};
+use crate::session::Background;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -202,8 +203,8 @@ fn malloc_stats(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut 
     Ok(())
 }
 
-fn purge(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    memory::purge();
+fn purge(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    context.session.waits_for = Some(Background::Purge(context.server.purges.ask()));
     reply.ok();
     Ok(())
 }

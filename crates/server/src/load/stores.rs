@@ -274,7 +274,7 @@ impl<'s> Stores<'s> {
         let is_near = match row.command.reach {
             Reach::Keys => true,
             Reach::AllIf(is_far) => !is_far(args),
-            Reach::All | Reach::Scan | Reach::Random => false,
+            Reach::All | Reach::Counts | Reach::Scan | Reach::Random => false,
         };
         let first = keys.first().map(|key| self.thread_of(key.hash)).filter(|_| is_near);
         match first {
