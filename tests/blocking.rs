@@ -321,6 +321,20 @@ every_engine! {
         waiter.check("PING", "+PONG");
     }
 
+    /// Who made one of a waiter's keys ready holds none of the others, in whose shards keys may be due.
+    fn others_of_its_keys_are_due(server: &Server) with ["--enable-debug-command", "yes"] {
+        let mut client = server.client();
+        client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK");
+        let keys: Vec<String> = (0..300).map(|number| format!("queue:{number}")).collect();
+        let mut waiter = blocked(server, &format!("BLPOP {} 0", keys.join(" ")));
+        let brief: Vec<Command> =
+            (0..3_000).map(|number| Command::line(&format!("SET brief:{number} x PX 1"))).collect();
+        client.pipeline(&brief);
+        client.check("BLPOP nothing 0.005", "nil-array");
+        client.check("RPUSH queue:7 a", "1");
+        assert_eq!(waiter.read().to_string(), "[\"queue:7\", \"a\"]");
+    }
+
     /// Many producers and consumers: every element is taken once.
     fn nothing_is_lost_between_many(server: &Server) {
         const EACH: usize = 200;

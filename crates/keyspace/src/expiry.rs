@@ -68,7 +68,9 @@ impl View<'_> {
     /// its shard.
     #[inline]
     pub fn expire_ahead(&mut self, key: Key<'_>) {
-        if self.store.next_expiry_ms(self.store.shard_of(key.hash)) <= self.now_ms {
+        // A waiter is served under the view of who made one of its keys ready; it does not read the others.
+        let shard = self.store.shard_of(key.hash);
+        if self.covers(key) && self.store.next_expiry_ms(shard) <= self.now_ms {
             self.expire_due_of(key);
         }
     }
