@@ -158,6 +158,11 @@ impl FieldType {
     /// A negative value for an unsigned field counts as a large one, as in Redis.
     pub fn assigned(self, value: i64, overflow: Overflow) -> Option<i64> {
         let wide = if self.is_signed { i128::from(value) } else { i128::from(value as u64) };
+        let (_, highest) = self.range();
+        // Redis measures in 64 bits how far it is to the highest value: what is so low that this overflows is too high there.
+        if overflow == Overflow::Saturate && self.bits < 64 && highest - wide > i128::from(i64::MAX) {
+            return Some(highest as i64);
+        }
         self.fitted(wide, overflow)
     }
 
@@ -166,12 +171,17 @@ impl FieldType {
         self.fitted(i128::from(value) + i128::from(increment), overflow)
     }
 
-    fn fitted(self, value: i128, overflow: Overflow) -> Option<i64> {
-        let (lowest, highest) = if self.is_signed {
+    /// The lowest and the highest value.
+    fn range(self) -> (i128, i128) {
+        if self.is_signed {
             (-(1i128 << (self.bits - 1)), (1i128 << (self.bits - 1)) - 1)
         } else {
             (0, (1i128 << self.bits) - 1)
-        };
+        }
+    }
+
+    fn fitted(self, value: i128, overflow: Overflow) -> Option<i64> {
+        let (lowest, highest) = self.range();
         if (lowest..=highest).contains(&value) {
             return Some(value as i64);
         }
@@ -487,5 +497,9 @@ mod tests {
         assert_eq!(byte.assigned(-2, Overflow::Wrap), Some(254));
         assert_eq!(byte.assigned(-1, Overflow::Fail), None);
         assert_eq!(FieldType::parse(b"i8").unwrap().assigned(200, Overflow::Wrap), Some(-56));
+        // As redis-server 7.0.15 has it.
+        let signed = FieldType::parse(b"i32").unwrap();
+        assert_eq!(signed.assigned(i64::MIN, Overflow::Saturate), Some(i64::from(i32::MAX)));
+        assert_eq!(signed.assigned(i64::MIN + (1 << 31), Overflow::Saturate), Some(i64::from(i32::MIN)));
     }
 }

@@ -198,16 +198,25 @@ fn pfdebug(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcom
         registers.include(bytes)?;
         reply.array(registers.registers().len());
         registers.registers().iter().for_each(|register| reply.int(i64::from(*register)));
+        // As in Redis, which unpacks the value in order to read its registers.
+        store_dense(view, key)?;
     } else if args.is(1, "TODENSE") {
-        if encoding == Encoding::Sparse {
-            let mut dense = bytes.to_vec();
-            hyperloglog::make_dense(&mut dense)?;
-            replace(view, key, dense)?;
-            view.changed_silently(key);
-        }
+        store_dense(view, key)?;
         reply.int(i64::from(encoding == Encoding::Sparse));
     } else {
         return Err(CommandError::quoting("ERR Unknown PFDEBUG subcommand '", args.get(1), "'"));
+    }
+    Ok(())
+}
+
+/// Makes a sparse value a dense one.
+fn store_dense(view: &mut View<'_>, key: Key<'_>) -> Outcome {
+    let Some(bytes) = view.string(key)? else { return Ok(()) };
+    if hyperloglog::encoding(bytes)? == Encoding::Sparse {
+        let mut dense = bytes.to_vec();
+        hyperloglog::make_dense(&mut dense)?;
+        replace(view, key, dense)?;
+        view.changed_silently(key);
     }
     Ok(())
 }
@@ -269,5 +278,16 @@ mod tests {
         check(&mut harness, "PFDEBUG FOO h", "-ERR Unknown PFDEBUG subcommand 'FOO'");
         harness.run("PFDEBUG TODENSE h");
         check(&mut harness, "PFDEBUG DECODE h", "-ERR HLL encoding is not sparse");
+    }
+
+    #[test]
+    fn to_show_registers_is_to_unpack_them() {
+        let mut harness = Harness::new();
+        harness.run("PFADD h a");
+        harness.run("PFDEBUG GETREG h");
+        assert_eq!(harness.effects.dirty, 1);
+        check(&mut harness, "PFDEBUG ENCODING h", "+dense");
+        harness.run("PFDEBUG GETREG h");
+        assert_eq!(harness.effects.dirty, 0);
     }
 }

@@ -77,7 +77,15 @@ fn parse_point(args: Args<'_>, index: usize) -> Result<Point, CommandError> {
 
 /// Where a score lies; those that GEOADD never makes lie somewhere as well.
 fn point_of(score: f64) -> Point {
-    geohash::decode(score as u64)
+    geohash::decode(place_bits(score))
+}
+
+/// The bits of a score. GEOADD makes whole numbers below 2^52. Of what ZADD makes beside them C leaves the conversion open;
+/// this is what Redis does on x86-64: what is negative wraps, and what is too large for 64 bits is 2^63 with its sign lost.
+fn place_bits(score: f64) -> u64 {
+    const HALF: f64 = 9_223_372_036_854_775_808.0;
+    let signed = |value: f64| if (-HALF..HALF).contains(&value) { value as i64 as u64 } else { 1 << 63 };
+    if score >= HALF { signed(score - HALF) ^ (1 << 63) } else { signed(score) }
 }
 
 /// A distance: a string with four decimals in both protocols.
@@ -147,7 +155,7 @@ fn geohash_texts(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> 
     reply.array(members.len());
     for member in members {
         match zset.and_then(|zset| zset.score(member)) {
-            Some(score) => reply.bulk(&geohash::text(score as u64)),
+            Some(score) => reply.bulk(&geohash::text(place_bits(score))),
             None => reply.null(),
         }
     }
@@ -207,5 +215,16 @@ mod tests {
         check(h, "GEOADD g x 1 a", "-ERR value is not a valid float");
         check(h, "GEOADD g 181 1 a", "-ERR invalid longitude,latitude pair 181.000000,1.000000");
         check(h, "GEOADD g 1 1 a 1 -86 a", "-ERR invalid longitude,latitude pair 1.000000,-86.000000");
+    }
+
+    #[test]
+    fn scores_that_are_no_places_are_where_redis_has_them() {
+        let mut harness = Harness::new();
+        harness.run("ZADD z inf a -inf b -1 c -0.25 d 1e300 e 1e19 f -1e300 g");
+        let first_score = "$11 00bh0hbj200";
+        let last_score = "$11 bp05b5048p0";
+        let expected =
+            [first_score, first_score, last_score, first_score, first_score, last_score, first_score];
+        check(&mut harness, "GEOHASH z a b c d e f g", &format!("*7 {}", expected.join(" ")));
     }
 }
