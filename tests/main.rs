@@ -35,6 +35,7 @@ mod protocol;
 mod pubsub;
 mod rdb_files;
 mod replay;
+mod replayed;
 mod snapshot;
 mod startup;
 mod transactions;

@@ -1,6 +1,8 @@
 //! `maxmemory`: whom each policy evicts, that the limit holds, and what MEMORY tells.
 
-use rustredis_testkit::{Client, Command, DEADLINE_DEFAULT, Reply, Server, every_engine, wait_until};
+use rustredis_testkit::{
+    Client, Command, DEADLINE_DEFAULT, Launch, Replay, Reply, Server, every_engine, wait_until,
+};
 
 /// Bytes above what an empty server takes.
 const ROOM: u64 = 4 << 20;
@@ -159,6 +161,20 @@ every_engine! {
         client.check("CONFIG SET maxmemory-policy volatile-lru maxmemory 1", "+OK");
         client.check_prefix("SET b 1", "-OOM");
         client.check("GET a", "\"1\"");
+    }
+
+    /// What was evicted is gone from the append-only file as well: it is compared when the server is dropped.
+    fn evictions_are_replayed(server: &Server) {
+        let server = Launch::new(server.binary().clone()).replayed(Replay::LoadingAndRestart).start();
+        let mut client = server.client();
+        let limit = number(&server, "used_memory") + ROOM;
+        client.check(&format!("CONFIG SET maxmemory {limit} maxmemory-policy allkeys-random"), "+OK");
+        let value = "x".repeat(200);
+        let commands: Vec<Command> =
+            (0..EXPIRING).map(|key| Command::line(&format!("SET goes:{key} {value}"))).collect();
+        // What waits to be written is memory too: where the disk is slow, writes are refused.
+        commands.chunks(PIPELINE).for_each(|chunk| _ = client.pipeline(chunk));
+        wait_until("an eviction", DEADLINE_DEFAULT, || number(&server, "evicted_keys") > 100);
     }
 
     /// Without a command, memory above a new limit goes as well; with an event for each key.

@@ -106,8 +106,11 @@ impl Contents {
             // The key may have expired since KEYS.
             let Some(content) = content(kind, value)? else { continue };
             let mut held = Held { content, expires_at_ms, fields_expire_at_ms: BTreeMap::new() };
-            if let (Content::Hash(hash), Fields::WithTimes) = (&held.content, fields) {
+            if let (Content::Hash(hash), Fields::WithTimes) = (&mut held.content, fields) {
                 held.fields_expire_at_ms = field_times(client, key, hash)?;
+                if hash.is_empty() {
+                    continue;
+                }
             }
             self.keys.insert((database, key.clone()), held);
         }
@@ -123,6 +126,23 @@ impl Contents {
     /// A key's value, if it is there.
     pub fn get(&self, database: u32, key: &[u8]) -> Option<&Held> {
         self.keys.get(&(database, key.to_vec()))
+    }
+
+    /// Without the keys and fields whose time (Unix milliseconds) has come.
+    #[must_use]
+    pub fn without_due(mut self, now_ms: i64) -> Self {
+        self.keys.retain(|_, held| {
+            if let Content::Hash(hash) = &mut held.content {
+                let times = &held.fields_expire_at_ms;
+                hash.retain(|field, _| times.get(field).is_none_or(|time| *time > now_ms));
+                held.fields_expire_at_ms.retain(|_, time| *time > now_ms);
+                if hash.is_empty() {
+                    return false;
+                }
+            }
+            held.expires_at_ms.is_none_or(|time| time > now_ms)
+        });
+        self
     }
 
     /// What differs, key by key; None if nothing does.
@@ -207,25 +227,32 @@ fn content(kind: &Reply, value: Reply) -> Result<Option<Content>, DecodeError> {
     Ok((!is_gone).then_some(content))
 }
 
+/// The times of the fields that have one. A field that is gone by now is taken out of the hash.
 fn field_times(
     client: &mut Client,
     key: &[u8],
-    hash: &BTreeMap<Vec<u8>, Vec<u8>>,
+    hash: &mut BTreeMap<Vec<u8>, Vec<u8>>,
 ) -> Result<BTreeMap<Vec<u8>, i64>, DecodeError> {
+    const NO_SUCH_FIELD: Reply = Reply::Integer(-2);
     let count = hash.len().to_string();
     let mut ask: Vec<&[u8]> = vec![b"HPEXPIRETIME", key, b"FIELDS", count.as_bytes()];
     ask.extend(hash.keys().map(Vec::as_slice));
-    let times = client.try_call(&ask)?;
-    let Reply::Array(times) = times else {
-        return Err(DecodeError::Invalid(format!("the reply to HPEXPIRETIME: {times}")));
+    let times = match client.try_call(&ask)? {
+        Reply::Array(times) => times,
+        // The whole key is gone.
+        reply if reply.is_null() => vec![NO_SUCH_FIELD; hash.len()],
+        other => return Err(DecodeError::Invalid(format!("the reply to HPEXPIRETIME: {other}"))),
     };
-    let times = hash.keys().cloned().zip(times);
-    Ok(times
-        .filter_map(|(field, time)| match time {
-            Reply::Integer(time) if time >= 0 => Some((field, time)),
-            _ => None,
-        })
-        .collect())
+    let mut found = BTreeMap::new();
+    let mut times = times.into_iter();
+    hash.retain(|field, _| match times.next() {
+        Some(Reply::Integer(time)) if time >= 0 => {
+            found.insert(field.clone(), time);
+            true
+        }
+        time => time != Some(NO_SUCH_FIELD),
+    });
+    Ok(found)
 }
 
 fn into_bytes(reply: Reply) -> Result<Vec<u8>, DecodeError> {

@@ -13,7 +13,7 @@ use std::process::{Child, Command as Program, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::{Client, Directory, Random, Server};
+use crate::{Client, Directory, Random, Server, replay};
 
 /// How long a server may take until it is ready, unless told otherwise.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
@@ -57,6 +57,14 @@ impl Binary {
         }
     }
 
+    /// What it is called in messages: the engine, or the file.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Rustredis(engine) | Self::At { engine, .. } => engine.clone(),
+            Self::Redis | Self::Path(_) => self.path().display().to_string(),
+        }
+    }
+
     /// True if the file is a redis-server (by its name), which does not know our options.
     pub fn is_redis(&self) -> bool {
         self.path().file_name().is_some_and(|name| name.to_string_lossy().contains("redis-server"))
@@ -89,6 +97,18 @@ pub struct Launch {
     has_defaults: bool,
     data: Option<PathBuf>,
     ready_deadline: Duration,
+    replay: Replay,
+}
+
+/// What happens to a server when it is dropped: see [`crate::replay`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replay {
+    /// It is stopped.
+    No,
+    /// What it holds is compared with what DEBUG LOADAOF gives.
+    Loading,
+    /// And with what a restart gives.
+    LoadingAndRestart,
 }
 
 /// What a server must do before its start is over.
@@ -148,6 +168,7 @@ impl Launch {
             has_defaults: true,
             data: None,
             ready_deadline: READY_DEADLINE,
+            replay: Replay::No,
         }
     }
 
@@ -185,6 +206,13 @@ impl Launch {
     pub fn data(mut self, directory: &Path) -> Self {
         self.data = Some(directory.to_path_buf());
         self
+    }
+
+    /// Gives it an append-only file, with which it is compared when it is dropped.
+    #[must_use]
+    pub fn replayed(mut self, replay: Replay) -> Self {
+        self.replay = replay;
+        if replay == Replay::No { self } else { self.arguments(&replay::OPTIONS) }
     }
 
     /// Changes how long it may take until it is ready.
@@ -295,6 +323,16 @@ impl Launch {
 
     pub(crate) fn binary(&self) -> &Binary {
         &self.binary
+    }
+
+    pub(crate) fn replay(&self) -> Replay {
+        self.replay
+    }
+
+    /// The last value of an option among the arguments.
+    pub(crate) fn value_of(&self, option: &str) -> Option<&str> {
+        let index = self.arguments.iter().rposition(|argument| argument == option)?;
+        self.arguments.get(index + 1).map(String::as_str)
     }
 
     /// Where its files are, if not in its own directory.

@@ -6,7 +6,7 @@ use std::process::Child;
 use std::time::{Duration, Instant};
 
 use crate::launch::{POLL_INTERVAL, log_length, read_log};
-use crate::{Binary, Client, Directory, Exited, Launch, process, wait_until};
+use crate::{Binary, Client, Directory, Exited, Launch, Replay, process, replay, wait_until};
 
 /// How long a server may take to end after SIGTERM before it is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
@@ -177,6 +177,17 @@ impl Server {
         exited
     }
 
+    /// Compares it with its append-only file, as far as it was launched for that.
+    fn check_replay(&mut self) -> Result<(), String> {
+        match self.launch.replay() {
+            Replay::No => Ok(()),
+            Replay::Loading => replay::check_loading(self),
+            Replay::LoadingAndRestart => {
+                replay::check_loading(self).and_then(|()| replay::check_restart(self))
+            }
+        }
+    }
+
     /// Waits for an end that somebody else brought about; kills it after `limit`.
     pub fn wait_for_exit(&mut self, limit: Duration) -> Exited {
         self.is_stopped = true;
@@ -202,6 +213,8 @@ const ASKED_FOR: &str = "DEBUG PANIC-AT has asked for this";
 impl Drop for Server {
     fn drop(&mut self) {
         let has_died = !self.is_stopped && !self.is_running();
+        let is_judging = !self.is_judged && !std::thread::panicking();
+        let replay = if self.is_stopped || has_died || !is_judging { Ok(()) } else { self.check_replay() };
         if !self.is_stopped {
             self.stop();
         }
@@ -217,6 +230,8 @@ impl Drop for Server {
             panic!("the server panicked:\n{}", tail(&log));
         } else if has_died {
             panic!("the server died:\n{}", tail(&log));
+        } else if let Err(difference) = replay {
+            panic!("replay differs from live: {difference}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::launch::POLL_INTERVAL;
-use crate::{Binary, Launch, Server};
+use crate::{Binary, Launch, Replay, Server};
 
 /// The engines that [`every_engine!`] writes a test for.
 pub const ENGINES: [&str; 3] = ["mutex", "dashmap", "actor"];
@@ -20,14 +20,59 @@ pub fn engines() -> Vec<String> {
     if is_redis { chosen.into_iter().take(1).collect() } else { chosen }
 }
 
-/// Runs `body` against a fresh server with this engine, if it is one of [`engines`]. [`every_engine!`] calls it.
+/// Tests, or whole files of them, whose servers are not compared with an append-only file, and why. A test of `tests`
+/// fails if one of these is no more.
+pub const NOT_REPLAYED: &[(&str, &str)] = &[
+    ("aof", "its servers have files of their own"),
+    ("check_tools", "files only"),
+    ("crash", "its servers have files of their own"),
+    ("damage", "its servers have files of their own"),
+    ("faults", "its servers have files of their own"),
+    ("rdb_files", "its servers have files of their own"),
+    ("client::a_password_is_asked_for", "it changes its password"),
+    ("protocol::a_password_set_later_binds_new_connections", "it changes its password"),
+    ("config::without_a_password_everybody_is_authenticated", "it changes its password"),
+    ("dump::debug_must_be_enabled", "DEBUG is what it is about"),
+    ("memory", "what waits to be written is memory too: how much is evicted would depend on the disk"),
+    ("oracle", "it compares each history itself"),
+];
+
+/// How the test of this path (`families::file::test`) and engine is compared with an append-only file. On one engine of
+/// three there is none, so that servers without one are tested as well; some are started again. Servers with files by
+/// their options are what their tests are about, and left alone.
+fn replay_of(path: &str, engine: &str, arguments: &[&str]) -> Replay {
+    const PERSISTENCE: [&str; 4] = ["--appendonly", "--appendfsync", "--save", "--enable-debug-command"];
+    let path = path.split_once("::").map_or(path, |(_, path)| path);
+    let is_named = |(name, _): &(&str, &str)| {
+        path.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+    };
+    if NOT_REPLAYED.iter().any(is_named) || arguments.iter().any(|argument| PERSISTENCE.contains(argument)) {
+        return Replay::No;
+    }
+    // FNV-1a: a number that belongs to the name, on every machine.
+    let hash = path.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let engine = ENGINES.iter().position(|name| *name == engine).unwrap_or_default() as u64;
+    match (hash + engine) % 3 {
+        0 => Replay::No,
+        1 if hash % 2 == 0 => Replay::LoadingAndRestart,
+        _ => Replay::Loading,
+    }
+}
+
+/// Runs `body` against a fresh server with this engine, if it is one of [`engines`]. [`every_engine!`] calls it, with the
+/// path of the test's module. What the server holds in the end is compared with its append-only file, if it has one by
+/// [`NOT_REPLAYED`].
 #[track_caller]
-pub fn run_on_engine(engine: &str, arguments: &[&str], body: fn(&Server)) {
+pub fn run_on_engine(path: &str, engine: &str, arguments: &[&str], body: fn(&Server)) {
     if !engines().iter().any(|name| name == engine) {
         eprintln!("left out: {engine} is not among the chosen engines");
         return;
     }
-    let server = Launch::new(Binary::Rustredis(engine.to_owned())).arguments(arguments).start();
+    let launch =
+        Launch::new(Binary::Rustredis(engine.to_owned())).replayed(replay_of(path, engine, arguments));
+    let server = launch.arguments(arguments).start();
     body(&server);
 }
 
@@ -76,18 +121,36 @@ macro_rules! every_engine {
 
             #[test]
             fn mutex() {
-                $crate::run_on_engine("mutex", ARGUMENTS, body);
+                $crate::run_on_engine(module_path!(), "mutex", ARGUMENTS, body);
             }
 
             #[test]
             fn dashmap() {
-                $crate::run_on_engine("dashmap", ARGUMENTS, body);
+                $crate::run_on_engine(module_path!(), "dashmap", ARGUMENTS, body);
             }
 
             #[test]
             fn actor() {
-                $crate::run_on_engine("actor", ARGUMENTS, body);
+                $crate::run_on_engine(module_path!(), "actor", ARGUMENTS, body);
             }
         }
     )+};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn most_tests_are_replayed_and_some_restarted() {
+        let of = |path: &str| ENGINES.map(|engine| replay_of(path, engine, &[]));
+        let all: Vec<Replay> =
+            (0..30).flat_map(|number| of(&format!("families::lists::test_{number}"))).collect();
+        let count = |replay: Replay| all.iter().filter(|of| **of == replay).count();
+        assert_eq!(count(Replay::No), 30);
+        assert!((5..25).contains(&count(Replay::LoadingAndRestart)), "{all:?}");
+        assert_eq!(of("families::aof::any_test"), [Replay::No; 3]);
+        assert_ne!(of("families::aof_like::any_test"), [Replay::No; 3]);
+        assert_eq!(replay_of("families::lists::test", "mutex", &["--save", "1 1"]), Replay::No);
+    }
 }
