@@ -186,7 +186,7 @@ const CONSUMERS: [&str; 4] = [
 ];
 
 fn history(server: &Server, seed: u64, steps: usize, coverage: Coverage) {
-    let history = History::new(seed, steps, coverage);
+    let history = History::of_keys(seed, steps, coverage);
     let mut client = server.client();
     let commands: Vec<Command> = history.steps().iter().flatten().cloned().collect();
     for commands in commands.chunks(20) {

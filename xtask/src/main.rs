@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod clients;
 mod crash;
+mod oracle;
 mod shell;
 mod soak;
 mod tally;
@@ -27,6 +28,7 @@ Usage: cargo xtask <task>
   bench [throughput|memory|grow|matrix|durability|snapshot|load]
                     what the server costs, beside redis-server
   crash             kill the server under load, again and again, and see what it recovers
+  oracle            random histories on every engine beside redis-server and beside their own replay
   soak connections  10,000 connections, and what they leave behind
   soak memory       RSS over what is used while sizes change, on every engine, beside redis-server
 
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         "tcl" => tcl::run(rest),
         "bench" => bench::run(rest),
         "crash" => crash::run(rest),
+        "oracle" => oracle::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

@@ -6,8 +6,12 @@
 //! compared as well. Where Redis itself leaves a reply open (the order of a set, a random member) or where 7.2 answers
 //! otherwise than 7.0, [`normalise`] says so, in one place. On a mismatch the history is shrunk and printed with its seed.
 //!
+//! Behind each history stands a second question: what does its append-only file give back ([`crate::replay`])? A history
+//! whose keys live for milliseconds ([`Coverage::Near`]) has no other.
+//!
 //! A model written in Rust was rejected as the reference: it would repeat our own reading of the documentation.
 
+mod coverage;
 mod draw;
 mod families;
 mod grammar;
@@ -17,7 +21,8 @@ mod shrink;
 
 use std::fmt::Write as _;
 
-use crate::{Client, Command, DecodeError, Reply, Server};
+use crate::{Client, Command, DecodeError, Replay, Reply, Server, replay};
+pub use coverage::{Gaps, gaps};
 pub use history::{Coverage, History, Step};
 use normalise::Normaliser;
 
@@ -36,14 +41,65 @@ struct Mismatch {
     actual: Reply,
 }
 
-/// Runs the history of `seed` with this many steps on both servers and compares. Panics on a mismatch, with the seed and
-/// a shrunken history that still shows it. Both servers lose all that they hold.
+/// A history, and what is done with it.
+#[derive(Debug, Clone, Copy)]
+pub struct Trial {
+    /// What it follows from.
+    pub seed: u64,
+    /// Its steps.
+    pub steps: usize,
+    /// The commands it may hold.
+    pub coverage: Coverage,
+    /// What is compared with the append-only file in the end; anything but `No` needs a server with
+    /// [`replay::OPTIONS`].
+    pub replay: Replay,
+}
+
+/// Runs a history on the server and, if there is one, on the reference, compares the replies, and then what the server holds
+/// with its append-only file. Both servers lose all that they held. Gives back the number of commands.
+///
+/// # Errors
+/// A report: what differs, the seed, and a shrunken history that still shows it. The server may be of no more use then.
+pub fn run(server: &mut Server, reference: Option<&Server>, trial: Trial) -> Result<usize, String> {
+    let history = History::new(trial.seed, trial.steps, trial.coverage);
+    let commands = history.commands();
+    match reference {
+        Some(reference) => {
+            if let Some(first) = compare(server, reference, &history) {
+                return Err(explain(server, reference, trial, history, first));
+            }
+        }
+        None => {
+            let replies = execute(server, &commands, trial.coverage);
+            if let Some(lost) = replies.last().filter(|reply| is_lost(reply)) {
+                return Err(format!("{}: {lost}\n{}", headline(trial), lines(&history, trial.steps)));
+            }
+        }
+    }
+    let replayed = match trial.replay {
+        Replay::No => Ok(()),
+        Replay::Loading => replay::check_loading(server),
+        Replay::LoadingAndRestart => {
+            replay::check_loading(server).and_then(|()| replay::check_restart(server))
+        }
+    };
+    replayed
+        .map(|()| commands.len())
+        .map_err(|difference| explain_replay(server, trial, history, &difference))
+}
+
+/// [`run`], which panics with its report.
 #[track_caller]
-pub fn check(server: &Server, reference: &Server, seed: u64, steps: usize, coverage: Coverage) {
-    let history = History::new(seed, steps, coverage);
-    let Some(first) = compare(server, reference, &history) else { return };
+pub fn check(server: &mut Server, reference: Option<&Server>, trial: Trial) {
+    if let Err(report) = run(server, reference, trial) {
+        panic!("{report}");
+    }
+}
+
+/// A report of two servers that disagree.
+fn explain(server: &Server, reference: &Server, trial: Trial, history: History, first: Mismatch) -> String {
     if is_lost(&first.expected) {
-        panic!("the reference failed; {}", report(seed, steps, &history, &first));
+        return format!("the reference failed; {}", report(trial, &history, &first));
     }
     let fails = |candidate: &History| {
         let mismatch = compare(server, reference, candidate);
@@ -55,14 +111,42 @@ pub fn check(server: &Server, reference: &Server, seed: u64, steps: usize, cover
         Some(_) => "\nThe reference does not even agree with itself: the history leaves something open.\n",
         None => "",
     };
-    panic!("{}{doubt}", report(seed, steps, &shrunken, &last));
+    format!("{}{doubt}", report(trial, &shrunken, &last))
+}
+
+/// A report of a file that gives back something else. Each attempt to shrink the history has a server of its own, for one
+/// that could not load its file holds nothing certain.
+fn explain_replay(server: &Server, trial: Trial, history: History, difference: &str) -> String {
+    /// What depends on milliseconds does not happen each time.
+    const ATTEMPTS: usize = 3;
+    let attempt = |candidate: &History| {
+        let mut fresh = server.launch().clone().try_start().ok()?;
+        execute(&fresh, &candidate.commands(), trial.coverage);
+        let replayed = replay::check_loading(&fresh);
+        let replayed = match trial.replay {
+            Replay::LoadingAndRestart => replayed.and_then(|()| replay::check_restart(&mut fresh)),
+            Replay::No | Replay::Loading => replayed,
+        };
+        fresh.end();
+        replayed.err()
+    };
+    let fails = |candidate: &History| (0..ATTEMPTS).any(|_| attempt(candidate).is_some());
+    let steps = history.steps().len();
+    let shrunken = shrink::shrink(history, steps, fails);
+    let again = (0..ATTEMPTS).find_map(|_| attempt(&shrunken));
+    let seen = match &again {
+        Some(last) => format!("{last}\n\nand with all steps {difference}"),
+        None => format!("{difference}\n(and not when it was tried again)"),
+    };
+    let name = server.binary().name();
+    format!("{}: {name}: replay differs\n{}\n  {seen}\n", headline(trial), lines(&shrunken, steps))
 }
 
 /// The first reply in which the servers differ.
 fn compare(server: &Server, reference: &Server, history: &History) -> Option<Mismatch> {
     let commands = history.commands();
-    let expected = run(reference, &commands, history.coverage());
-    let actual = run(server, &commands, history.coverage());
+    let expected = execute(reference, &commands, history.coverage());
+    let actual = execute(server, &commands, history.coverage());
     let mut queued = Vec::new();
     for (index, (step, command)) in commands.iter().enumerate() {
         let lost = || Reply::Error(format!("{LOST} before)"));
@@ -88,7 +172,7 @@ fn compare(server: &Server, reference: &Server, history: &History) -> Option<Mis
 }
 
 /// Runs the commands on a fresh connection and an empty server. A failing connection becomes the last reply.
-fn run(server: &Server, commands: &[(usize, Command)], coverage: Coverage) -> Vec<Reply> {
+fn execute(server: &Server, commands: &[(usize, Command)], coverage: Coverage) -> Vec<Reply> {
     let mut replies = Vec::with_capacity(commands.len());
     if let Err(error) = try_run(server, commands, coverage, &mut replies) {
         replies.push(Reply::Error(format!("{LOST}: {error})")));
@@ -121,17 +205,28 @@ fn is_lost(reply: &Reply) -> bool {
     matches!(reply, Reply::Error(text) if text.starts_with(LOST))
 }
 
-fn report(seed: u64, steps: usize, history: &History, mismatch: &Mismatch) -> String {
-    let mut text = format!("seed {seed} of {steps} steps: the servers disagree\n\n");
-    let shown = mismatch.step.min(history.steps().len().saturating_sub(1));
+fn report(trial: Trial, history: &History, mismatch: &Mismatch) -> String {
+    format!(
+        "{}: the servers disagree\n\n{}\n  {}\n  expected {}\n  got      {}\n",
+        headline(trial),
+        lines(history, mismatch.step),
+        mismatch.command,
+        mismatch.expected,
+        mismatch.actual
+    )
+}
+
+fn headline(trial: Trial) -> String {
+    format!("seed {} of {} steps, {:?}", trial.seed, trial.steps, trial.coverage)
+}
+
+/// The history up to a step, a command a line.
+fn lines(history: &History, last_step: usize) -> String {
+    let mut text = String::new();
+    let shown = last_step.min(history.steps().len().saturating_sub(1));
     for command in history.prologue().iter().chain(history.steps().iter().take(shown + 1).flatten()) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "  {command}");
     }
-    let _ = write!(
-        text,
-        "\n  {}\n  expected {}\n  got      {}\n",
-        mismatch.command, mismatch.expected, mismatch.actual
-    );
     text
 }

@@ -1,6 +1,7 @@
 //! What the names in templates stand for: few keys, few members, numbers that are mostly small and sometimes at an edge.
 //!
-//! Times are far away or past, never near: a key that expires between two runs would be a difference without a fault.
+//! Times are far away or past: a key that expires between two runs would be a difference without a fault. Near ones are
+//! drawn where no two runs are compared.
 //! Sizes stay small: no drawn number makes a server allocate more than some kilobytes.
 
 use crate::Random;
@@ -37,6 +38,16 @@ const PATTERNS: [&str; 12] =
     ["*", "str:*", "*:1", "?et:[0-2]", "[^s]*", "l*t:?", "\\*", "**1**", "str:[1-", "nothing", "", "{a}*"];
 const UNITS: [&str; 4] = ["m", "km", "mi", "ft"];
 const FIELD_TYPES: [&str; 10] = ["u1", "i1", "u4", "i4", "u8", "i8", "u16", "i32", "u63", "i64"];
+/// What DUMP of redis-server 7.0.15 gave for a string, a number, a list, a set, a set of numbers, a hash and a sorted set.
+const PAYLOADS: [&[u8]; 7] = [
+    b"\x00\x05hello\x0a\x00cr\xdfve4\x20\x0a",
+    b"\x00\xc0*\x0a\x00\x81\xfb\x5c\xfa\x86cOP",
+    b"\x12\x01\x02\x10\x10\x00\x00\x00\x03\x00\x81a\x02\x81b\x02\x81c\x02\xff\x0a\x00\xc8\x18\xb9\x0c\x953R\x9e",
+    b"\x02\x03\xc0\x01\x01b\x01a\x0a\x00Dg\xf0\xc6\xe2\xd1.[",
+    b"\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\x01\x00\x02\x00\x03\x00\x0a\x00\xa5\x02\x5c\xe2mnM\x1b",
+    b"\x10\x12\x12\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81a\x02\x02\x01\xff\x0a\x00FU\xd7]\xc4>K'",
+    b"\x11\x14\x14\x00\x00\x00\x04\x00\x81a\x02\x01\x01\x81b\x02\x832.5\x04\xff\x0a\x00\xd4Ln\xa4\xf6D\xd9\xd7",
+];
 /// Numbers and texts at which parsing and arithmetic break.
 const EDGES: [&str; 16] = [
     "-1",
@@ -76,6 +87,11 @@ pub(super) fn keys() -> Vec<String> {
 /// A number or text at an edge.
 pub(super) fn edge(random: &mut Random) -> Vec<u8> {
     random.pick(&EDGES).as_bytes().to_vec()
+}
+
+/// Some milliseconds to live.
+pub(super) fn near_ms(random: &mut Random) -> Vec<u8> {
+    (1 + random.below(6)).to_string().into_bytes()
 }
 
 /// The value for a name in a template. Panics if there is none of that name: templates are our own.
@@ -126,6 +142,7 @@ pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
         // And long ago.
         "at" => one_of(random, &["4102444800", "5000000000", "33177117420", "1", "1000000000"]),
         "atms" => one_of(random, &["4102444800000", "5000000000123", "33177117420000", "1", "1000000000000"]),
+        "payload" => random.pick(&PAYLOADS).to_vec(),
         "pattern" => one_of(random, &PATTERNS),
         "unit" => one_of(random, &UNITS),
         "fieldtype" => one_of(random, &FIELD_TYPES),

@@ -1,6 +1,7 @@
 //! The commands of each family, as templates of [`super::grammar`].
 
 mod bitmaps;
+mod due;
 mod expiry;
 mod generic;
 mod geo;
@@ -8,7 +9,9 @@ mod hash_ttl;
 mod hashes;
 mod hyperloglogs;
 mod lists;
+mod near;
 mod random_members;
+mod server;
 mod sets;
 mod sorted_sets;
 mod sorting;
@@ -32,5 +35,17 @@ pub(super) const COMMON: [&[&str]; 11] = [
 /// Families of a later Redis, which only our own engines can be compared in.
 pub(super) const LATER: [&[&str]; 1] = [hash_ttl::TEMPLATES];
 
+/// Families whose keys run out while the history runs: only a replay can be compared.
+pub(super) const NEAR: [&[&str]; 1] = [near::TEMPLATES];
+
 /// Steps of several commands that answer at random; see there.
 pub(super) const RANDOM: &[&[&str]] = random_members::STEPS;
+
+/// Steps in which a key comes due, and those that a later Redis knows.
+pub(super) const DUE: [&[&[&str]]; 2] = [due::STEPS, due::LATER_STEPS];
+
+/// Steps of the server's own commands: for every history, for 7.0's alone, and for those of a later Redis.
+pub(super) const SERVER: [&[&[&str]]; 3] = [server::STEPS, server::REDIS_70_STEPS, server::LATER_STEPS];
+
+/// Commands that no history holds, and why.
+pub(super) const LEFT_OUT: &[(&str, &str)] = server::LEFT_OUT;

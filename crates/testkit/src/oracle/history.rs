@@ -9,9 +9,12 @@ pub type Step = Vec<Command>;
 
 /// How often, of 100, a command is damaged: wrong arity, wrong order, edge numbers.
 const DAMAGE_PER_CENT: usize = 5;
-/// How often, of 100, a step is a transaction, and how often one that answers at random.
+/// How often, of 100, a step is a transaction, how often one that answers at random, how often one in which a key comes due
+/// (which takes two milliseconds), and how often it is the server's own.
 const TRANSACTION_PER_CENT: usize = 4;
 const RANDOM_PER_CENT: usize = 4;
+const DUE_PER_CENT: usize = 2;
+const SERVER_PER_CENT: usize = 2;
 /// Limits of the compact encodings: Redis's defaults, and others so small that histories go beyond.
 const THRESHOLDS: [(&str, i64, i64); 4] = [
     ("hash-max-listpack-entries", 128, 4),
@@ -29,6 +32,8 @@ pub enum Coverage {
     Redis70,
     /// All that we know; the reference is our own server, and nothing may differ.
     Own,
+    /// All that we know of keys, which live for milliseconds: there is no reference but a replay of what happened.
+    Near,
 }
 
 /// A seeded sequence of steps.
@@ -41,8 +46,18 @@ pub struct History {
 
 impl History {
     /// The history of this seed. Odd seeds speak RESP3; with every other pair of seeds collections leave their compact
-    /// encodings early, so that few elements reach the large ones.
+    /// encodings early, so that few elements reach the large ones; with every other four keys expire only when they are
+    /// looked at.
     pub fn new(seed: u64, steps: usize, coverage: Coverage) -> Self {
+        Self::of(seed, steps, coverage, Source::new(coverage))
+    }
+
+    /// The same without the server's own commands: for clients that are not alone.
+    pub fn of_keys(seed: u64, steps: usize, coverage: Coverage) -> Self {
+        Self::of(seed, steps, coverage, Source { server: Vec::new(), ..Source::new(coverage) })
+    }
+
+    fn of(seed: u64, steps: usize, coverage: Coverage, source: Source) -> Self {
         let mut random = Random::new(seed);
         let mut prologue = vec![Command::line("SELECT 0")];
         if seed % 2 == 1 {
@@ -51,7 +66,7 @@ impl History {
         prologue.extend(THRESHOLDS.iter().map(|(name, usual, small)| {
             Command::line(&format!("CONFIG SET {name} {}", if seed % 4 < 2 { usual } else { small }))
         }));
-        let source = Source::new(coverage);
+        prologue.push(Command::line(&format!("DEBUG SET-ACTIVE-EXPIRE {}", u8::from(seed % 8 < 4))));
         let steps = (0..steps).map(|_| source.step(&mut random)).collect();
         Self { prologue, steps, coverage }
     }
@@ -90,33 +105,44 @@ impl History {
 
 /// The templates, parsed.
 struct Source {
+    coverage: Coverage,
     families: Vec<Vec<Template>>,
     random: Vec<Vec<Template>>,
+    due: Vec<Vec<Template>>,
+    server: Vec<Vec<Template>>,
 }
 
 impl Source {
     fn new(coverage: Coverage) -> Self {
         let parse =
             |texts: &&[&'static str]| texts.iter().map(|text| Template::parse(text)).collect::<Vec<_>>();
+        let steps = |steps: &[&[&'static str]]| steps.iter().map(parse).collect::<Vec<_>>();
         let mut families: Vec<Vec<Template>> = families::COMMON.iter().map(parse).collect();
-        if coverage == Coverage::Own {
-            families.extend(families::LATER.iter().map(parse));
+        let (mut due, mut server) = (steps(families::DUE[0]), steps(families::SERVER[0]));
+        match coverage {
+            Coverage::Redis70 => server.extend(steps(families::SERVER[1])),
+            Coverage::Own | Coverage::Near => {
+                families.extend(families::LATER.iter().map(parse));
+                due.extend(steps(families::DUE[1]));
+                server.extend(steps(families::SERVER[2]));
+            }
         }
-        Self { families, random: families::RANDOM.iter().map(parse).collect() }
+        if coverage == Coverage::Near {
+            // So often that keys come due all the time.
+            families.extend(families::NEAR.iter().cycle().take(families.len() / 2).map(parse));
+            server.clear();
+        }
+        Self { coverage, families, random: steps(families::RANDOM), due, server }
     }
 
     fn step(&self, random: &mut Random) -> Step {
-        if random.chance(RANDOM_PER_CENT) {
-            let templates = random.pick(&self.random).clone();
-            let mut step = Step::new();
-            for template in &templates {
-                let same = step
-                    .first()
-                    .and_then(|first: &Command| first.arguments.get(1).cloned())
-                    .unwrap_or_default();
-                step.push(command(template, random, &same));
+        for (per_cent, steps) in
+            [(RANDOM_PER_CENT, &self.random), (DUE_PER_CENT, &self.due), (SERVER_PER_CENT, &self.server)]
+        {
+            if !steps.is_empty() && random.chance(per_cent) {
+                let templates: &Vec<Template> = random.pick(steps);
+                return self.of_templates(templates, random);
             }
-            return step;
         }
         if random.chance(TRANSACTION_PER_CENT) {
             return self.transaction(random);
@@ -124,10 +150,21 @@ impl Source {
         vec![self.command(random)]
     }
 
+    /// A step of these templates, of which `{same}` is the first argument of the first.
+    fn of_templates(&self, templates: &[Template], random: &mut Random) -> Step {
+        let mut step = Step::new();
+        for template in templates {
+            let first = step.first().and_then(|first: &Command| first.arguments.get(1));
+            let same = first.cloned().unwrap_or_default();
+            step.push(command(template, random, &same, self.coverage));
+        }
+        step
+    }
+
     fn command(&self, random: &mut Random) -> Command {
         let family = random.below(self.families.len());
         let template = random.below(self.families[family].len());
-        let mut command = command(&self.families[family][template], random, b"");
+        let mut command = command(&self.families[family][template], random, b"", self.coverage);
         // A damaged SPOP of all members would be one of some.
         if random.chance(DAMAGE_PER_CENT) && command.name() != "SPOP" {
             damage(&mut command, random);
@@ -139,7 +176,7 @@ impl Source {
     fn transaction(&self, random: &mut Random) -> Step {
         let mut step = Step::new();
         if random.chance(30) {
-            step.push(command(&Template::parse("WATCH {any}+"), random, b""));
+            step.push(command(&Template::parse("WATCH {any}+"), random, b"", self.coverage));
             if random.chance(50) {
                 step.push(self.transactional_command(random));
             }
@@ -163,9 +200,10 @@ impl Source {
     }
 }
 
-fn command(template: &Template, random: &mut Random, same: &[u8]) -> Command {
+fn command(template: &Template, random: &mut Random, same: &[u8], coverage: Coverage) -> Command {
     let mut draw = |random: &mut Random, name: &str| match name {
         "same" => same.to_vec(),
+        "ttlms" if coverage == Coverage::Near => draw::near_ms(random),
         _ => draw::draw(random, name),
     };
     Command { arguments: template.expand(random, &mut draw) }
@@ -236,11 +274,11 @@ mod tests {
     #[test]
     fn every_template_can_be_drawn() {
         let mut random = Random::new(5);
-        let templates =
-            families::COMMON.iter().chain(&families::LATER).chain(families::RANDOM).copied().flatten();
-        for text in templates {
+        let steps = families::DUE.iter().chain(&families::SERVER).copied().flatten();
+        let families = families::COMMON.iter().chain(&families::LATER).chain(&families::NEAR);
+        for text in families.chain(families::RANDOM).chain(steps).copied().flatten() {
             for _ in 0..20 {
-                let drawn = command(&Template::parse(text), &mut random, b"key");
+                let drawn = command(&Template::parse(text), &mut random, b"key", Coverage::Near);
                 let name = drawn.name();
                 assert!(
                     !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'),
