@@ -68,19 +68,13 @@ impl View<'_> {
     /// its shard.
     #[inline]
     pub fn expire_ahead(&mut self, key: Key<'_>) {
-        // A waiter is served under the view of who made one of its keys ready; it does not read the others.
-        let shard = self.store.shard_of(key.hash);
-        if self.covers(key) && self.store.next_expiry_ms(shard) <= self.now_ms {
+        if self.store.next_expiry_ms(self.store.shard_of(key.hash)) <= self.now_ms {
             self.expire_due_of(key);
         }
     }
 
-    /// A waiter's other keys lie where whoever serves it holds nothing; it is served from the one that is ready.
     #[cold]
     fn expire_due_of(&mut self, key: Key<'_>) {
-        if !self.covered().has(self.store.shard_of(key.hash)) {
-            return;
-        }
         if !self.expire_if_due(key) {
             self.expire_fields(key);
         }
