@@ -204,10 +204,10 @@ fn dbsize_waits_for_no_shard(server: &Server) {
 
 #[test]
 fn dbsize_waits_for_no_shard_of_dashmap() {
-    run_on_engine("dashmap", &["--enable-debug-command", "yes"], dbsize_waits_for_no_shard);
+    run_on_engine(module_path!(), "dashmap", &["--enable-debug-command", "yes"], dbsize_waits_for_no_shard);
 }
 
 #[test]
 fn dbsize_waits_for_no_shard_of_actor() {
-    run_on_engine("actor", &["--enable-debug-command", "yes"], dbsize_waits_for_no_shard);
+    run_on_engine(module_path!(), "actor", &["--enable-debug-command", "yes"], dbsize_waits_for_no_shard);
 }

@@ -51,7 +51,7 @@ fn a_purge_reaches_all_threads(server: &Server) {
 fn on_every_engine_and_number_of_threads(body: fn(&Server)) {
     for engine in engines() {
         for threads in ["1", "2"] {
-            run_on_engine(&engine, &["--threads", threads], body);
+            run_on_engine(module_path!(), &engine, &["--threads", threads], body);
         }
     }
 }
