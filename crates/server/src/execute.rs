@@ -459,7 +459,7 @@ impl Connection {
             self.session.reply_mode = ReplyMode::Skip;
         }
         let is_silent = self.session.reply_mode != ReplyMode::On;
-        let before = self.output.len();
+        let mut before = self.output.len();
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
         let next = match scratch.row(index).map_err(Clone::clone) {
@@ -468,6 +468,11 @@ impl Connection {
                 self.session.client.last_command.store(id, Relaxed);
                 let mut shards = std::mem::take(&mut scratch.shards);
                 let args = scratch.args(index, input);
+                if admit::is_held_back(server, &self.session, row) {
+                    // What was answered before leaves first; an error shows itself when the pause is over.
+                    let _ = self.deliver();
+                    before = self.output.len();
+                }
                 let next = self.admit_and_run(server, worker, row, args, &mut effects, &mut shards).await;
                 scratch.shards = shards;
                 // A confirmation of SUBSCRIBE is a push message, and CLIENT REPLY is about replies.

@@ -166,6 +166,7 @@ fn write_file(server: &Server, view: &mut View<'_>, path: &Path) -> Result<(), R
         view.for_each(|entry| {
             if result.is_ok() {
                 result = writer.entry(entry, usage(entry));
+                server.snapshots.delay.wait(1, || false);
             }
         });
     }
