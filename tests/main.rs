@@ -27,4 +27,5 @@ mod pubsub;
 mod rdb_files;
 mod snapshot;
 mod startup;
+mod states;
 mod transactions;

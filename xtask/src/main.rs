@@ -9,6 +9,7 @@ mod clients;
 mod crash;
 mod shell;
 mod soak;
+mod states;
 mod tally;
 mod tcl;
 mod test;
@@ -27,6 +28,7 @@ Usage: cargo xtask <task>
   bench [throughput|memory|grow|matrix|durability|snapshot|load]
                     what the server costs, beside redis-server
   crash             kill the server under load, again and again, and see what it recovers
+  states            every state of the server against every command and background task, in full
   soak connections  10,000 connections, and what they leave behind
 
 The options of a task are shown by `cargo xtask <task> --help`.
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         "tcl" => tcl::run(rest),
         "bench" => bench::run(rest),
         "crash" => crash::run(rest),
+        "states" => states::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
