@@ -38,4 +38,5 @@ mod replay;
 mod replayed;
 mod snapshot;
 mod startup;
+mod states;
 mod transactions;

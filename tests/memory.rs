@@ -233,4 +233,15 @@ every_engine! {
             assert!(names.iter().any(|known| known == name), "{name} is not in {names:?}");
         }
     }
+
+    /// What was removed makes room at once, though it is freed by another thread.
+    fn what_was_flushed_is_no_reason_to_refuse(server: &Server) with ["--enable-debug-command", "yes"] {
+        let mut client = server.client();
+        // Nearly all of it must be free again.
+        client.check(&format!("CONFIG SET maxmemory {}", number(server, "used_memory") + ROOM), "+OK");
+        client.check("DEBUG POPULATE 50000 key 1000", "+OK");
+        client.check("SET refused 1", "-OOM command not allowed when used memory > 'maxmemory'.");
+        let replies = client.pipeline(&["FLUSHALL", "SET a 1"].map(Command::line));
+        assert_eq!(replies, [Reply::ok(), Reply::ok()]);
+    }
 }

@@ -10,6 +10,7 @@ mod crash;
 mod oracle;
 mod shell;
 mod soak;
+mod states;
 mod tally;
 mod tcl;
 mod test;
@@ -29,6 +30,7 @@ Usage: cargo xtask <task>
                     what the server costs, beside redis-server
   crash             kill the server under load, again and again, and see what it recovers
   oracle            random histories on every engine beside redis-server and beside their own replay
+  states            every state of the server against every command and background task, in full
   soak connections  10,000 connections, and what they leave behind
   soak memory       RSS over what is used while sizes change, on every engine, beside redis-server
 
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "crash" => crash::run(rest),
         "oracle" => oracle::run(rest),
+        "states" => states::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

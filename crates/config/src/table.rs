@@ -510,10 +510,10 @@ Process {
 Debugging {
     WatchdogPeriod "watchdog-period" COUNT, "0", HIDDEN, NOT_NEEDED,
         "Milliseconds after which a stuck server logs where it is; 0 means never.";
-    RdbKeySaveDelay "rdb-key-save-delay" int(INT_MIN, INT), "0", HIDDEN, NOT_NEEDED,
-        "Microseconds to sleep after each key that is saved.";
-    KeyLoadDelay "key-load-delay" int(INT_MIN, INT), "0", HIDDEN, NOT_NEEDED,
-        "Microseconds to sleep after each key that is loaded.";
+    RdbKeySaveDelay "rdb-key-save-delay" int(INT_MIN, INT), "0", HIDDEN, HERE,
+        "Microseconds to wait after each key that is saved; below zero, one microsecond after so many keys.";
+    KeyLoadDelay "key-load-delay" int(INT_MIN, INT), "0", HIDDEN, HERE,
+        "Microseconds to wait after each key that is loaded; below zero, one microsecond after so many keys.";
     LoadingProcessEventsIntervalBytes "loading-process-events-interval-bytes" int(1024, INT), "2097152",
         HIDDEN, NOT_NEEDED,
         "Bytes that are loaded between two looks at clients.";

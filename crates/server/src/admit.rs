@@ -43,6 +43,9 @@ const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit"
 /// What is answered while the data set is loaded.
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 
+/// Commands that end a transaction, and so give back what it takes.
+const ENDING_COMMANDS: &[&str] = &["exec", "discard", "quit", "reset"];
+
 /// How often a paused client looks whether it was killed, in milliseconds.
 const PAUSE_STEP_MS: u64 = 100;
 
@@ -80,9 +83,11 @@ pub async fn admit(
     }
     if server.has_gate(gate::MEMORY_LIMITED) {
         let is_short = !eviction::make_room(server, worker).await;
-        if is_short
-            && (flags.has(Flags::DENYOOM) || name == "exec" && has_queued(server, session, Flags::DENYOOM))
-        {
+        // What is queued takes memory as well, whatever it is.
+        let takes_memory = flags.has(Flags::DENYOOM)
+            || session.transaction.is_some() && !ENDING_COMMANDS.contains(&name)
+            || name == "exec" && has_queued(server, session, Flags::DENYOOM);
+        if is_short && takes_memory && !eviction::wait_for_freeing(server).await {
             return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
         }
     }
@@ -164,6 +169,14 @@ fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
             && session.transaction.as_ref().is_some_and(|transaction| {
                 transaction.queue.iter().any(|queued| writes(server.registry.row(queued.row)))
             })
+}
+
+/// Whether a pause holds this command back now.
+pub fn is_held_back(server: &Server, session: &Session, row: &Row) -> bool {
+    server.has_gate(gate::PAUSED)
+        && server
+            .pause_state(now_ms())
+            .is_some_and(|pause| pause.pauses_reads || is_paused_write(server, session, row))
 }
 
 /// Waits as long as the server is paused for this command, and the client is there: one that hangs up meanwhile is killed,

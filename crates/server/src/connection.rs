@@ -185,7 +185,7 @@ impl Connection {
     }
 
     /// Sends mail and replies as far as the socket takes them; false if the client ends.
-    fn deliver(&mut self) -> io::Result<bool> {
+    pub(crate) fn deliver(&mut self) -> io::Result<bool> {
         let client = &self.session.client;
         if client.has_mail() {
             client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);

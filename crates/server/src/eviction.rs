@@ -244,6 +244,25 @@ pub async fn make_room(server: &Server, worker: &Worker) -> bool {
     }
 }
 
+/// How long a command that would be refused waits at most for memory that is being freed already.
+const FREEING_MAX: Duration = Duration::from_secs(5);
+/// How often it looks.
+const FREEING_LOOK: Duration = Duration::from_millis(1);
+
+/// Waits for what was removed before (by FLUSHALL, say) and is still to be freed by another thread: in Redis that memory would be
+/// there already. Whether the limit is kept then.
+pub async fn wait_for_freeing(server: &Server) -> bool {
+    let pending = &server.engine.store().lazyfree_pending;
+    let freed = async {
+        while is_over(server) && pending.load(Relaxed) > 0 {
+            tokio::time::sleep(FREEING_LOOK).await;
+        }
+    };
+    // Whether or not all was freed in time, the limit decides.
+    let _ = tokio::time::timeout(FREEING_MAX, freed).await;
+    !is_over(server)
+}
+
 /// How long a command may evict: 50 us for each point of tenacity up to 10, then 15% more for each, at 100 without end.
 fn patience_nanos(server: &Server) -> u64 {
     match server.settings.eviction_tenacity.load(Relaxed) {

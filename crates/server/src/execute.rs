@@ -487,7 +487,7 @@ impl Connection {
             self.session.reply_mode = ReplyMode::Skip;
         }
         let is_silent = self.session.reply_mode != ReplyMode::On;
-        let before = self.output.len();
+        let mut before = self.output.len();
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
         let next = match scratch.row(index).map_err(Clone::clone) {
@@ -496,6 +496,11 @@ impl Connection {
                 self.session.client.last_command.store(id, Relaxed);
                 let mut shards = std::mem::take(&mut scratch.shards);
                 let args = scratch.args(index, input);
+                if admit::is_held_back(server, &self.session, row) {
+                    // What was answered before leaves first; an error shows itself when the pause is over.
+                    let _ = self.deliver();
+                    before = self.output.len();
+                }
                 let next = self.admit_and_run(server, worker, row, args, &mut effects, &mut shards).await;
                 scratch.shards = shards;
                 // A confirmation of SUBSCRIBE is a push message, and CLIENT REPLY is about replies.
@@ -892,13 +897,19 @@ pub fn run_one(
     }
 }
 
+/// Whether what the command does goes to the journal. WATCH, which needs its shards alone too, does nothing that does.
+#[inline]
+fn is_journalled(row: &Row) -> bool {
+    row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
+}
+
 /// Begins a command: with clean effects, and without what a write reads and whose time has come. A command with one key meets it
 /// where it changes it.
 #[inline]
 pub(crate) fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
     debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
     view.effects.begin();
-    if args.key_refs().len() > 1 && row.access == Access::Write {
+    if args.key_refs().len() > 1 && is_journalled(row) {
         args.keys().for_each(|key| view.expire_ahead(key));
     }
 }
@@ -940,8 +951,7 @@ pub(crate) fn settle_change(
     view: &mut View<'_>,
     command: Option<(&Row, Args<'_>)>,
 ) {
-    if command.is_some_and(|(row, _)| row.access == Access::Write) && !view.effects.stale.get_mut().is_empty()
-    {
+    if command.is_some_and(|(row, _)| is_journalled(row)) && !view.effects.stale.get_mut().is_empty() {
         view.expire_found();
     }
     bump(&worker.stats().dirty, view.effects.dirty);

@@ -12,6 +12,7 @@ pub mod clients_limit;
 pub mod commands;
 pub mod connection;
 pub mod cron;
+pub mod delay;
 pub mod durability;
 pub mod end;
 pub mod eviction;

@@ -20,6 +20,7 @@ use rustredis_persistence::aof::reader::{AofError, Record, Start};
 use rustredis_persistence::rdb::{FileReader, LoadedKey, Part};
 
 use crate::aof::{self, Files};
+use crate::delay::Delay;
 use crate::rdb::{self, Conflict, LoadError};
 use crate::server::{Server, gate, now_ms};
 use crate::snapshot;
@@ -43,6 +44,8 @@ pub struct Loading {
     pub loaded_bytes: AtomicU64,
     /// Memory that the server which wrote the RDB file used, as it says.
     pub used_memory: AtomicU64,
+    /// What each key takes longer, `key-load-delay`.
+    pub delay: Delay,
 }
 
 impl Loading {
@@ -170,6 +173,7 @@ fn load_parts(
             Part::Key(key) => {
                 stores.key(key, conflict)?;
                 loaded += 1;
+                stores.delay();
             }
         }
     }
@@ -275,6 +279,7 @@ fn load_aof_file(
             Ok(Some(Record::Command(command))) => {
                 let offset = command.offset;
                 stores.command(command).map_err(|error| refused(&format!("at byte {offset}: {error}")))?;
+                stores.delay();
             }
             Ok(Some(Record::Timestamp { .. })) => {}
             Ok(None) => break None,

@@ -255,6 +255,7 @@ fn write_keys<W: Write>(
         view.for_each(|entry| {
             if result.is_ok() {
                 result = writer.entry(entry, usage(entry));
+                server.snapshots.delay.wait(1, || false);
             }
         });
     }

@@ -164,6 +164,8 @@ impl Server {
         let wants_replicas =
             config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
         self.set_gate(gate::REPLICAS_MISSING, wants_replicas);
+        self.loading.delay.set(config.int(Directive::KeyLoadDelay) as i32);
+        self.snapshots.delay.set(config.int(Directive::RdbKeySaveDelay) as i32);
         self.aof.apply(self, config);
         aof::apply_gate(self, config);
         crate::log::set_level(config.choice(Directive::Loglevel));

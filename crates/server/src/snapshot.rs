@@ -24,6 +24,7 @@ use rustredis_persistence::rdb::{
 use rustredis_persistence::storage::{Storage, StorageFile};
 
 use crate::aof::{self, Files};
+use crate::delay::Delay;
 use crate::leftovers;
 use crate::memory;
 use crate::rdb::{self, Origin, Placed, SavePaths};
@@ -73,6 +74,10 @@ pub struct Snapshots {
     pub keys_done: AtomicU64,
     /// Set to give the snapshot under way up.
     is_given_up: AtomicBool,
+    /// What each key takes longer, `rdb-key-save-delay`.
+    pub delay: Delay,
+    /// Held while the files of the append-only file are exchanged, and by who reads them while the server runs.
+    pub exchange: Mutex<()>,
     /// Snapshots that were asked for.
     begun: AtomicU64,
     /// Of these, how many have reached the moment of which they are, or have ended without.
@@ -138,6 +143,8 @@ impl Default for Snapshots {
             keys_total: AtomicU64::new(0),
             keys_done: AtomicU64::new(0),
             is_given_up: AtomicBool::new(false),
+            delay: Delay::default(),
+            exchange: Mutex::new(()),
             begun: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             turning_off: AtomicU64::new(0),
@@ -215,6 +222,7 @@ impl Snapshots {
         state.is_rewrite_scheduled = false;
         if state.running.is_some_and(|(job, _)| job.is_rewrite()) {
             self.is_given_up.store(true, Relaxed);
+            self.delay.wake();
         }
         self.turning_off.fetch_add(1, Relaxed);
         self.send(Job::TurnOff);
@@ -239,6 +247,7 @@ impl Snapshots {
         let state = self.state.lock();
         if matches!(state.running, Some((Job::Save, _))) {
             self.is_given_up.store(true, Relaxed);
+            self.delay.wake();
         }
     }
 
@@ -248,6 +257,7 @@ impl Snapshots {
             let mut state = self.state.lock();
             (state.is_save_scheduled, state.is_rewrite_scheduled) = (false, false);
             self.is_given_up.store(state.running.is_some(), Relaxed);
+            self.delay.wake();
         }
         for _ in 0..GIVE_UP_LOOKS {
             if self.state().running.is_none() {
@@ -575,6 +585,10 @@ fn visited_together(server: &Server, first: usize) -> Vec<u32> {
         |shard: usize| -> usize { store.databases_in_use().map(|db| store.keys_in_shard(db, shard)).sum() };
     let mut keys = keys_in(first);
     let mut shards = vec![first as u32];
+    if server.snapshots.delay.is_on() {
+        // What others change meanwhile shall meet shards that were visited, and shards that were not.
+        return shards;
+    }
     for shard in (first + 1..store.shards()).take(VISITED_SHARDS_MAX - 1) {
         keys += keys_in(shard);
         if keys > VISITED_KEYS_MAX {
@@ -602,17 +616,17 @@ async fn visit_all(
         }
         let shards = visited_together(server, next);
         next += shards.len();
+        let mut visited = 0;
         {
             let mut held = server.engine.borrow(Covered::of(&shards), Access::Write).await;
             let mut view = held.view(0, now_ms(), &random, &mut effects);
-            let mut keys = 0;
             for shard in &shards {
                 view.visit_shard(*shard as usize, |db, entry| {
                     encode(entry, &mut databases[db]);
-                    keys += 1;
+                    visited += 1;
                 });
             }
-            done.fetch_add(keys, Relaxed);
+            done.fetch_add(visited, Relaxed);
         }
         for db in server.engine.store().databases_in_use() {
             let keys = &mut databases[db];
@@ -626,6 +640,8 @@ async fn visit_all(
             }
         }
         write_preserved(output, encode, handover)?;
+        let is_given_up = || server.snapshots.is_given_up.load(Relaxed);
+        server.snapshots.delay.wait(visited, is_given_up);
     }
     Ok(())
 }
@@ -740,6 +756,7 @@ fn finish_rewrite(
     was_on: bool,
 ) -> Result<(), Failure> {
     let storage = &*server.storage;
+    let _exchange = server.snapshots.exchange.lock();
     let base = files.place_base(storage, temporary, format).inspect_err(|_| {
         // What is left of it is of no use.
         let _ = storage.remove(temporary);

@@ -104,6 +104,15 @@ impl Client {
         self.apply_deadline(deadline);
     }
 
+    /// Its own address, as CLIENT LIST shows it; a unix socket has none.
+    #[track_caller]
+    pub fn local_address(&mut self) -> SocketAddr {
+        match self.reader.stream() {
+            Stream::Tcp(stream) => stream.local_addr().expect("a connected socket has an address"),
+            Stream::Unix(_) => panic!("a unix socket has no address"),
+        }
+    }
+
     /// Sends a command and reads its reply.
     #[track_caller]
     pub fn call<A: AsRef<[u8]>>(&mut self, arguments: &[A]) -> Reply {

@@ -297,6 +297,16 @@ impl Launch {
         self.run_at(directory, port, log_start, Readiness::Ready)
     }
 
+    /// As [`Self::again`], but returns as soon as it answers anything.
+    pub(crate) fn again_loading(
+        &self,
+        directory: &Path,
+        port: u16,
+        log_start: u64,
+    ) -> Result<Child, StartError> {
+        self.run_at(directory, port, log_start, Readiness::Listening)
+    }
+
     fn run_at(
         &self,
         directory: &Path,

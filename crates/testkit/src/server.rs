@@ -143,6 +143,18 @@ impl Server {
         }
     }
 
+    /// Starts it again after its end, and waits only until it answers, be it with `-LOADING`.
+    #[track_caller]
+    pub fn restart_loading(&mut self) {
+        assert!(self.is_stopped, "a server must have ended before it is started again");
+        self.log_start = log_length(self.directory.path());
+        match self.launch.again_loading(self.directory.path(), self.port(), self.log_start) {
+            Ok(child) => self.child = child,
+            Err(error) => panic!("cannot start again: {error}"),
+        }
+        self.is_stopped = false;
+    }
+
     /// Starts it again after its end, with the same arguments, directory and port, or tells why it is not ready.
     pub fn try_restart(&mut self) -> std::io::Result<()> {
         assert!(self.is_stopped, "a server must have ended before it is started again");

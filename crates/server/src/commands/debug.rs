@@ -313,6 +313,8 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         CommandError::text("ERR Error trying to load the AOF files, check server logs.")
     };
     server.aof.flush().map_err(|error| failed(error.to_string()))?;
+    // A rewrite that ends must not remove what is about to be read.
+    let _exchange = server.snapshots.exchange.lock();
     // While it is off a rewrite makes files as well.
     let mut files = match server.aof.files() {
         Some(files) => files,

@@ -258,6 +258,15 @@ impl<'s> Stores<'s> {
         self.outcome.check()
     }
 
+    /// Waits as `key-load-delay` says, with all stored that was read.
+    pub(super) fn delay(&mut self) {
+        let delay = &self.server.loading.delay;
+        if delay.is_on() {
+            self.wait();
+            delay.wait(1, || false);
+        }
+    }
+
     /// Returns when everything is stored. An unfinished transaction is dropped.
     pub(super) fn finish(&mut self) -> Result<(), LoadError> {
         self.transaction = None;
