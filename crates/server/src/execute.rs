@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Recent, Row, Run};
-use rustredis_engine::{Held, Kind, catch};
+use rustredis_engine::{Kind, catch};
 use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::view::cursor_shard;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
-use rustredis_resp::{Batch, Proto, Reply};
+use rustredis_resp::{Batch, Reply};
 
 use crate::admit;
 use crate::blocking::BlockedClient;
@@ -27,6 +27,7 @@ use crate::commands::Context;
 use crate::connection::{Connection, OUTPUT_FLUSH_BYTES};
 use crate::durability;
 use crate::end;
+use crate::errand::Errand;
 use crate::rdb;
 use crate::redact;
 use crate::server::{Server, gate, now_ms};
@@ -34,7 +35,7 @@ use crate::session::{Background, ReplyMode, Session};
 use crate::stats::bump;
 use crate::transaction;
 use crate::waiters;
-use crate::worker::{self, Worker};
+use crate::worker::Worker;
 
 /// A command of the batch, ready to run.
 #[derive(Clone, Copy, Debug)]
@@ -89,18 +90,18 @@ pub(crate) const TURN_NANOS: u64 = 1_000_000;
 const BACKGROUND_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// How far a run of plain commands may go: the others of the thread wait, and replies should leave.
-struct Turn {
+pub(crate) struct Turn {
     ends: u64,
     output_max: usize,
 }
 
 impl Turn {
-    fn until(ends: u64, output: &[u8]) -> Self {
+    pub(crate) fn until(ends: u64, output: &[u8]) -> Self {
         Self { ends, output_max: output.len() + OUTPUT_FLUSH_BYTES }
     }
 
     #[inline]
-    fn is_over(&self, worker: &Worker, output: &[u8]) -> bool {
+    pub(crate) fn is_over(&self, worker: &Worker, output: &[u8]) -> bool {
         output.len() >= self.output_max || worker.last_clock() >= self.ends
     }
 }
@@ -752,80 +753,6 @@ fn is_answered_by_push(row: &Row) -> bool {
     row.command.flags.has(Flags::PUBSUB.with(Flags::NOSCRIPT))
 }
 
-/// Commands of one client on their way to the thread that owns their keys.
-struct Errand {
-    client: Arc<Client>,
-    db: usize,
-    proto: Proto,
-    no_touch: bool,
-    commands: Vec<(u16, OwnedArgs)>,
-}
-
-/// What came of an errand.
-struct Done {
-    replies: Vec<u8>,
-    /// How many of the commands ran.
-    ran: usize,
-    is_flooded: bool,
-    depends_on: u64,
-    last_write: u64,
-}
-
-impl Errand {
-    fn new(session: &Session) -> Self {
-        let Session { client, db, proto, no_touch, .. } = session;
-        Self { client: client.clone(), db: *db, proto: *proto, no_touch: *no_touch, commands: Vec::new() }
-    }
-
-    /// Runs the commands on the owner's thread. It stops before one that needs more than is held, and when the replies should
-    /// leave first.
-    fn run(self, server: &Server, held: &mut Held<'_>) -> Option<Done> {
-        let worker = worker::current()?;
-        let mut session = Session::new(self.client, true);
-        session.proto = self.proto;
-        let mut scratch = worker.take_scratch();
-        let mut replies = Vec::new();
-        let ran;
-        worker.tick();
-        let turn = Turn::until(worker.last_clock() + TURN_NANOS, &replies);
-        {
-            let effects = &mut scratch.effects;
-            effects.notify_mask = server.settings.notify_mask.load(Relaxed);
-            let mut view = held.view(self.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.no_touch;
-            worker.begun.set(0);
-            let whole = catch(|| {
-                for (row, args) in &self.commands {
-                    let args = args.args();
-                    let is_over = worker.begun.get() > 0 && turn.is_over(&worker, &replies);
-                    if needs_everything(&view, args) || is_over {
-                        break;
-                    }
-                    view.set_now_ms(worker.now_ms());
-                    let row = server.registry.row(*row);
-                    run_one(server, &worker, &mut view, &mut session, &mut replies, row, args);
-                }
-            });
-            ran = worker.begun.get();
-            if whole.is_none() {
-                let row = server.registry.row(self.commands[call::last_begun(ran)].0);
-                call::give_up(server, &worker, view.effects, row, self.proto, &mut replies);
-            }
-            let stale = std::mem::take(&mut *view.effects.stale.borrow_mut());
-            for (db, bytes) in stale {
-                view.select(db as usize);
-                view.expire_if_due(Key::new(&bytes));
-                settle(server, &worker, &mut view, None);
-            }
-        }
-        count_effects(&worker, &mut scratch.effects);
-        worker.give_scratch(scratch);
-        worker.metrics.flush();
-        let Session { is_flooded, depends_on, last_write, .. } = session;
-        Some(Done { replies, ran, is_flooded, depends_on, last_write })
-    }
-}
-
 /// What follows a command.
 enum Next {
     /// The next one.
@@ -836,7 +763,7 @@ enum Next {
 
 /// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
 #[inline]
-fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
+pub(crate) fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
     view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
 }
 
@@ -993,7 +920,7 @@ fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
 }
 
 /// Moves the counters of reads and expirations to the worker's statistics.
-fn count_effects(worker: &Worker, effects: &mut Effects) {
+pub(crate) fn count_effects(worker: &Worker, effects: &mut Effects) {
     let stats = worker.stats();
     bump(&stats.hits, effects.hits.take());
     bump(&stats.misses, effects.misses.take());

@@ -15,6 +15,7 @@ pub mod cron;
 pub mod delay;
 pub mod durability;
 pub mod end;
+pub mod errand;
 pub mod eviction;
 pub mod execute;
 pub mod give_back;
