@@ -228,10 +228,11 @@ impl Stage {
         let usable = self.usable();
         let mut clients: Vec<Client> = usable.iter().map(|_| self.server.client()).collect();
         let mut is_checked = false;
+        let mut pause = PAUSE;
         while !is_checked {
             // Until the look at all of them fits into the pause, however busy the machine is.
             let began = Instant::now();
-            self.state.enter(&mut self.server, &mut self.admin);
+            self.admin.check(&format!("CLIENT PAUSE {} ALL", pause.as_millis()), "+OK");
             for (client, (example, _)) in clients.iter_mut().zip(&usable) {
                 client.send(&example.command.arguments);
             }
@@ -243,12 +244,13 @@ impl Stage {
                     client.read_within(Duration::from_millis(1)).map(|_| example.command.to_string())
                 })
                 .collect();
-            is_checked = began.elapsed() < PAUSE;
+            is_checked = began.elapsed() < pause;
             if is_checked && !early.is_empty() {
                 self.fault(format!("answered: {early:?}"));
             }
             if !is_checked {
                 self.state.leave(&mut self.server, &mut self.admin);
+                pause *= 2;
                 clients = usable.iter().map(|_| self.server.client()).collect();
             }
         }

@@ -252,9 +252,9 @@ ZUNIONSTORE zset:union 2 zset zset2
 ! FUNCTION LOAD nothing
 ! FUNCTION RESTORE nothing
 ! MODULE HELP
-! MODULE LOAD nothing
-! MODULE LOADEX nothing
-! MODULE UNLOAD nothing
+- MODULE LOAD nothing
+- MODULE LOADEX nothing
+- MODULE UNLOAD nothing
 ! SCRIPT DEBUG no
 ! SCRIPT HELP
 ! SCRIPT KILL
