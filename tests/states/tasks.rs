@@ -349,10 +349,6 @@ fn evict(stage: &mut Stage) {
 }
 
 fn turn_off_and_on(stage: &mut Stage) {
-    // It is turned off by the thread that saves, when it has saved, and when all was written that had been appended.
-    if matches!(stage.state, State::Saving | State::WriteFails) {
-        return;
-    }
     stage.admin.check("CONFIG SET appendonly no", "+OK");
     if takes_writes(stage.state) {
         stage.admin.check("SET without 1", "+OK");

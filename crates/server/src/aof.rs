@@ -123,6 +123,12 @@ impl Aof {
         self.older_bytes.load(Relaxed) + self.status().map_or(0, |status| status.file_bytes.load(Relaxed))
     }
 
+    /// Bytes that wait to be written. Takes each lane's lock.
+    pub fn waiting_bytes(&self, server: &Server) -> usize {
+        let staged = self.status().map_or(0, |status| status.staged_bytes.load(Relaxed));
+        server.durability.journal.pending_bytes() + staged
+    }
+
     /// Bytes of all files when they were loaded or rewritten last.
     pub fn base_bytes(&self) -> u64 {
         self.base_bytes.load(Relaxed)

@@ -201,6 +201,11 @@ fn is_over(server: &Server) -> bool {
     if limit == 0 || used as u64 <= limit {
         return false;
     }
+    // Evicting adds to it: the more is evicted, the more would have to be.
+    let used = used.saturating_sub(server.aof.waiting_bytes(server));
+    if used as u64 <= limit {
+        return false;
+    }
     let buried = &server.eviction.buried_bytes;
     if server.engine.store().lazyfree_pending.load(Relaxed) == 0 {
         buried.store(0, Relaxed);

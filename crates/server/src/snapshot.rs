@@ -84,6 +84,9 @@ pub struct Snapshots {
     cut: AtomicU64,
     /// Ends of the append-only file that were asked for and have not come.
     turning_off: AtomicU64,
+    /// Of these, those that come beside a save.
+    turning_off_beside: AtomicU64,
+    aside: Mutex<Option<mpsc::Sender<()>>>,
 }
 
 /// What INFO shows; times are in seconds, and -1 stands for none.
@@ -148,6 +151,8 @@ impl Default for Snapshots {
             begun: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             turning_off: AtomicU64::new(0),
+            turning_off_beside: AtomicU64::new(0),
+            aside: Mutex::new(None),
         }
     }
 }
@@ -160,18 +165,18 @@ impl Snapshots {
     pub fn start(server: &Arc<Server>) -> io::Result<()> {
         let (sender, jobs) = mpsc::channel();
         *server.snapshots.jobs.lock() = Some(sender);
-        let server = server.clone();
-        std::thread::Builder::new().name("snapshot".into()).spawn(move || {
-            let _end = EndsInPanic("The thread of snapshots");
-            let Ok(runtime) = tokio::runtime::Builder::new_current_thread().build() else {
-                tracing::error!("No runtime for snapshots: they are not taken");
-                return;
-            };
-            for job in jobs {
-                runtime.block_on(run(&server, job));
-                // It may rest for hours now.
-                memory::purge();
-            }
+        let here = server.clone();
+        start_thread("snapshot", jobs, async move |job| {
+            run(&here, job).await;
+            // It may rest for hours now.
+            memory::purge();
+        })?;
+        let (sender, wishes) = mpsc::channel();
+        *server.snapshots.aside.lock() = Some(sender);
+        let here = server.clone();
+        start_thread("aof-off", wishes, async move |()| {
+            report_turned_off(turn_off(&here).await);
+            here.snapshots.turning_off_beside.fetch_sub(1, Relaxed);
         })?;
         Ok(())
     }
@@ -225,7 +230,13 @@ impl Snapshots {
             self.delay.wake();
         }
         self.turning_off.fetch_add(1, Relaxed);
-        self.send(Job::TurnOff);
+        if state.running.is_some_and(|(job, _)| job == Job::Save) {
+            // A save may take minutes, and has nothing to do with these files.
+            self.turning_off_beside.fetch_add(1, Relaxed);
+            self.send_aside();
+        } else {
+            self.send(Job::TurnOff);
+        }
     }
 
     /// Whether the snapshot that was asked for last is of a moment still to come.
@@ -275,6 +286,14 @@ impl Snapshots {
         }
         self.send(job);
         Wish::Begun
+    }
+
+    /// Has the append-only file turned off by the thread beside the one that saves.
+    fn send_aside(&self) {
+        if let Some(aside) = &*self.aside.lock() {
+            // The thread ends with the process.
+            let _ = aside.send(());
+        }
     }
 
     fn send(&self, job: Job) {
@@ -382,7 +401,35 @@ impl From<RdbError> for Failure {
     }
 }
 
+/// Starts a thread that does what it is asked for, one thing after the other.
+fn start_thread<T: Send + 'static>(
+    name: &str,
+    wishes: mpsc::Receiver<T>,
+    act: impl AsyncFn(T) + Send + 'static,
+) -> io::Result<()> {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        let _end = EndsInPanic("The thread of snapshots");
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+            tracing::error!("No runtime for snapshots: they are not taken");
+            return;
+        };
+        for wish in wishes {
+            runtime.block_on(act(wish));
+        }
+    })?;
+    Ok(())
+}
+
+fn report_turned_off(result: Result<(), Failure>) {
+    if let Err(error) = result {
+        tracing::warn!("The append-only file was turned off with an error: {error}");
+    }
+}
+
 async fn run(server: &Arc<Server>, job: Job) {
+    while job.is_rewrite() && server.snapshots.turning_off_beside.load(Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
     let started = Instant::now();
     let holds_syncs = server.config.lock().bool(Directive::NoAppendfsyncOnRewrite);
     server.aof.hold_syncs(holds_syncs && job != Job::TurnOff);
@@ -401,11 +448,7 @@ async fn run(server: &Arc<Server>, job: Job) {
             tracing::warn!("Background saving error: {error}");
             aof::note_save_result(server, true);
         }
-        (Job::TurnOff, result) => {
-            if let Err(error) = result {
-                tracing::warn!("The append-only file was turned off with an error: {error}");
-            }
-        }
+        (Job::TurnOff, result) => report_turned_off(result),
         (_, Ok(())) => tracing::info!("Background AOF rewrite finished successfully"),
         (_, Err(error)) => tracing::warn!("Background AOF rewrite terminated with error: {error}"),
     }

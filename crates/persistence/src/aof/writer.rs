@@ -217,6 +217,18 @@ struct Shared {
     hooks: Hooks,
 }
 
+/// Ends the process with a thread of these that panics: clients would wait for what it was to write for ever. The panic's own
+/// message is in the log; what is acknowledged is in the files.
+struct EndsInPanic;
+
+impl Drop for EndsInPanic {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            std::process::abort();
+        }
+    }
+}
+
 /// A handle to the threads.
 pub struct Writer {
     shared: Arc<Shared>,
@@ -241,10 +253,16 @@ impl Writer {
         });
         let (jobs, received) = mpsc::channel();
         let syncer = shared.clone();
-        thread::Builder::new().name("aof-sync".into()).spawn(move || sync_jobs(&syncer, &received))?;
+        thread::Builder::new().name("aof-sync".into()).spawn(move || {
+            let _end = EndsInPanic;
+            sync_jobs(&syncer, &received);
+        })?;
         // Here and not on its thread: what is appended before that runs for the first time stands behind its beginning.
         let writing = Writing::new(shared.clone(), jobs);
-        let thread = thread::Builder::new().name("aof".into()).spawn(move || writing.run())?;
+        let thread = thread::Builder::new().name("aof".into()).spawn(move || {
+            let _end = EndsInPanic;
+            writing.run();
+        })?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)) })
     }
 
@@ -555,7 +573,13 @@ impl Writing {
         while let Some(control) = self.controls.pop_front() {
             match control {
                 Control::Switch { after, target, file } => {
-                    if !self.write_until(after) {
+                    let mut is_done = self.write_until(after);
+                    if !is_done && target.is_none() && self.shared.status.write_error().is_some() {
+                        // Nobody wants the file any more, and the disk does not take it.
+                        self.give_file_up();
+                        is_done = self.write_until(after);
+                    }
+                    if !is_done {
                         self.controls.push_front(Control::Switch { after, target, file });
                         return false;
                     }
@@ -649,6 +673,12 @@ impl Writing {
             (self.shared.hooks.progressed)();
         }
         true
+    }
+
+    /// Writes no more to the file: what waits for it goes nowhere.
+    fn give_file_up(&mut self) {
+        self.target = None;
+        self.sent = 0;
     }
 
     /// Has the file synced that is left for another, before anything behind it counts as durable.

@@ -16,6 +16,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::admit::LOADING;
+use crate::aof;
 use crate::client::flags;
 use crate::clients_limit;
 use crate::listen::{self, Addresses};
@@ -189,6 +190,8 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
     }
     if changed(Directive::Appendonly).is_some() {
         server.snapshots.turn(server, config.bool(Directive::Appendonly));
+        // What is wrong with a file that is not wanted refuses no write.
+        aof::apply_gate(server, config);
     }
     Ok(())
 }

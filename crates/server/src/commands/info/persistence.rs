@@ -62,7 +62,7 @@ fn aof(server: &Server, fields: &mut Fields) {
     fields.add("aof_current_size", server.aof.current_bytes());
     fields.add("aof_base_size", server.aof.base_bytes());
     fields.add("aof_pending_rewrite", u8::from(!server.durability.journal.is_on()));
-    fields.add("aof_buffer_length", buffered_bytes(server));
+    fields.add("aof_buffer_length", server.aof.waiting_bytes(server));
     fields.add("aof_pending_bio_fsync", status.pending_syncs.load(Relaxed));
     fields.add("aof_delayed_fsync", status.delayed_syncs.load(Relaxed));
     let syncs = status.syncs.load(Relaxed);
@@ -72,12 +72,6 @@ fn aof(server: &Server, fields: &mut Fields) {
     fields.add("aof_syncs", syncs);
     fields.add("aof_entries_per_sync", format_args!("{:.2}", mean(status.synced_entries.load(Relaxed))));
     fields.add("aof_usec_per_sync", format_args!("{:.2}", mean(status.sync_nanos.load(Relaxed)) / 1000.0));
-}
-
-/// Bytes that wait to be written to the append-only file.
-pub(super) fn buffered_bytes(server: &Server) -> usize {
-    let staged = server.aof.status().map_or(0, |status| status.staged_bytes.load(Relaxed));
-    server.durability.journal.pending_bytes() + staged
 }
 
 fn loading(server: &Server, fields: &mut Fields) {
