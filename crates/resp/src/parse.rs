@@ -215,6 +215,8 @@ impl Parser {
         limits: &ParseLimits,
     ) -> (usize, Option<ProtocolError>) {
         let mut start = from;
+        // Of the line that was under way; the next ones are new.
+        let mut searched = std::mem::take(&mut self.searched);
         while batch.len() < commands_max && start + self.consumed < buffer.len() {
             let is_at_start = self.missing == 0 && self.consumed == 0;
             if is_at_start
@@ -223,12 +225,12 @@ impl Parser {
                 && let Some(next) = read_short(buffer, start, batch)
             {
                 start = next;
-                self.searched = 0;
+                searched = 0;
                 continue;
             }
             let first_span = batch.spans.len();
             let mut position = start + self.consumed;
-            let searched = std::mem::take(&mut self.searched);
+            let searched = std::mem::take(&mut searched);
             let step = if self.missing == 0 && buffer[position] != b'*' {
                 read_inline(buffer, &mut position, searched, batch)
             } else if self.missing > 0 {

@@ -878,7 +878,7 @@ pub(crate) fn settle_change(
     view: &mut View<'_>,
     command: Option<(&Row, Args<'_>)>,
 ) {
-    if command.is_some_and(|(row, _)| is_journalled(row)) && !view.effects.stale.get_mut().is_empty() {
+    if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| is_journalled(row)) {
         view.expire_found();
     }
     bump(&worker.stats().dirty, view.effects.dirty);
