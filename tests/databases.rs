@@ -73,6 +73,33 @@ every_engine! {
         client.check("SELECT 10000", "-ERR DB index is out of range");
     }
 
+    /// The tables of emptied databases come back, and count for `maxmemory` at no time: no eviction could free them.
+    fn emptied_ones_take_no_memory(server: &Server) with ["--databases", "2000", "--maxmemory-policy", "allkeys-lru"] {
+        let mut client = server.client();
+        let used = || server.info("used_memory").unwrap().parse::<usize>().unwrap();
+        let before = used();
+        client.check(&format!("CONFIG SET maxmemory {}", before + (30 << 20)), "+OK");
+        for db in 0..2_000 {
+            select(&mut client, db);
+            client.check("SET k v", "+OK");
+        }
+        assert!(used() > before + (30 << 20), "the tables take less than this test needs");
+        client.check("GET k", "\"v\"");
+        client.check("FLUSHALL", "+OK");
+        wait_until("the memory to come back", DEADLINE_DEFAULT, || used() < before + (30 << 20));
+        client.check("SET k v", "+OK");
+        client.check("DBSIZE", "1");
+        select(&mut client, 7);
+        client.check("SET k v", "+OK");
+        client.check("FLUSHDB", "+OK");
+        client.check("SET k w EX 100", "+OK");
+        client.check("SWAPDB 7 1999", "+OK");
+        client.check("EXISTS k", "1");
+        client.check("FLUSHDB", "+OK");
+        client.check("SWAPDB 7 1999", "+OK");
+        client.check("GET k", "\"w\"");
+    }
+
     /// A snapshot under way sees databases that come into being and change places as they were.
     fn new_ones_during_a_snapshot(server: &Server) with ["--databases", "10000", "--rdb-key-save-delay", "100", "--enable-debug-command", "yes"] {
         let mut client = server.client();

@@ -194,6 +194,17 @@ every_engine! {
         wait_until("something to be evicted", DEADLINE_DEFAULT, || number(&mut client, "stats", "evicted_keys") > 0);
     }
 
+    /// An HTTP request, which a browser may have been led to send, executes nothing.
+    fn http_is_not_spoken(server: &Server) {
+        for head in ["POST / HTTP/1.1\r\nHost: 127.0.0.1\r\n", "GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n"] {
+            let mut client = server.client();
+            client.send_raw(format!("{head}\r\nSET taken yes\r\n").as_bytes());
+            client.read_to_close();
+            server.client().check("GET taken", "nil");
+        }
+        server.wait_for_log(if server.is_redis() { "SECURITY ATTACK" } else { "HTTP request" });
+    }
+
     /// One client that waits for very many keys does not slow the writes of others.
     fn many_keys_that_are_waited_for(server: &Server) with ["--shards", "1"] {
         const KEYS: usize = 200_000;

@@ -133,4 +133,46 @@ every_engine! {
             }
         });
     }
+
+    /// A swap of databases with keys that have expired: whichever way they were found, their deletions are not those of the keys
+    /// that come to have their numbers.
+    fn a_swap_replays_without_what_had_expired(server: &Server) {
+        for lines in [
+            &["SWAPDB 0 1"][..],
+            &["MULTI", "GET k", "SWAPDB 0 1", "EXEC", "SADD k m"],
+            &["MULTI", "SET other 1", "SWAPDB 1 0", "EXEC"],
+            &["GET k", "SWAPDB 0 1", "SET k new"],
+        ] {
+            for live in [0, 1] {
+                let launch = Launch::new(server.binary().clone()).arguments(&ALWAYS).arguments(ARGUMENTS);
+                let mut server = launch.start();
+                let (mut client, mut waiter) = (server.client(), server.client());
+                client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK");
+                waiter.send(&["BLPOP", "k", "0"]);
+                wait_until("the waiter", DEADLINE_DEFAULT, || {
+                    server.info("blocked_clients").as_deref() == Some("1")
+                });
+                for db in [0, 1] {
+                    client.check(&format!("SELECT {db}"), "+OK");
+                    client.check(&format!("SET k {db}"), "+OK");
+                    if db != live {
+                        client.check("PEXPIRE k 1", "1");
+                    }
+                }
+                let begun_us = time_us(&mut client);
+                wait_until("the time of what is brief", DEADLINE_DEFAULT, || {
+                    time_us(&mut client) > begun_us + 3_000
+                });
+                client.check("SELECT 0", "+OK");
+                lines.iter().for_each(|line| _ = client.line(line));
+                let look = |client: &mut Client| {
+                    ["SELECT 1", "DUMP k", "TYPE k", "SELECT 0", "DUMP k", "TYPE k"].map(|line| client.line(line))
+                };
+                let before = look(&mut client);
+                server.kill();
+                server.restart();
+                assert_eq!(look(&mut server.client()), before, "{lines:?}, live in {live}");
+            }
+        }
+    }
 }

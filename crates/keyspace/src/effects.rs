@@ -166,11 +166,6 @@ impl Effects {
         self.mark(Self::LEFT);
     }
 
-    /// Forgets that keys were touched: what was done is whole, and is settled whatever follows.
-    pub(crate) fn untouch(&self) {
-        self.marks.set(self.marks.get() & !Self::TOUCHED);
-    }
-
     /// Whether a key has been changed, or given out to be, since the command began: if it fails half-way now, what is in memory
     /// is not what the journal says.
     pub fn is_touched(&self) -> bool {
@@ -192,6 +187,11 @@ impl Effects {
             && self.expired_fields_of.is_empty()
             && self.block.is_none()
             && self.journal == Journal::Verbatim
+    }
+
+    /// Whether deletions of what has expired wait to be journalled.
+    pub fn has_expired(&self) -> bool {
+        !self.expired.is_empty() || !self.expired_fields_of.is_empty()
     }
 
     /// Forgets what a command has left that was given up before it changed anything.

@@ -78,8 +78,6 @@ impl View<'_> {
         if !self.expire_if_due(key) {
             self.expire_fields(key);
         }
-        // The deletions are whole, and journalled even if the command is given up.
-        self.effects.untouch();
     }
 
     /// Deletes what a write has found expired without having named it (SORT's patterns), before the write is journalled.

@@ -19,7 +19,7 @@ use std::any::Any;
 use std::cell::UnsafeCell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
@@ -152,15 +152,16 @@ pub enum PanicAt {
 
 /// A database that has had a key. Its counts are read without holding a shard; each is written only by who holds it.
 struct Database {
-    bank: Bank,
+    /// Its tables, until it is emptied.
+    bank: Mutex<Option<Bank>>,
     keys: Box<[AtomicU32]>,
     expiries: Box<[AtomicU32]>,
 }
 
 impl Database {
-    fn new(shards: usize, bank: Bank) -> Self {
+    fn new(shards: usize) -> Self {
         let zeros = || (0..shards).map(|_| AtomicU32::new(0)).collect();
-        Self { bank, keys: zeros(), expiries: zeros() }
+        Self { bank: Mutex::new(None), keys: zeros(), expiries: zeros() }
     }
 }
 
@@ -299,7 +300,7 @@ impl Store {
         self.databases.len()
     }
 
-    /// The databases that have had a key since the start, ascending. O(databases / 64), with a step for each. With all shards
+    /// The databases that have had a key since the start, or since they were emptied, ascending. O(databases / 64), with a step for each. With all shards
     /// held none is missing.
     pub fn databases_in_use(&self) -> impl Iterator<Item = usize> {
         self.in_use.iter().enumerate().flat_map(|(index, word)| {
@@ -324,10 +325,32 @@ impl Store {
     /// them known before he lets go of his shard, so who enters that shard next sees them.
     #[cold]
     fn enter_use(&self, db: usize, make_bank: impl FnOnce() -> Bank) {
-        let database = self.databases[db].get_or_init(|| Box::new(Database::new(self.shards, make_bank())));
-        assert!(database.bank.stride == self.stride, "all banks are alike");
-        self.tables[db].store(database.bank.first, Release);
+        let database = self.databases[db].get_or_init(|| Box::new(Database::new(self.shards)));
+        let mut bank = database.bank.lock().unwrap_or_else(PoisonError::into_inner);
+        let bank = bank.get_or_insert_with(make_bank);
+        assert!(bank.stride == self.stride, "all banks are alike");
+        self.tables[db].store(bank.first, Release);
         self.in_use[db / 64].fetch_or(1 << (db % 64), Release);
+    }
+
+    /// Gives the tables of an empty database back, until it has a key again; the first keeps its own, which hold the locks of
+    /// some engines.
+    ///
+    /// # Safety
+    /// The caller has everything, exclusively, and nobody keeps a pointer to one of the tables.
+    pub(crate) unsafe fn leave_database(&self, db: usize) {
+        if db == 0 {
+            return;
+        }
+        let Some(database) = self.database(db) else { return };
+        self.tables[db].store(self.absent.first, Release);
+        self.in_use[db / 64].fetch_and(!(1 << (db % 64)), Release);
+        drop(database.bank.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Bytes of the tables that databases but the first have because they have had a key, without what grows with the keys.
+    pub fn bank_bytes(&self) -> usize {
+        self.databases_in_use().filter(|db| *db > 0).count() * self.shards * self.stride
     }
 
     fn database(&self, db: usize) -> Option<&Database> {
@@ -348,7 +371,7 @@ impl Store {
     #[inline]
     pub(crate) unsafe fn table(&self, shard: usize, db: usize) -> *mut Table {
         debug_assert!(shard < self.shards);
-        // SAFETY: a bank has a table for each shard, and lives as long as the store.
+        // SAFETY: a bank has a table for each shard, and is given back only while everything is held.
         unsafe { self.tables[db].load(Acquire).byte_add(shard * self.stride) }
     }
 

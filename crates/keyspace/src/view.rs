@@ -588,6 +588,10 @@ impl<'a> View<'a> {
         for shard in 0..self.store.shards() {
             removed += self.clear_shard(shard);
         }
+        if self.covered == Covered::All && self.access == Access::Write {
+            // SAFETY: everything is held exclusively, by this view, which keeps no table from one call to the next.
+            unsafe { self.store.leave_database(self.db) };
+        }
         removed
     }
 
@@ -631,6 +635,8 @@ impl<'a> View<'a> {
         for db in [first, second] {
             self.store.use_database(db);
         }
+        // What was found expired goes by the numbers of before: its deletions precede the swap in the journal.
+        self.expire_found();
         self.effects.touch();
         let selected = self.db;
         for shard in 0..self.store.shards() {

@@ -112,7 +112,9 @@ impl View<'_> {
             let waited: Vec<DbKey> =
                 queues.filter(|(_, queue)| queue.has(db)).map(|(bytes, _)| (db, bytes.into())).collect();
             for db_key in waited {
-                if self.exists(Key::new(&db_key.1)) {
+                // Not remembered if it has expired: the databases have changed places, and its deletion would precede that.
+                let entry = self.lookup(Key::new(&db_key.1));
+                if entry.is_some_and(|entry| !entry.is_expired(self.now_ms())) {
                     self.effects.leave();
                     self.effects.ready.push(db_key);
                 }

@@ -60,7 +60,8 @@ pub fn give_up(
 /// Judges a panic in this command: its reply, if it has changed nothing.
 #[cold]
 pub fn judge(effects: &mut Effects, row: &Row) -> CommandError {
-    if effects.is_touched() {
+    // A deletion of what had expired ahead of it is whole, but would be journalled too late, or not at all.
+    if effects.is_touched() || effects.has_expired() {
         end_process(&format!("The command {} has panicked amid its changes", row.full_name));
     }
     tracing::error!("The command {} has panicked before it changed anything: it was given up", row.full_name);

@@ -202,7 +202,7 @@ fn is_over(server: &Server) -> bool {
         return false;
     }
     // Evicting adds to it: the more is evicted, the more would have to be.
-    let used = used.saturating_sub(server.aof.waiting_bytes(server));
+    let used = used.saturating_sub(not_counted_bytes(server));
     if used as u64 <= limit {
         return false;
     }
@@ -212,6 +212,12 @@ fn is_over(server: &Server) -> bool {
         return true;
     }
     used.saturating_sub(buried.load(Relaxed)) as u64 > limit
+}
+
+/// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, and the empty tables of
+/// databases.
+pub fn not_counted_bytes(server: &Server) -> usize {
+    server.aof.waiting_bytes(server) + server.engine.store().bank_bytes()
 }
 
 /// What a command may allocate besides its arguments, in bytes: table slots, a compact value that becomes a table.

@@ -508,6 +508,11 @@ impl Connection {
                 self.after_reply(before, is_silent && !is_answered_by_push(row), &next);
                 next
             }
+            Err(_) if is_http(scratch.args(index, input)) => {
+                self.session.close_after_reply = true;
+                tell_of_http(server, &self.session.client);
+                Next::Go
+            }
             Err(error) => {
                 let row = match &error {
                     CommandError::Arity(name) => server.registry.find_full(name),
@@ -745,6 +750,27 @@ impl Connection {
             view.expire_if_due(key);
             settle(server, worker, &mut view, None);
         }
+    }
+}
+
+/// Whether these are words of an HTTP request. A browser can be made to send one here, with commands in its body: nothing behind
+/// it is executed, as in Redis.
+fn is_http(args: Args<'_>) -> bool {
+    args.is(0, "POST") || args.is(0, "Host:")
+}
+
+/// Says in the log, once a minute, that somebody speaks HTTP.
+#[cold]
+fn tell_of_http(server: &Server, client: &Client) {
+    let now_s = now_ms() / 1000;
+    let told_s = server.stats.http_told_s.load(Relaxed);
+    if now_s >= told_s + 60
+        && server.stats.http_told_s.compare_exchange(told_s, now_s, Relaxed, Relaxed).is_ok()
+    {
+        tracing::warn!(
+            "Possible attack: {} sends an HTTP request, maybe from a browser that was led to do so. The connection is closed.",
+            client.addr
+        );
     }
 }
 

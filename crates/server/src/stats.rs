@@ -54,6 +54,8 @@ pub struct Stats {
     pub rejected_connections: AtomicU64,
     /// Keys evicted.
     pub evicted_keys: AtomicU64,
+    /// Unix seconds at which the log last told of a client that speaks HTTP.
+    pub http_told_s: AtomicU64,
     /// Clients evicted (`maxmemory-clients`).
     pub evicted_clients: AtomicU64,
     /// Clients closed for their output.
@@ -124,6 +126,7 @@ impl Stats {
             connections: AtomicU64::new(0),
             rejected_connections: AtomicU64::new(0),
             evicted_keys: AtomicU64::new(0),
+            http_told_s: AtomicU64::new(0),
             evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),

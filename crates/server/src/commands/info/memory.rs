@@ -75,7 +75,7 @@ pub(super) fn memory(server: &Server, fields: &mut Fields) {
     excess("allocator_rss", "", memory.resident, memory.committed);
     excess("rss_overhead", "", memory.resident, memory.resident);
     excess("mem_fragmentation", "", memory.resident, memory.used);
-    fields.add("mem_not_counted_for_evict", server.aof.waiting_bytes(server));
+    fields.add("mem_not_counted_for_evict", crate::eviction::not_counted_bytes(server));
     fields.all(&["mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves"], 0);
     fields.add("mem_clients_normal", memory.clients);
     fields.add("mem_cluster_links", 0);
