@@ -215,6 +215,34 @@ every_engine! {
         }
     }
 
+    /// Another value of a key that was there serves nobody; one that takes its place, or comes into being, does.
+    fn a_value_that_is_replaced_serves_nobody(server: &Server) {
+        let mut client = server.client();
+        for (key, maker, is_served) in [
+            ("e", "SORT numbers STORE e", false),
+            ("z", "ZUNIONSTORE z 1 scores", false),
+            ("z", "ZRANGESTORE z scores 0 -1", false),
+            ("z", "GEOSEARCHSTORE z places FROMLONLAT 1 1 BYRADIUS 1000 km", false),
+            ("e", "RENAME numbers e", true),
+            ("e", "COPY numbers e REPLACE", true),
+            ("z", "RENAME scores z", true),
+        ] {
+            for line in ["FLUSHALL", "RPUSH numbers 2 1", "ZADD scores 1 a", "GEOADD places 1 1 p"] {
+                client.line(line);
+            }
+            let mut waiter = blocked(server, if key == "e" { "BLPOP e 0" } else { "BZPOPMIN z 0" });
+            client.check(&format!("SET {key} x"), "+OK");
+            assert!(!client.line(maker).is_error(), "{maker}");
+            if !is_served {
+                client.check(&format!("OBJECT REFCOUNT {key}"), "1");
+                assert_eq!(server.info("blocked_clients").as_deref(), Some("1"), "{maker}");
+                client.check(&format!("DEL {key}"), "1");
+                assert!(!client.line(maker).is_error(), "{maker}");
+            }
+            assert!(waiter.read().to_string().starts_with(&format!("[\"{key}\"")), "{maker}");
+        }
+    }
+
     /// What is at the destination serves nobody.
     fn a_destination_is_not_waited_for(server: &Server) {
         let mut client = server.client();

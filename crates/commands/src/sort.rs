@@ -387,7 +387,8 @@ fn to_number(text: Element<'_>) -> Option<f64> {
             }
             let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0x0b;
             let start = text.iter().position(|byte| !is_space(byte)).unwrap_or(0);
-            number::parse_f64(&text[start..])
+            // The C library says of a number that has lost digits to underflow that it is out of range.
+            number::parse_f64(&text[start..]).filter(|number| !number.is_subnormal())
         }
     }
 }

@@ -407,9 +407,10 @@ impl<'a> View<'a> {
             self.store.set_keys(self.db, shard, len);
             self.index_expiry(shard, key.hash, None, expire_at_ms);
             self.notify(EventClass::NEW, "new", key.bytes);
-        }
-        if self.store.waited.load(Relaxed) != 0 && kind != Kind::String {
-            self.signal_ready(shard, key);
+            // As in Redis, who waits for a key waits for one that comes into being, and not for another value of it.
+            if self.store.waited.load(Relaxed) != 0 && kind != Kind::String {
+                self.signal_ready(shard, key);
+            }
         }
     }
 

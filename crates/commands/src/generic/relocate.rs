@@ -50,12 +50,14 @@ pub const ROWS: &[Command] = &[
         .docs(Group::Generic, "1.0.0", "O(1)", "key db", "Moves a key to another database."),
 ];
 
-/// Stores `value` as it was elsewhere: with its expiry, and its fields' expiries tracked.
+/// Stores `value` as it was elsewhere: with its expiry, and its fields' expiries tracked. What was there goes first: the key comes
+/// into being anew, and serves who waits for it.
 fn put(view: &mut View<'_>, key: Key<'_>, value: Value, expire_at_ms: Option<u64>) {
     let next_field_expiry = match &value {
         Value::Hash(hash) => hash.next_expiry(),
         _ => None,
     };
+    view.delete(key);
     view.insert(key, value, expire_at_ms);
     if let Some(at_ms) = next_field_expiry {
         view.track_field_expiry(key, at_ms);
