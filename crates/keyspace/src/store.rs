@@ -13,7 +13,8 @@
 //!
 //! A database's tables and counts come into being with its first key, for there may be ten thousand databases. Until then its
 //! tables are those of one bank that all such databases share and nothing is ever put into: a look into an absent database is
-//! the same few instructions as into any other, and nobody who only looks needs to know.
+//! the same few instructions as into any other, and nobody who only looks needs to know. An emptied database gives its tables
+//! back, under the view of everything that empties it; its counts stay, for they are read without a hold.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
