@@ -13,7 +13,7 @@
 //! what their shards remember: a database goes by its number at the beginning.
 
 use std::collections::HashSet;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::entry::Entry;
@@ -26,6 +26,31 @@ pub type Encode = dyn Fn(&Entry, &mut Vec<u8>) + Send + Sync;
 /// Encoded keys are handed over in parts of about this size, in bytes.
 const PART_BYTES: usize = 64 << 10;
 
+/// Bytes of encoded keys that wait to be written. No eviction frees them: each adds to them.
+static WAITING_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes of encoded keys that snapshots have preserved and not written yet, about.
+pub fn waiting_bytes() -> usize {
+    WAITING_BYTES.load(Relaxed)
+}
+
+/// Bytes that are among [`waiting_bytes`] for as long as this lives.
+#[derive(Default)]
+pub struct Waits(usize);
+
+impl Waits {
+    fn grow_to(&mut self, bytes: usize) {
+        WAITING_BYTES.fetch_add(bytes - self.0, Relaxed);
+        self.0 = bytes;
+    }
+}
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        WAITING_BYTES.fetch_sub(self.0, Relaxed);
+    }
+}
+
 /// Something that was preserved.
 pub enum Preserved {
     /// Encoded keys.
@@ -34,6 +59,8 @@ pub enum Preserved {
         db: usize,
         /// One behind the other.
         bytes: Vec<u8>,
+        /// Until they are written.
+        waits: Waits,
     },
     /// The keys of an emptied database in one shard.
     Emptied(Emptied),
@@ -95,11 +122,19 @@ pub(crate) struct Preserving {
     handover: Arc<Handover>,
     buffer: Vec<u8>,
     buffer_db: usize,
+    waits: Waits,
 }
 
 impl Preserving {
     fn new(encode: Arc<Encode>, handover: Arc<Handover>) -> Self {
-        Self { databases: Vec::new(), encode, handover, buffer: Vec::new(), buffer_db: 0 }
+        Self {
+            databases: Vec::new(),
+            encode,
+            handover,
+            buffer: Vec::new(),
+            buffer_db: 0,
+            waits: Waits::default(),
+        }
     }
 
     /// What the database that is `db` now remembers.
@@ -138,6 +173,7 @@ impl Preserving {
             self.buffer_db = number;
         }
         (self.encode)(entry, &mut self.buffer);
+        self.waits.grow_to(self.buffer.len());
         if self.buffer.len() >= PART_BYTES {
             self.hand_over();
         }
@@ -146,7 +182,8 @@ impl Preserving {
     fn hand_over(&mut self) {
         if !self.buffer.is_empty() {
             let bytes = std::mem::take(&mut self.buffer);
-            self.handover.give(Preserved::Encoded { db: self.buffer_db, bytes });
+            let waits = std::mem::take(&mut self.waits);
+            self.handover.give(Preserved::Encoded { db: self.buffer_db, bytes, waits });
         }
     }
 }

@@ -92,7 +92,7 @@ fn it_is_of_one_moment() {
         }
         for part in handover.take() {
             match part {
-                Preserved::Encoded { db, bytes } => add(&mut snapshot, db, &bytes),
+                Preserved::Encoded { db, bytes, .. } => add(&mut snapshot, db, &bytes),
                 Preserved::Emptied(emptied) => {
                     let mut encoded = Vec::new();
                     emptied.for_each(|entry| encode(entry, &mut encoded));

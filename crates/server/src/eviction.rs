@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustredis_keyspace::access::{frequency, idle_seconds};
+use rustredis_keyspace::snapshot;
 use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
 
 use crate::execute::settle;
@@ -214,10 +215,10 @@ fn is_over(server: &Server) -> bool {
     used.saturating_sub(buried.load(Relaxed)) as u64 > limit
 }
 
-/// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, and the empty tables of
-/// databases.
+/// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, or was preserved for a
+/// snapshot and is to be written, and the empty tables of databases.
 pub fn not_counted_bytes(server: &Server) -> usize {
-    server.aof.waiting_bytes(server) + server.engine.store().bank_bytes()
+    server.aof.waiting_bytes(server) + snapshot::waiting_bytes() + server.engine.store().bank_bytes()
 }
 
 /// What a command may allocate besides its arguments, in bytes: table slots, a compact value that becomes a table.

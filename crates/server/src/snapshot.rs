@@ -692,7 +692,7 @@ async fn visit_all(
 fn write_preserved(output: &mut Output, encode: &Arc<Encode>, handover: &Handover) -> Result<(), Failure> {
     for part in handover.take() {
         match part {
-            Preserved::Encoded { db, bytes } => output.write(db, &bytes)?,
+            Preserved::Encoded { db, bytes, waits: _waits } => output.write(db, &bytes)?,
             Preserved::Emptied(emptied) => {
                 let mut bytes = Vec::new();
                 emptied.for_each(|entry| encode(entry, &mut bytes));
