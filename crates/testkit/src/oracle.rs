@@ -147,20 +147,24 @@ fn compare(server: &Server, reference: &Server, history: &History) -> Option<Mis
     let commands = history.commands();
     let expected = execute(reference, &commands, history.coverage());
     let actual = execute(server, &commands, history.coverage());
-    let mut queued = Vec::new();
+    let mut queued: Vec<Command> = Vec::new();
     for (index, (step, command)) in commands.iter().enumerate() {
         let lost = || Reply::Error(format!("{LOST} before)"));
         let expected = expected.get(index).cloned().unwrap_or_else(lost);
         let actual = actual.get(index).cloned().unwrap_or_else(lost);
-        let agree = match (&expected, &actual) {
+        // EXEC's replies are those of what was queued.
+        let exchanges: Vec<(&Command, &Reply, &Reply)> = match (&expected, &actual) {
             (Reply::Array(a), Reply::Array(b)) if command.name() == "EXEC" && a.len() == b.len() => {
-                let mut replies = a.iter().zip(b).zip(&queued);
-                replies.all(|((a, b), command)| normalise::agree(command, a, b, history.coverage()))
+                queued.iter().zip(a).zip(b).map(|((command, a), b)| (command, a, b)).collect()
             }
-            _ => normalise::agree(command, &expected, &actual, history.coverage()),
+            _ => vec![(command, &expected, &actual)],
         };
-        if !agree {
+        let coverage = history.coverage();
+        if !exchanges.iter().all(|(command, a, b)| normalise::agree(command, a, b, coverage)) {
             return Some(Mismatch { step: *step, command: command.clone(), expected, actual });
+        }
+        if exchanges.iter().any(|(command, a, _)| normalise::ends_comparison(command, a, coverage)) {
+            return None;
         }
         match command.name().as_str() {
             "MULTI" | "EXEC" | "DISCARD" => queued.clear(),

@@ -4,6 +4,28 @@
 //! deleted wherever keys expire only when they are looked at.
 
 pub(super) const STEPS: &[&[&str]] = &[
+    // What was found expired, and is deleted behind the swap of its database with another.
+    &[
+        "SET {str} x",
+        "PEXPIRE {same} 1",
+        "BLPOP nothing 0.002",
+        "(GET|EXISTS|STRLEN|TYPE) {same}",
+        "SWAPDB 0 {db}",
+        "SET {same} y",
+        "SWAPDB 0 {db}",
+        "GET {same}",
+    ],
+    &[
+        "SET {str} x",
+        "PEXPIRE {same} 1",
+        "BLPOP nothing 0.002",
+        "MULTI",
+        "(GET|EXISTS|STRLEN|TYPE) {same}",
+        "SWAPDB 0 {db}",
+        "(GET|EXISTS|STRLEN|TYPE) {same}",
+        "EXEC",
+        "GET {same}",
+    ],
     &[
         "SADD {set} {member}+",
         "PEXPIRE {same} 1",
