@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: rustredis::memory::CountingAllocator = rustredis::memory::CountingAllocator;
+static ALLOCATOR: rustredis::upkeep::memory::CountingAllocator = rustredis::upkeep::memory::CountingAllocator;
 
 fn main() -> ExitCode {
     if let Some(code) = rustredis::check::run(std::env::args_os()) {

@@ -8,8 +8,9 @@ use rustredis_resp::Reply;
 use sha2::{Digest, Sha256};
 
 use super::{Context, Family};
-use crate::client_list;
-use crate::server::{Server, now_ms};
+use crate::clients::list;
+use crate::clock::now_ms;
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -287,7 +288,7 @@ pub(super) fn note_refusal(context: &Context<'_>, args: Args<'_>, username: &[u8
     let len_max = usize::try_from(server.config.lock().int(Directive::AcllogMaxLen)).unwrap_or(0);
     let mut client_info = String::new();
     let bytes = args.from(0).map(<[u8]>::len).sum();
-    client_list::describe(&mut client_info, server, client, now_ms(), bytes);
+    list::describe(&mut client_info, server, client, now_ms(), bytes);
     let client_info = client_info.trim_end().to_owned();
     let place = if context.session.is_executing { "multi" } else { "toplevel" };
     server.acl_log.note(place, args.get(0), username, client_info, now_ms(), len_max);

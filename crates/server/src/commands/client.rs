@@ -6,10 +6,10 @@ use rustredis_resp::{Reply, number};
 
 use super::connection::is_name;
 use super::{Context, Family};
-use crate::client::{Client, flags};
-use crate::client_list::{Filter, class_of_name, describe};
-use crate::server::now_ms;
-use crate::session::ReplyMode;
+use crate::clients::client::{Client, flags};
+use crate::clients::list::{Filter, class_of_name, describe};
+use crate::clock::now_ms;
+use crate::request::session::ReplyMode;
 
 /// The family.
 pub const FAMILY: Family = Family {

@@ -15,7 +15,7 @@ use rustredis_resp::Reply;
 use rustredis_resp::glob::{self, Case};
 
 use super::{Context, Family};
-use crate::server::Server;
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family {

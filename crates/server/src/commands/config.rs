@@ -1,7 +1,7 @@
 //! CONFIG: reading and changing the configuration of the running server.
 //!
 //! What directives there are, what they accept and how they are shown is `rustredis-config`'s; here a change takes effect.
-//! Most directives are copied into atomics ([`crate::server::Server::apply`]), which cannot fail. What can fail (another
+//! Most directives are copied into atomics ([`crate::start::server::Server::apply`]), which cannot fail. What can fail (another
 //! port, another directory, more clients) is done first, and if it does fail the whole CONFIG SET is taken back.
 
 use std::io::Write;
@@ -15,14 +15,15 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::admit::LOADING;
-use crate::aof;
-use crate::client::flags;
-use crate::clients_limit;
-use crate::listen::{self, Addresses};
-use crate::memory;
-use crate::server::{Server, gate};
-use crate::session::Background;
+use crate::clients::client::flags;
+use crate::clients::limits;
+use crate::files::aof;
+use crate::gate;
+use crate::net::listen::{self, Addresses};
+use crate::request::admit::LOADING;
+use crate::request::session::Background;
+use crate::start::server::Server;
+use crate::upkeep::memory;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -113,7 +114,7 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         error => CommandError::owned(format!("ERR {error}")),
     };
     let changes = config.set(&pairs, origin(context)).map_err(refused)?;
-    if context.server.has_gate(gate::LOADING) && pairs.iter().any(|(name, _)| is_fixed_while_loading(name)) {
+    if context.server.gate.has(gate::LOADING) && pairs.iter().any(|(name, _)| is_fixed_while_loading(name)) {
         config.undo(changes);
         return Err(CommandError::text(LOADING));
     }
@@ -152,7 +153,7 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
         |directive: Directive| changes.iter().find(|(id, _)| *id == directive).map(|(_, name)| name);
     if let Some(name) = changed(Directive::Maxclients) {
         let wanted = config.int(Directive::Maxclients) as u64;
-        let possible = clients_limit::raise(wanted);
+        let possible = limits::raise(wanted);
         if (possible as u64) < wanted {
             return Err(SetError::not_applied(
                 name,

@@ -8,8 +8,8 @@ use rustredis_keyspace::View;
 use rustredis_resp::{Proto, Reply};
 
 use super::{Context, Family, acl};
-use crate::session::ReplyMode;
-use crate::transaction;
+use crate::request::session::ReplyMode;
+use crate::request::transaction;
 
 /// The family.
 pub const FAMILY: Family = Family {

@@ -25,12 +25,12 @@ use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
-use crate::aof::Files;
-use crate::load;
-use crate::rdb::{self, Conflict, Reload};
-use crate::server::Server;
-use crate::session::Session;
+use crate::files::aof::Files;
+use crate::files::load;
+use crate::files::rdb::{self, Conflict, Reload};
+use crate::request::session::Session;
 use crate::start::random_hex;
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("debug", debug)] };

@@ -8,8 +8,8 @@ use rustredis_persistence::rdb::{self, RdbError, Usage};
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::rdb::{checksum, compression, insert};
-use crate::server::Server;
+use crate::files::rdb::{checksum, compression, insert};
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("dump", dump), ("restore", restore)] };

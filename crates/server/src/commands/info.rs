@@ -19,9 +19,10 @@ use rustredis_keyspace::{View, access, hashing};
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::client::flags;
-use crate::sampled::Sampled;
-use crate::server::{Server, now_us};
+use crate::clients::client::flags;
+use crate::clock::now_us;
+use crate::start::server::Server;
+use crate::upkeep::sampled::Sampled;
 
 pub use memory::human;
 
@@ -208,8 +209,9 @@ fn look_up_operating_system() -> String {
 fn clients(server: &Server, fields: &mut Fields) {
     let all = server.clients.all();
     let count = |flag: u32| all.iter().filter(|client| client.has_flag(flag)).count();
-    let most =
-        |of: fn(&crate::client::Client) -> usize| all.iter().map(|client| of(client)).max().unwrap_or(0);
+    let most = |of: fn(&crate::clients::client::Client) -> usize| {
+        all.iter().map(|client| of(client)).max().unwrap_or(0)
+    };
     fields.add("connected_clients", all.len());
     fields.add("cluster_connections", 0);
     fields.add("maxclients", server.settings.maxclients.load(Relaxed));

@@ -12,7 +12,8 @@ use rustredis_metrics::{CommandStats, LatencySample};
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::server::{Server, now_ms};
+use crate::clock::now_ms;
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family {

@@ -8,9 +8,9 @@ use rustredis_resp::Reply;
 
 use super::info::human;
 use super::{Context, Family};
-use crate::memory;
-use crate::memory_use::{MemoryUse, ratio};
-use crate::session::Background;
+use crate::request::session::Background;
+use crate::upkeep::memory;
+use crate::upkeep::memory_use::{MemoryUse, ratio};
 
 /// The family.
 pub const FAMILY: Family = Family {

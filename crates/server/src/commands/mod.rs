@@ -27,9 +27,9 @@ use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
-use crate::server::Server;
-use crate::session::Session;
-use crate::worker::Worker;
+use crate::request::session::Session;
+use crate::request::worker::Worker;
+use crate::start::server::Server;
 
 /// What a command of the server gets besides the view.
 pub struct Context<'a> {

@@ -1,4 +1,4 @@
-//! MONITOR. Who watches is `crate::monitor`.
+//! MONITOR. Who watches is `crate::clients::monitor`.
 
 use rustredis_commands::{Args, Command, CommandError, Flags, Group};
 use rustredis_keyspace::View;

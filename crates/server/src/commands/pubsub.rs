@@ -1,4 +1,4 @@
-//! Publish and subscribe: SUBSCRIBE and its kind, PUBLISH, PUBSUB. Who hears what is `crate::pubsub`.
+//! Publish and subscribe: SUBSCRIBE and its kind, PUBLISH, PUBSUB. Who hears what is `crate::clients::pubsub`.
 //!
 //! A confirmation is a push message, one for each name, and no reply: RESP3 clients get it out of band, and
 //! `CLIENT REPLY OFF` does not silence it.
@@ -8,8 +8,8 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::pubsub::Topic;
-use crate::session::Session;
+use crate::clients::pubsub::Topic;
+use crate::request::session::Session;
 
 /// The family.
 pub const FAMILY: Family = Family {

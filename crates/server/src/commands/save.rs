@@ -5,9 +5,9 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::rdb;
-use crate::session::{Background, SyncWait};
-use crate::snapshot::{Job, Wish};
+use crate::files::rdb;
+use crate::files::snapshot::{Job, Wish};
+use crate::request::session::{Background, SyncWait};
 
 /// The family.
 pub const FAMILY: Family = Family {

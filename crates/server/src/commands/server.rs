@@ -10,9 +10,10 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family, latency};
-use crate::end::Wish;
-use crate::server::{Server, now_us};
-use crate::session::{Background, SyncWait};
+use crate::clock::now_us;
+use crate::request::session::{Background, SyncWait};
+use crate::start::end::Wish;
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family {

@@ -1,4 +1,4 @@
-//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. EXEC itself is `crate::transaction`.
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. EXEC itself is `crate::request::transaction`.
 
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering::Relaxed;
@@ -8,8 +8,8 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::server::gate;
-use crate::transaction;
+use crate::gate;
+use crate::request::transaction;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -100,7 +100,7 @@ fn watch(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
     // While the server is paused nothing expires.
-    let expires = !context.server.has_gate(gate::PAUSED);
+    let expires = !context.server.gate.has(gate::PAUSED);
     for key in args.keys() {
         let Entry::Vacant(unwatched) = session.watched.entry((view.db() as u32, key.bytes.into())) else {
             continue;

@@ -6,7 +6,7 @@ use rustredis_resp::Reply;
 use rustredis_resp::reply::Aggregate;
 
 use super::subcommands;
-use crate::server::Server;
+use crate::start::server::Server;
 
 /// Commands that are for servers and their tests, not for clients.
 const SYSTEM_COMMANDS: [&str; 3] = ["debug", "pfdebug", "pfselftest"];

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustredis_config::Directive;
 
 use super::Fields;
-use crate::memory as allocator;
-use crate::memory_use::{MemoryUse, ratio};
-use crate::server::Server;
+use crate::start::server::Server;
+use crate::upkeep::memory as allocator;
+use crate::upkeep::memory_use::{MemoryUse, ratio};
 
 /// Bytes as people read them: `1.04M`.
 pub fn human(bytes: usize) -> String {
@@ -75,7 +75,7 @@ pub(super) fn memory(server: &Server, fields: &mut Fields) {
     excess("allocator_rss", "", memory.resident, memory.committed);
     excess("rss_overhead", "", memory.resident, memory.resident);
     excess("mem_fragmentation", "", memory.resident, memory.used);
-    fields.add("mem_not_counted_for_evict", crate::eviction::not_counted_bytes(server));
+    fields.add("mem_not_counted_for_evict", crate::upkeep::eviction::not_counted_bytes(server));
     fields.all(&["mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves"], 0);
     fields.add("mem_clients_normal", memory.clients);
     fields.add("mem_cluster_links", 0);

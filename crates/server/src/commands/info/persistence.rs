@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering::{Acquire, Relaxed};
 
 use super::Fields;
-use crate::load;
-use crate::rdb;
-use crate::server::{Server, now_ms};
-use crate::snapshot::Job;
+use crate::clock::now_ms;
+use crate::files::load;
+use crate::files::rdb;
+use crate::files::snapshot::Job;
+use crate::start::server::Server;
 
 pub(super) fn persistence(server: &Server, fields: &mut Fields) {
     let state = server.snapshots.state();

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Fields;
-use crate::pubsub::Topic;
-use crate::server::Server;
+use crate::clients::pubsub::Topic;
+use crate::start::server::Server;
 
 pub(super) fn stats(server: &Server, fields: &mut Fields) {
     let stats = &server.stats;

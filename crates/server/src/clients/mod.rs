@@ -1,0 +1,8 @@
+//! Who is connected, what they may take, and what they hear of each other.
+
+pub mod acl_log;
+pub mod client;
+pub mod limits;
+pub mod list;
+pub mod monitor;
+pub mod pubsub;

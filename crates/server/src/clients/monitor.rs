@@ -1,0 +1,103 @@
+//! MONITOR: clients that see every command.
+//!
+//! A command is shown when it has run, while its view is still held, so that what monitors see of a key is what happened
+//! to it; one lock makes all monitors see the same order. While there are none, nobody comes here: a bit of the server's
+//! gate says so. Monitors are bound by the output limits of subscribers and not, as in Redis, by those of ordinary clients,
+//! for which there are none by default: one that does not read would take all memory.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustredis_commands::{Args, Flags, Row};
+use rustredis_resp::quote::quote;
+
+use crate::clients::client::{Client, flags};
+use crate::clock::now_us;
+use crate::gate;
+use crate::request::redact;
+use crate::request::session::Session;
+use crate::start::server::Server;
+
+/// Who watches all commands.
+#[derive(Debug, Default)]
+pub struct Monitors {
+    watching: Mutex<Vec<Arc<Client>>>,
+}
+
+impl Monitors {
+    /// Begins the watch of a session, if it has not begun.
+    pub fn join(&self, server: &Server, session: &mut Session) {
+        if std::mem::replace(&mut session.is_monitor, true) {
+            return;
+        }
+        session.client.set_flag(flags::MONITOR, true);
+        let mut watching = self.watching.lock();
+        watching.push(session.client.clone());
+        server.gate.set(gate::MONITORED, true);
+    }
+
+    /// Ends the watch of a session.
+    pub fn leave(&self, server: &Server, session: &mut Session) {
+        if !std::mem::take(&mut session.is_monitor) {
+            return;
+        }
+        session.client.set_flag(flags::MONITOR, false);
+        let mut watching = self.watching.lock();
+        watching.retain(|client| client.id != session.client.id);
+        if watching.is_empty() {
+            server.gate.set(gate::MONITORED, false);
+        }
+    }
+
+    /// Shows a command to those who watch. Commands for administrators are not shown.
+    pub fn show(&self, server: &Server, session: &Session, row: &Row, args: Args<'_>) {
+        if row.command.flags.has_any(Flags::ADMIN.with(Flags::SKIP_MONITOR)) {
+            return;
+        }
+        let client = &session.client;
+        let is_unix = client.has_flag(flags::UNIX_SOCKET);
+        let scheme = if is_unix { "unix:" } else { "" };
+        let addr = if is_unix { client.addr.trim_end_matches(":0") } else { &client.addr };
+        self.tell(server, &format!("{} {scheme}{addr}", session.db), &redact::shown(row, args));
+    }
+
+    /// Sends a line about a command; `source` is the database and who sent it.
+    fn tell(&self, server: &Server, source: &str, arguments: &[&[u8]]) {
+        // The time is taken under the lock, so that the lines' times ascend.
+        let watching = self.watching.lock();
+        let now_us = now_us();
+        let line: Arc<[u8]> = line(now_us, source, arguments).into();
+        for client in watching.iter().filter(|client| !client.is_killed()) {
+            server.send(client, line.clone(), now_us / 1000);
+        }
+    }
+}
+
+fn line(now_us: u64, source: &str, arguments: &[&[u8]]) -> Vec<u8> {
+    let length: usize = arguments.iter().map(|argument| argument.len() + 3).sum();
+    let mut line = Vec::with_capacity(length + source.len() + 32);
+    // Writing to a vector cannot fail.
+    let _ = write!(line, "+{}.{:06} [{source}]", now_us / 1_000_000, now_us % 1_000_000);
+    for argument in arguments {
+        line.push(b' ');
+        quote(&mut line, argument);
+    }
+    line.extend_from_slice(b"\r\n");
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_when_who_and_what() {
+        let text =
+            line(1_700_000_000_000_042, "9 127.0.0.1:1234", &[b"set", b"a b", b"\x00\xff\r\n\t\x07\x08\"\\"]);
+        assert_eq!(
+            String::from_utf8(text).unwrap(),
+            "+1700000000.000042 [9 127.0.0.1:1234] \"set\" \"a b\" \"\\x00\\xff\\r\\n\\t\\a\\b\\\"\\\\\"\r\n"
+        );
+    }
+}

@@ -1,0 +1,333 @@
+//! Publish and subscribe: who hears what.
+//!
+//! Channels are spread over shards by their hash, each behind a lock of its own, so that publishers on many threads meet
+//! only when they publish to neighbouring channels. A message is delivered under its channel's lock: all subscribers of a
+//! channel see its messages in one order, which is also the order of each publisher. Patterns are rare and every channel
+//! may match, so each shard has all of them: subscribing to a pattern costs a lock per shard, publishing costs none.
+//! A reader-writer lock was rejected: it lets two publishers deliver in different orders to different subscribers.
+//!
+//! A message is encoded once per protocol, however many hear it, and put into the mailbox of each [`Client`]; the
+//! connection sends it between replies.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use crossbeam_utils::CachePadded;
+use parking_lot::Mutex;
+use rustredis_keyspace::effects::{Event, EventClass};
+use rustredis_keyspace::hashing;
+use rustredis_resp::glob::{self, Case};
+use rustredis_resp::{Proto, Reply};
+
+use crate::clients::client::Client;
+use crate::clock::now_ms;
+use crate::request::session::Session;
+use crate::start::server::Server;
+
+/// Locks that the channels are spread over.
+const SHARDS: usize = 32;
+/// Names for which a shard keeps room.
+const NAMES_KEPT: usize = 64;
+
+/// What one can subscribe to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    /// A channel by its name.
+    Channel,
+    /// All channels whose names match.
+    Pattern,
+    /// A channel that belongs to a slot of the cluster.
+    ShardChannel,
+}
+
+impl Topic {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Channel, Self::Pattern, Self::ShardChannel];
+
+    /// The names that a session is subscribed to.
+    pub fn names(self, session: &Session) -> &HashSet<Box<[u8]>> {
+        match self {
+            Self::Channel => &session.channels,
+            Self::Pattern => &session.patterns,
+            Self::ShardChannel => &session.shard_channels,
+        }
+    }
+
+    /// The same, to be changed.
+    pub fn names_mut(self, session: &mut Session) -> &mut HashSet<Box<[u8]>> {
+        match self {
+            Self::Channel => &mut session.channels,
+            Self::Pattern => &mut session.patterns,
+            Self::ShardChannel => &mut session.shard_channels,
+        }
+    }
+}
+
+/// By client id, so that a subscriber among many is found quickly and the order of delivery is always the same.
+type Subscribers = BTreeMap<u64, Arc<Client>>;
+
+#[derive(Debug, Default)]
+struct Shard {
+    channels: HashMap<Box<[u8]>, Subscribers>,
+    shard_channels: HashMap<Box<[u8]>, Subscribers>,
+    patterns: HashMap<Box<[u8]>, Subscribers>,
+}
+
+impl Shard {
+    fn topics(&mut self, topic: Topic) -> &mut HashMap<Box<[u8]>, Subscribers> {
+        match topic {
+            Topic::Channel => &mut self.channels,
+            Topic::Pattern => &mut self.patterns,
+            Topic::ShardChannel => &mut self.shard_channels,
+        }
+    }
+}
+
+/// Who is subscribed to what.
+#[derive(Debug, Default)]
+pub struct PubSub {
+    shards: [CachePadded<Mutex<Shard>>; SHARDS],
+    /// All subscriptions of all clients: events are not even formatted while there are none.
+    subscriptions: AtomicUsize,
+}
+
+/// A message on its way: encoded when the first subscriber of a protocol is found.
+struct Message<'a> {
+    kind: &'static str,
+    /// The pattern that matched, of a `pmessage`.
+    pattern: Option<&'a [u8]>,
+    channel: &'a [u8],
+    payload: &'a [u8],
+    encoded: [Option<Arc<[u8]>>; 2],
+}
+
+impl<'a> Message<'a> {
+    fn new(kind: &'static str, pattern: Option<&'a [u8]>, channel: &'a [u8], payload: &'a [u8]) -> Self {
+        Self { kind, pattern, channel, payload, encoded: [None, None] }
+    }
+
+    fn encoded(&mut self, proto: Proto) -> Arc<[u8]> {
+        let Self { kind, pattern, channel, payload, ref mut encoded } = *self;
+        let encoded = &mut encoded[usize::from(proto == Proto::Resp3)];
+        encoded
+            .get_or_insert_with(|| {
+                let length = payload.len() + channel.len() + pattern.map_or(0, <[u8]>::len) + 64;
+                let mut out = Vec::with_capacity(length);
+                let mut reply = Reply::new(&mut out, proto);
+                reply.push(3 + usize::from(pattern.is_some()));
+                reply.text(kind);
+                if let Some(pattern) = pattern {
+                    reply.bulk(pattern);
+                }
+                reply.bulk(channel);
+                reply.bulk(payload);
+                out.into()
+            })
+            .clone()
+    }
+
+    /// Puts it into the mailboxes; how many that were.
+    fn deliver(mut self, server: &Server, subscribers: &Subscribers, now_ms: u64) -> usize {
+        let mut receivers = 0;
+        for client in subscribers.values().filter(|client| !client.is_killed()) {
+            let message = self.encoded(client.proto());
+            server.send(client, message, now_ms);
+            receivers += 1;
+        }
+        receivers
+    }
+}
+
+impl PubSub {
+    fn shard(&self, name: &[u8]) -> &Mutex<Shard> {
+        &self.shards[hashing::hash(name) as usize % SHARDS]
+    }
+
+    /// The shards that know a name: its own, or all for a pattern.
+    fn shards_of(&self, topic: Topic, name: &[u8]) -> &[CachePadded<Mutex<Shard>>] {
+        let index = hashing::hash(name) as usize % SHARDS;
+        if topic == Topic::Pattern { &self.shards } else { &self.shards[index..=index] }
+    }
+
+    /// Subscribes a session; false if it is subscribed already. O(log n) in the subscribers of the name.
+    pub fn subscribe(&self, session: &mut Session, topic: Topic, name: &[u8]) -> bool {
+        if !topic.names_mut(session).insert(name.into()) {
+            return false;
+        }
+        self.subscriptions.fetch_add(1, Relaxed);
+        for shard in self.shards_of(topic, name) {
+            let mut shard = shard.lock();
+            let client = session.client.clone();
+            shard.topics(topic).entry(name.into()).or_default().insert(client.id, client);
+        }
+        session.publish_subscriptions();
+        true
+    }
+
+    /// Ends a subscription; false if there was none.
+    pub fn unsubscribe(&self, session: &mut Session, topic: Topic, name: &[u8]) -> bool {
+        if !topic.names_mut(session).remove(name) {
+            return false;
+        }
+        self.remove(&session.client, topic, name);
+        session.publish_subscriptions();
+        true
+    }
+
+    /// Ends a subscription that its session has forgotten already.
+    pub fn remove(&self, client: &Client, topic: Topic, name: &[u8]) {
+        for shard in self.shards_of(topic, name) {
+            let mut shard = shard.lock();
+            let topics = shard.topics(topic);
+            let Some(subscribers) = topics.get_mut(name) else { continue };
+            subscribers.remove(&client.id);
+            if subscribers.is_empty() {
+                topics.remove(name);
+                if topics.capacity() > NAMES_KEPT && topics.len() < topics.capacity() / 8 {
+                    topics.shrink_to(2 * topics.len());
+                }
+            }
+        }
+        self.subscriptions.fetch_sub(1, Relaxed);
+    }
+
+    /// Ends all subscriptions of a session.
+    pub fn leave(&self, session: &mut Session) {
+        if !session.is_subscriber() {
+            return;
+        }
+        for topic in Topic::ALL {
+            for name in std::mem::take(topic.names_mut(session)) {
+                self.remove(&session.client, topic, &name);
+            }
+        }
+        session.publish_subscriptions();
+    }
+
+    /// Sends a message to all who hear this channel; how many that are.
+    pub fn publish(&self, server: &Server, channel: &[u8], payload: &[u8]) -> usize {
+        if self.subscriptions.load(Relaxed) == 0 {
+            return 0;
+        }
+        let now_ms = now_ms();
+        let shard = self.shard(channel).lock();
+        let mut receivers = 0;
+        if let Some(subscribers) = shard.channels.get(channel) {
+            receivers += Message::new("message", None, channel, payload).deliver(server, subscribers, now_ms);
+        }
+        for (pattern, subscribers) in &shard.patterns {
+            if glob::matches(pattern, channel, Case::Sensitive) {
+                let message = Message::new("pmessage", Some(pattern), channel, payload);
+                receivers += message.deliver(server, subscribers, now_ms);
+            }
+        }
+        receivers
+    }
+
+    /// Sends a message to all who hear this shard channel; how many that are.
+    pub fn publish_to_shard_channel(&self, server: &Server, channel: &[u8], payload: &[u8]) -> usize {
+        if self.subscriptions.load(Relaxed) == 0 {
+            return 0;
+        }
+        let shard = self.shard(channel).lock();
+        shard.shard_channels.get(channel).map_or(0, |subscribers| {
+            Message::new("smessage", None, channel, payload).deliver(server, subscribers, now_ms())
+        })
+    }
+
+    /// Publishes a keyspace event, as `notify-keyspace-events` says.
+    pub fn publish_event(&self, server: &Server, event: &Event) {
+        if self.subscriptions.load(Relaxed) == 0 {
+            return;
+        }
+        let mask = server.settings.notify_mask.load(Relaxed);
+        if mask & event.class.0 == 0 {
+            return;
+        }
+        if mask & EventClass::KEYSPACE.0 != 0 {
+            let mut channel = format!("__keyspace@{}__:", event.db).into_bytes();
+            channel.extend_from_slice(&event.key);
+            self.publish(server, &channel, event.name.as_bytes());
+        }
+        if mask & EventClass::KEYEVENT.0 != 0 {
+            let channel = format!("__keyevent@{}__:{}", event.db, event.name);
+            self.publish(server, channel.as_bytes(), &event.key);
+        }
+    }
+
+    /// The channels (or shard channels) that have subscribers, in no order; those that match, if a pattern is given.
+    pub fn active(&self, topic: Topic, pattern: Option<&[u8]>) -> Vec<Box<[u8]>> {
+        let mut active = Vec::new();
+        for shard in &self.shards {
+            let mut shard = shard.lock();
+            let names = shard.topics(topic).keys();
+            let is_wanted =
+                |name: &[u8]| pattern.is_none_or(|pattern| glob::matches(pattern, name, Case::Sensitive));
+            active.extend(names.filter(|name| is_wanted(name)).cloned());
+            if topic == Topic::Pattern {
+                break;
+            }
+        }
+        active
+    }
+
+    /// How many names of this kind have subscribers. O(shards).
+    pub fn count(&self, topic: Topic) -> usize {
+        let shards = if topic == Topic::Pattern { &self.shards[..1] } else { &self.shards[..] };
+        shards.iter().map(|shard| shard.lock().topics(topic).len()).sum()
+    }
+
+    /// How many clients are subscribed to this name.
+    pub fn subscribers(&self, topic: Topic, name: &[u8]) -> usize {
+        self.shard(name).lock().topics(topic).get(name).map_or(0, BTreeMap::len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn session(id: u64) -> Session {
+        Session::new(Arc::new(Client::new(id, String::new(), String::new(), -1, 0, 0)), true)
+    }
+
+    #[test]
+    fn who_leaves_is_forgotten_everywhere() {
+        let pubsub = PubSub::default();
+        let (mut one, mut two) = (session(1), session(2));
+        for session in [&mut one, &mut two] {
+            assert!(pubsub.subscribe(session, Topic::Channel, b"news"));
+            assert!(!pubsub.subscribe(session, Topic::Channel, b"news"));
+            assert!(pubsub.subscribe(session, Topic::Pattern, b"n*"));
+            assert!(pubsub.subscribe(session, Topic::ShardChannel, b"news"));
+        }
+        assert!(one.client.has_flag(crate::clients::client::flags::PUBSUB));
+        assert_eq!(pubsub.subscribers(Topic::Channel, b"news"), 2);
+        assert_eq!(pubsub.count(Topic::Pattern), 1);
+        pubsub.leave(&mut one);
+        assert!(!one.is_subscriber() && !one.client.has_flag(crate::clients::client::flags::PUBSUB));
+        assert_eq!(pubsub.subscribers(Topic::Channel, b"news"), 1);
+        assert!(!pubsub.unsubscribe(&mut two, Topic::Channel, b"other"));
+        assert!(pubsub.unsubscribe(&mut two, Topic::Channel, b"news"));
+        assert_eq!(pubsub.active(Topic::Channel, None), Vec::<Box<[u8]>>::new());
+        assert_eq!(pubsub.active(Topic::ShardChannel, Some(b"n*s")), [b"news"[..].into()]);
+        pubsub.leave(&mut two);
+        for shard in &pubsub.shards {
+            let shard = shard.lock();
+            assert!(
+                shard.channels.is_empty() && shard.patterns.is_empty() && shard.shard_channels.is_empty()
+            );
+        }
+        assert_eq!(pubsub.subscriptions.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn a_message_is_encoded_once_per_protocol() {
+        let mut message = Message::new("pmessage", Some(b"n*"), b"news", b"hi");
+        let first = message.encoded(Proto::Resp2);
+        assert_eq!(&first[..], b"*4\r\n$8\r\npmessage\r\n$2\r\nn*\r\n$4\r\nnews\r\n$2\r\nhi\r\n");
+        assert!(Arc::ptr_eq(&first, &message.encoded(Proto::Resp2)));
+        assert_eq!(message.encoded(Proto::Resp3)[0], b'>');
+    }
+}

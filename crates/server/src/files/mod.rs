@@ -1,0 +1,8 @@
+//! The files: append-only file, RDB, loading and snapshots.
+
+pub mod aof;
+pub mod delay;
+pub mod leftovers;
+pub mod load;
+pub mod rdb;
+pub mod snapshot;

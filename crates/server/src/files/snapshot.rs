@@ -1,0 +1,837 @@
+//! Snapshots of the running server: BGSAVE, the rewrite of the append-only file, and turning that on and off.
+//!
+//! One thread takes them, one after the other. It holds everything for the moment in which a snapshot begins (see
+//! `keyspace::snapshot`), then each shard for as long as encoding what it holds takes, and writes between these. There is no
+//! fork: no pause that grows with the memory, no second copy of the pages that change.
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rustredis_config::Directive;
+use rustredis_engine::EndsInPanic;
+use rustredis_keyspace::snapshot::{Encode, Handover, Preserved};
+use rustredis_keyspace::{Access, Covered, Effects, Random, View};
+use rustredis_persistence::aof::entry_commands::write_commands;
+use rustredis_persistence::aof::manifest::BaseFormat;
+use rustredis_persistence::journal::write_select;
+use rustredis_persistence::rdb::{
+    FileWriter, RdbError, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN, encode_key,
+};
+use rustredis_persistence::storage::{Storage, StorageFile};
+
+use crate::clock::now_ms;
+use crate::files::aof::{self, Files};
+use crate::files::delay::Delay;
+use crate::files::leftovers;
+use crate::files::rdb::{self, Origin, Placed, SavePaths};
+use crate::start::server::Server;
+use crate::upkeep::memory;
+
+/// Files pass through buffers of this size.
+const BUFFER_BYTES: usize = 256 << 10;
+/// Most shards that are visited in one hold, and most keys, if that is more than one shard.
+const VISITED_SHARDS_MAX: usize = 64;
+const VISITED_KEYS_MAX: usize = 1024;
+/// After so many bytes a file is synced, so that the last sync has little to do (`*-incremental-fsync`).
+const SYNC_BYTES: u64 = 32 << 20;
+/// Rewrites that failed in a row until the next one waits.
+const FAILURES_UNTIL_DELAY: u64 = 3;
+/// How often the end of a snapshot that is given up is looked for, a millisecond apart.
+const GIVE_UP_LOOKS: usize = 2000;
+/// The longest wait, in seconds.
+const DELAY_SECONDS_MAX: u64 = 3600;
+
+/// What the thread is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Job {
+    /// An RDB file.
+    Save,
+    /// A new base of the append-only file.
+    Rewrite,
+    /// The same for a file that is being turned on.
+    TurnOn,
+    /// The end of writing the append-only file.
+    TurnOff,
+}
+
+impl Job {
+    /// Whether it writes an append-only file's base.
+    pub fn is_rewrite(self) -> bool {
+        matches!(self, Self::Rewrite | Self::TurnOn)
+    }
+}
+
+/// What is known of snapshots.
+pub struct Snapshots {
+    jobs: Mutex<Option<mpsc::Sender<Job>>>,
+    state: Mutex<State>,
+    /// Keys that the snapshot under way had at its beginning.
+    pub keys_total: AtomicU64,
+    /// Keys that it has encoded.
+    pub keys_done: AtomicU64,
+    /// Set to give the snapshot under way up.
+    is_given_up: AtomicBool,
+    /// What each key takes longer, `rdb-key-save-delay`.
+    pub delay: Delay,
+    /// Held while the files of the append-only file are exchanged, and by who reads them while the server runs.
+    pub exchange: Mutex<()>,
+    /// Snapshots that were asked for.
+    begun: AtomicU64,
+    /// Of these, how many have reached the moment of which they are, or have ended without.
+    cut: AtomicU64,
+    /// Ends of the append-only file that were asked for and have not come.
+    turning_off: AtomicU64,
+    /// Of these, those that come beside a save.
+    turning_off_beside: AtomicU64,
+    aside: Mutex<Option<mpsc::Sender<()>>>,
+}
+
+/// What INFO shows; times are in seconds, and -1 stands for none.
+#[derive(Clone, Copy, Debug)]
+pub struct State {
+    /// What runs or waits for the thread, and since when (Unix ms).
+    pub running: Option<(Job, u64)>,
+    /// Whether a save follows.
+    pub is_save_scheduled: bool,
+    /// Whether a rewrite follows.
+    pub is_rewrite_scheduled: bool,
+    /// What the last save took.
+    pub last_save_seconds: i64,
+    /// What the last rewrite took.
+    pub last_rewrite_seconds: i64,
+    /// Rewrites begun.
+    pub rewrites: u64,
+    /// Rewrites that failed since the last that succeeded.
+    pub rewrite_failures: u64,
+    /// Whether the last rewrite failed.
+    pub has_rewrite_failed: bool,
+    /// When the last save by a save point was tried (Unix ms).
+    pub last_save_try_ms: u64,
+    /// When the last rewrite failed (Unix ms).
+    last_rewrite_failure_ms: u64,
+}
+
+/// What became of a wish for a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It begins.
+    Begun,
+    /// It begins when the one under way has ended.
+    Scheduled,
+    /// One of its kind is under way.
+    IsRunning,
+    /// Another one is under way.
+    IsBusy,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            jobs: Mutex::new(None),
+            state: Mutex::new(State {
+                running: None,
+                is_save_scheduled: false,
+                is_rewrite_scheduled: false,
+                last_save_seconds: -1,
+                last_rewrite_seconds: -1,
+                rewrites: 0,
+                rewrite_failures: 0,
+                has_rewrite_failed: false,
+                last_save_try_ms: 0,
+                last_rewrite_failure_ms: 0,
+            }),
+            keys_total: AtomicU64::new(0),
+            keys_done: AtomicU64::new(0),
+            is_given_up: AtomicBool::new(false),
+            delay: Delay::default(),
+            exchange: Mutex::new(()),
+            begun: AtomicU64::new(0),
+            cut: AtomicU64::new(0),
+            turning_off: AtomicU64::new(0),
+            turning_off_beside: AtomicU64::new(0),
+            aside: Mutex::new(None),
+        }
+    }
+}
+
+impl Snapshots {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If the system gives none.
+    pub fn start(server: &Arc<Server>) -> io::Result<()> {
+        let (sender, jobs) = mpsc::channel();
+        *server.snapshots.jobs.lock() = Some(sender);
+        let here = server.clone();
+        start_thread("snapshot", jobs, async move |job| {
+            run(&here, job).await;
+            // It may rest for hours now.
+            memory::purge();
+        })?;
+        let (sender, wishes) = mpsc::channel();
+        *server.snapshots.aside.lock() = Some(sender);
+        let here = server.clone();
+        start_thread("aof-off", wishes, async move |()| {
+            report_turned_off(turn_off(&here).await);
+            here.snapshots.turning_off_beside.fetch_sub(1, Relaxed);
+        })?;
+        Ok(())
+    }
+
+    /// What INFO shows.
+    pub fn state(&self) -> State {
+        *self.state.lock()
+    }
+
+    /// Asks for a save; `schedules` if it may begin later.
+    pub fn save(&self, schedules: bool) -> Wish {
+        let mut state = self.state.lock();
+        match state.running {
+            Some((Job::Save, _)) => Wish::IsRunning,
+            Some(_) if schedules => {
+                state.is_save_scheduled = true;
+                Wish::Scheduled
+            }
+            Some(_) => Wish::IsBusy,
+            None => self.begin(&mut state, Job::Save),
+        }
+    }
+
+    /// Asks for a rewrite.
+    pub fn rewrite(&self, server: &Server) -> Wish {
+        let mut state = self.state.lock();
+        match state.running {
+            Some((job, _)) if job.is_rewrite() => Wish::IsRunning,
+            Some(_) => {
+                state.is_rewrite_scheduled = true;
+                Wish::Scheduled
+            }
+            None => self.begin(&mut state, rewrite_job(server)),
+        }
+    }
+
+    /// Turns the append-only file on or off; what is under way is given up.
+    pub fn turn(&self, server: &Server, on: bool) {
+        let mut state = self.state.lock();
+        server.aof.set_on(on);
+        if on {
+            match state.running {
+                None => _ = self.begin(&mut state, Job::TurnOn),
+                Some(_) => state.is_rewrite_scheduled = true,
+            }
+            return;
+        }
+        state.is_rewrite_scheduled = false;
+        if state.running.is_some_and(|(job, _)| job.is_rewrite()) {
+            self.is_given_up.store(true, Relaxed);
+            self.delay.wake();
+        }
+        self.turning_off.fetch_add(1, Relaxed);
+        if state.running.is_some_and(|(job, _)| job == Job::Save) {
+            // A save may take minutes, and has nothing to do with these files.
+            self.turning_off_beside.fetch_add(1, Relaxed);
+            self.send_aside();
+        } else {
+            self.send(Job::TurnOff);
+        }
+    }
+
+    /// Whether the snapshot that was asked for last is of a moment still to come.
+    pub fn is_cut_missing(&self) -> bool {
+        self.cut.load(Relaxed) < self.begun.load(Relaxed)
+    }
+
+    fn note_cut(&self) {
+        self.cut.store(self.begun.load(Relaxed), Relaxed);
+    }
+
+    /// Whether the append-only file is still written to though it is not wanted any more.
+    pub fn is_turning_off(&self) -> bool {
+        self.turning_off.load(Relaxed) > 0
+    }
+
+    /// Gives the save under way up (FLUSHALL).
+    pub fn give_up_running_save(&self) {
+        let state = self.state.lock();
+        if matches!(state.running, Some((Job::Save, _))) {
+            self.is_given_up.store(true, Relaxed);
+            self.delay.wake();
+        }
+    }
+
+    /// Gives up whatever is under way, and returns when it has been cleared away, or after a while.
+    pub async fn give_up(&self) {
+        {
+            let mut state = self.state.lock();
+            (state.is_save_scheduled, state.is_rewrite_scheduled) = (false, false);
+            self.is_given_up.store(state.running.is_some(), Relaxed);
+            self.delay.wake();
+        }
+        for _ in 0..GIVE_UP_LOOKS {
+            if self.state().running.is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn begin(&self, state: &mut State, job: Job) -> Wish {
+        state.running = Some((job, now_ms()));
+        self.begun.fetch_add(1, Relaxed);
+        if job.is_rewrite() {
+            state.rewrites += 1;
+        }
+        self.send(job);
+        Wish::Begun
+    }
+
+    /// Has the append-only file turned off by the thread beside the one that saves.
+    fn send_aside(&self) {
+        if let Some(aside) = &*self.aside.lock() {
+            // The thread ends with the process.
+            let _ = aside.send(());
+        }
+    }
+
+    fn send(&self, job: Job) {
+        if let Some(jobs) = &*self.jobs.lock() {
+            // The thread ends with the process.
+            let _ = jobs.send(job);
+        }
+    }
+
+    /// Whether an automatic rewrite may be tried: after some failures each next one waits twice as long.
+    pub fn may_rewrite(&self) -> bool {
+        let state = self.state();
+        let Some(extra) = state.rewrite_failures.checked_sub(FAILURES_UNTIL_DELAY) else { return true };
+        let delay_seconds = (60u64 << extra.min(10)).min(DELAY_SECONDS_MAX);
+        now_ms().saturating_sub(state.last_rewrite_failure_ms) >= delay_seconds * 1000
+    }
+
+    /// Whether turning the append-only file on may be tried again, after a second at least.
+    pub fn may_try_again(&self) -> bool {
+        self.may_rewrite() && now_ms().saturating_sub(self.state().last_rewrite_failure_ms) >= 1000
+    }
+
+    /// Whether a rewrite may be tried to mend the append-only file, for which writes wait: a second after a failure, and longer after
+    /// each further one, up to a minute.
+    pub fn may_mend(&self) -> bool {
+        let state = self.state();
+        let delay_ms = (1000u64 << state.rewrite_failures.min(6)).min(60_000);
+        now_ms().saturating_sub(state.last_rewrite_failure_ms) >= delay_ms
+    }
+
+    /// Whether what is written to the append-only file has no base yet: it is being turned on.
+    pub fn is_base_missing(&self, server: &Server) -> bool {
+        let is_turning_on = self.state().running.is_some_and(|(job, _)| job == Job::TurnOn);
+        server.aof.is_on() && (is_turning_on || !server.durability.journal.is_on())
+    }
+
+    /// Notes that a save point has asked for a save.
+    pub fn note_save_try(&self) {
+        self.state.lock().last_save_try_ms = now_ms();
+    }
+
+    fn finish(&self, server: &Server, job: Job, took_seconds: i64, is_ok: bool) {
+        let mut state = self.state.lock();
+        self.is_given_up.store(false, Relaxed);
+        if job != Job::TurnOff {
+            self.note_cut();
+        }
+        match job {
+            Job::Save => state.last_save_seconds = took_seconds,
+            Job::Rewrite | Job::TurnOn => {
+                state.last_rewrite_seconds = took_seconds;
+                state.has_rewrite_failed = !is_ok;
+                if is_ok {
+                    state.rewrite_failures = 0;
+                } else {
+                    state.rewrite_failures += 1;
+                    state.last_rewrite_failure_ms = now_ms();
+                }
+            }
+            Job::TurnOff => return,
+        }
+        state.running = None;
+        if std::mem::take(&mut state.is_rewrite_scheduled) {
+            self.begin(&mut state, rewrite_job(server));
+        } else if std::mem::take(&mut state.is_save_scheduled) {
+            self.begin(&mut state, Job::Save);
+        }
+    }
+}
+
+/// What a rewrite is: the first one turns the append-only file on.
+fn rewrite_job(server: &Server) -> Job {
+    if server.aof.is_on() && !server.durability.journal.is_on() { Job::TurnOn } else { Job::Rewrite }
+}
+
+/// Why a snapshot was not taken.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    GivenUp,
+    Storage(io::Error),
+    Rdb(RdbError),
+    Text(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::GivenUp => f.write_str("it was given up"),
+            Self::Storage(error) => write!(f, "{error}"),
+            Self::Rdb(error) => write!(f, "{error}"),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<RdbError> for Failure {
+    fn from(error: RdbError) -> Self {
+        Self::Rdb(error)
+    }
+}
+
+/// Starts a thread that does what it is asked for, one thing after the other.
+fn start_thread<T: Send + 'static>(
+    name: &str,
+    wishes: mpsc::Receiver<T>,
+    act: impl AsyncFn(T) + Send + 'static,
+) -> io::Result<()> {
+    std::thread::Builder::new().name(name.into()).spawn(move || {
+        let _end = EndsInPanic("The thread of snapshots");
+        let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() else {
+            tracing::error!("No runtime for snapshots: they are not taken");
+            return;
+        };
+        for wish in wishes {
+            runtime.block_on(act(wish));
+        }
+    })?;
+    Ok(())
+}
+
+fn report_turned_off(result: Result<(), Failure>) {
+    if let Err(error) = result {
+        tracing::warn!("The append-only file was turned off with an error: {error}");
+    }
+}
+
+async fn run(server: &Arc<Server>, job: Job) {
+    while job.is_rewrite() && server.snapshots.turning_off_beside.load(Relaxed) > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let started = Instant::now();
+    let holds_syncs = server.config.lock().bool(Directive::NoAppendfsyncOnRewrite);
+    server.aof.hold_syncs(holds_syncs && job != Job::TurnOff);
+    let result = match job {
+        Job::Save => save(server).await,
+        Job::Rewrite => rewrite(server, false).await,
+        Job::TurnOn => rewrite(server, true).await,
+        Job::TurnOff => turn_off(server).await,
+    };
+    server.aof.hold_syncs(false);
+    let is_ok = result.is_ok();
+    match (job, result) {
+        (Job::Save, Ok(())) => tracing::info!("Background saving terminated with success"),
+        (Job::Save, Err(Failure::GivenUp)) => tracing::warn!("Background saving was given up"),
+        (Job::Save, Err(error)) => {
+            tracing::warn!("Background saving error: {error}");
+            aof::note_save_result(server, true);
+        }
+        (Job::TurnOff, result) => report_turned_off(result),
+        (_, Ok(())) => tracing::info!("Background AOF rewrite finished successfully"),
+        (_, Err(error)) => tracing::warn!("Background AOF rewrite terminated with error: {error}"),
+    }
+    server.snapshots.finish(server, job, started.elapsed().as_secs() as i64, is_ok);
+}
+
+/// What holds at the moment in which a snapshot begins.
+struct Cut {
+    /// Database, keys, keys that expire.
+    databases: Vec<(usize, usize, usize)>,
+    /// Changes until then.
+    changes: u64,
+    has_expiring_fields: bool,
+}
+
+impl Cut {
+    fn new(server: &Server, view: &View<'_>) -> Self {
+        let store = view.store();
+        let sizes = store.databases_in_use().map(|db| (db, store.keys(db), store.expiring_keys(db)));
+        Self {
+            databases: sizes.filter(|(_, keys, _)| *keys > 0).collect(),
+            changes: server.stats.totals().dirty,
+            has_expiring_fields: view.has_expiring_fields(),
+        }
+    }
+
+    fn keys(&self) -> u64 {
+        self.databases.iter().map(|(_, keys, _)| *keys as u64).sum()
+    }
+}
+
+/// A file that a snapshot writes, synced now and then.
+struct Sink {
+    file: Arc<dyn StorageFile>,
+    syncs: bool,
+    unsynced: u64,
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.file.write(bytes)?;
+        self.unsynced += count as u64;
+        if self.syncs && self.unsynced >= SYNC_BYTES {
+            self.unsynced = 0;
+            self.file.sync()?;
+        }
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The two forms of a snapshot.
+enum Output {
+    Rdb(Box<FileWriter<BufWriter<Sink>>>),
+    Commands(BufWriter<Sink>),
+}
+
+impl Output {
+    fn begin(
+        server: &Server,
+        sink: Sink,
+        format: BaseFormat,
+        cut: &Cut,
+        origin: Origin,
+    ) -> Result<Self, Failure> {
+        let sink = BufWriter::with_capacity(BUFFER_BYTES, sink);
+        if format == BaseFormat::Commands {
+            return Ok(Self::Commands(sink));
+        }
+        let version = if cut.has_expiring_fields { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
+        if cut.has_expiring_fields {
+            rdb::tell_version();
+        }
+        let mut writer = FileWriter::begin(sink, version, rdb::compression(server))?;
+        rdb::write_remarks(&mut writer, origin)?;
+        for (db, keys, expiring) in &cut.databases {
+            writer.select(*db, *keys, *expiring)?;
+        }
+        Ok(Self::Rdb(Box::new(writer)))
+    }
+
+    /// Writes encoded keys of a database.
+    fn write(&mut self, db: usize, keys: &[u8]) -> Result<(), Failure> {
+        match self {
+            Self::Rdb(writer) => {
+                writer.select_again(db)?;
+                writer.encoded_keys(keys)?;
+            }
+            Self::Commands(sink) => {
+                let mut select = Vec::new();
+                write_select(&mut select, db);
+                sink.write_all(&select)?;
+                sink.write_all(keys)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the file and syncs it.
+    fn finish(self, server: &Server) -> Result<(), Failure> {
+        let mut sink = match self {
+            Self::Rdb(writer) => writer.finish(rdb::checksum(server))?,
+            Self::Commands(sink) => sink,
+        };
+        sink.flush()?;
+        sink.get_ref().file.sync()?;
+        Ok(())
+    }
+}
+
+/// How keys are encoded in that form.
+fn encoder(server: &Server, format: BaseFormat) -> Arc<Encode> {
+    if format == BaseFormat::Commands {
+        return Arc::new(write_commands);
+    }
+    let (compression, usage) = (rdb::compression(server), rdb::usage_of(server));
+    Arc::new(move |entry, out| {
+        encode_key(entry, usage(entry), compression, out)
+            .expect("every type that the keyspace has is encoded, and memory takes all bytes");
+    })
+}
+
+/// Takes a snapshot into `path`; `at_cut` is called with everything held, and its results are handed back.
+async fn take<T>(
+    server: &Server,
+    path: &Path,
+    format: BaseFormat,
+    origin: Origin,
+    at_cut: impl FnOnce(&mut View<'_>) -> T,
+) -> Result<(Cut, T), Failure> {
+    let syncs = {
+        let config = server.config.lock();
+        config.bool(match origin {
+            Origin::Save => Directive::RdbSaveIncrementalFsync,
+            Origin::AofBase => Directive::AofRewriteIncrementalFsync,
+        })
+    };
+    let sink = Sink { file: server.storage.create(path)?, syncs, unsynced: 0 };
+    let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+    let handover = Arc::new(Handover::default());
+    let encode = encoder(server, format);
+    let (cut, result) = {
+        let mut held = server.engine.borrow(Covered::All, Access::Write).await;
+        let mut view = held.view(0, now_ms(), &random, &mut effects);
+        let cut = Cut::new(server, &view);
+        view.begin_snapshot(&encode, &handover);
+        (cut, at_cut(&mut view))
+    };
+    server.snapshots.note_cut();
+    server.snapshots.keys_total.store(cut.keys(), Relaxed);
+    server.snapshots.keys_done.store(0, Relaxed);
+    let written = match Output::begin(server, sink, format, &cut, origin) {
+        Ok(mut output) => match visit_all(server, &mut output, &encode, &handover).await {
+            Ok(()) => output.finish(server),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
+    if let Err(error) = written {
+        leave_all(server).await;
+        // What is left of it is of no use; that it cannot be removed either is no further harm.
+        let _ = server.storage.remove(path);
+        return Err(error);
+    }
+    server.engine.store().end_snapshot();
+    Ok((cut, result))
+}
+
+/// The shards from `first` on that are visited in one hold: one, or several that have few keys. In the actor engine a hold may
+/// have to wait for another thread, and a thousand of them for nothing would make the snapshot of a few keys slow.
+fn visited_together(server: &Server, first: usize) -> Vec<u32> {
+    let store = server.engine.store();
+    let keys_in =
+        |shard: usize| -> usize { store.databases_in_use().map(|db| store.keys_in_shard(db, shard)).sum() };
+    let mut keys = keys_in(first);
+    let mut shards = vec![first as u32];
+    if server.snapshots.delay.is_on() {
+        // What others change meanwhile shall meet shards that were visited, and shards that were not.
+        return shards;
+    }
+    for shard in (first + 1..store.shards()).take(VISITED_SHARDS_MAX - 1) {
+        keys += keys_in(shard);
+        if keys > VISITED_KEYS_MAX {
+            break;
+        }
+        shards.push(shard as u32);
+    }
+    shards
+}
+
+/// Encodes and writes one shard after the other, and what others have preserved meanwhile.
+async fn visit_all(
+    server: &Server,
+    output: &mut Output,
+    encode: &Arc<Encode>,
+    handover: &Handover,
+) -> Result<(), Failure> {
+    let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+    let done = &server.snapshots.keys_done;
+    let mut databases: Vec<Vec<u8>> = vec![Vec::new(); server.engine.store().databases()];
+    let mut next = 0;
+    while next < server.engine.store().shards() {
+        if server.snapshots.is_given_up.load(Relaxed) {
+            return Err(Failure::GivenUp);
+        }
+        let shards = visited_together(server, next);
+        next += shards.len();
+        let mut visited = 0;
+        {
+            let mut held = server.engine.borrow(Covered::of(&shards), Access::Write).await;
+            let mut view = held.view(0, now_ms(), &random, &mut effects);
+            for shard in &shards {
+                view.visit_shard(*shard as usize, |db, entry| {
+                    encode(entry, &mut databases[db]);
+                    visited += 1;
+                });
+            }
+            done.fetch_add(visited, Relaxed);
+        }
+        for db in server.engine.store().databases_in_use() {
+            let keys = &mut databases[db];
+            if keys.is_empty() {
+                continue;
+            }
+            output.write(db, keys)?;
+            keys.clear();
+            if keys.capacity() > 16 * BUFFER_BYTES {
+                *keys = Vec::new();
+            }
+        }
+        write_preserved(output, encode, handover)?;
+        let is_given_up = || server.snapshots.is_given_up.load(Relaxed);
+        server.snapshots.delay.wait(visited, is_given_up);
+    }
+    Ok(())
+}
+
+fn write_preserved(output: &mut Output, encode: &Arc<Encode>, handover: &Handover) -> Result<(), Failure> {
+    for part in handover.take() {
+        match part {
+            Preserved::Encoded { db, bytes, waits: _waits } => output.write(db, &bytes)?,
+            Preserved::Emptied(emptied) => {
+                let mut bytes = Vec::new();
+                emptied.for_each(|entry| encode(entry, &mut bytes));
+                if !bytes.is_empty() {
+                    output.write(emptied.db, &bytes)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Tells all shards that a snapshot is given up.
+async fn leave_all(server: &Server) {
+    let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+    let all: Vec<u32> = (0..server.engine.store().shards() as u32).collect();
+    for shards in all.chunks(VISITED_SHARDS_MAX) {
+        let mut held = server.engine.borrow(Covered::of(shards), Access::Write).await;
+        let mut view = held.view(0, now_ms(), &random, &mut effects);
+        shards.iter().for_each(|shard| view.leave_shard(*shard as usize));
+    }
+    server.engine.store().end_snapshot();
+}
+
+async fn save(server: &Server) -> Result<(), Failure> {
+    let paths = SavePaths::new(server)?;
+    let (cut, number) =
+        take(server, &paths.temporary, BaseFormat::Rdb, Origin::Save, |_| server.rdb.next_number()).await?;
+    let placed = rdb::put_in_place(server, &paths, number, cut.changes).inspect_err(|_| {
+        // What is left of it is of no use.
+        let _ = server.storage.remove(&paths.temporary);
+    })?;
+    match placed {
+        Placed::Newest => Ok(()),
+        Placed::Superseded => Err(Failure::GivenUp),
+    }
+}
+
+/// The form of a base, as the configuration has it.
+fn base_format(server: &Server) -> BaseFormat {
+    if server.config.lock().bool(Directive::AofUseRdbPreamble) {
+        BaseFormat::Rdb
+    } else {
+        BaseFormat::Commands
+    }
+}
+
+/// Writes a new base and goes on in a new increment.
+pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failure> {
+    let mut files = match server.aof.files() {
+        Some(files) => files,
+        None => Files::open(server).map_err(Failure::Text)?,
+    };
+    let storage = &*server.storage;
+    let format = base_format(server);
+    let temporary = files.directory.join(leftovers::temporary_base_name());
+    let was_on = server.durability.journal.is_on();
+    let mut increment = None;
+    let mut target = None;
+    if turns_on || was_on {
+        let (file, opened) = files.create_increment(storage)?;
+        if was_on {
+            // Known before anything is written to it: a crash during the rewrite needs it.
+            files.manifest.push_increment(file.clone());
+            files.persist(storage)?;
+            server.aof.set_files(Some(files.clone()));
+        }
+        (increment, target) = (Some(file), Some(opened));
+    }
+    let taken = take(server, &temporary, format, Origin::AofBase, |view| {
+        target.take().map(|target| server.aof.switch(server, view, Some(target)))
+    })
+    .await;
+    server.aof.measure(false);
+    let result = match taken {
+        Ok((_, switched)) => {
+            finish_rewrite(server, &mut files, &temporary, format, increment.clone(), was_on)
+                .inspect(|()| server.aof.mend(server, switched.flatten()))
+        }
+        Err(error) => Err(error),
+    };
+    if result.is_err() && !was_on && turns_on {
+        // There is no base for what was written.
+        switch_off(server).await;
+        if let Some(increment) = increment {
+            // It is in no manifest.
+            let _ = storage.remove(&files.path(&increment));
+        }
+    }
+    if !server.aof.is_on() && !turns_on {
+        // The directory's lock goes with the files.
+        server.aof.set_files(None);
+    }
+    result
+}
+
+/// Puts the base in its place and says so in the manifest.
+fn finish_rewrite(
+    server: &Server,
+    files: &mut Files,
+    temporary: &Path,
+    format: BaseFormat,
+    increment: Option<rustredis_persistence::aof::manifest::File>,
+    was_on: bool,
+) -> Result<(), Failure> {
+    let storage = &*server.storage;
+    let _exchange = server.snapshots.exchange.lock();
+    let base = files.place_base(storage, temporary, format).inspect_err(|_| {
+        // What is left of it is of no use.
+        let _ = storage.remove(temporary);
+    })?;
+    let first_kept = increment.as_ref().map_or(u64::MAX, |increment| increment.sequence);
+    let mut next = files.clone();
+    if let Some(increment) = increment.filter(|_| !was_on) {
+        next.manifest.push_increment(increment);
+    }
+    next.manifest.replace_base(base, first_kept);
+    next.persist(storage)?;
+    *files = next;
+    files.remove_history(server);
+    server.aof.set_files(Some(files.clone()));
+    server.aof.measure(true);
+    Ok(())
+}
+
+async fn switch_off(server: &Server) {
+    let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+    let mut held = server.engine.borrow(Covered::All, Access::Write).await;
+    let view = held.view(0, now_ms(), &random, &mut effects);
+    server.aof.switch(server, &view, None);
+}
+
+async fn turn_off(server: &Server) -> Result<(), Failure> {
+    switch_off(server).await;
+    let synced = server.aof.sync_left_file();
+    // The directory's lock goes with the files.
+    server.aof.set_files(None);
+    server.durability.progressed();
+    server.snapshots.turning_off.fetch_sub(1, Relaxed);
+    Ok(synced?)
+}

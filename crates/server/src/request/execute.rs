@@ -1,0 +1,957 @@
+//! The way of a request: parse, admit, plan, run, settle, flush.
+//!
+//! The commands of a read are executed as a batch. Each is resolved and its keys hashed; then the memory of the keys is
+//! touched ahead, so that the cache misses of a pipeline overlap; then they run in order. Neighbours that need the same
+//! hold share it. The common case, plain commands over keys in a session without peculiarities, is the short way through
+//! this file; everything else takes [`Connection::execute_one`], which knows all the checks.
+//!
+//! Effects happen in one place: [`settle`], with the view still held.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Recent, Row, Run};
+use rustredis_engine::{Kind, catch};
+use rustredis_keyspace::effects::Journal;
+use rustredis_keyspace::store::TOUCHED_AT_ONCE;
+use rustredis_keyspace::view::cursor_shard;
+use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+use rustredis_metrics::{CommandId, Outcome};
+use rustredis_resp::{Batch, Reply};
+
+use crate::clients::client::{Client, flags};
+use crate::clock::now_ms;
+use crate::commands::Context;
+use crate::files::rdb;
+use crate::gate;
+use crate::request::admit;
+use crate::request::blocking::BlockedClient;
+use crate::request::call;
+use crate::request::connection::{Connection, OUTPUT_FLUSH_BYTES};
+use crate::request::durability;
+use crate::request::errand::Errand;
+use crate::request::redact;
+use crate::request::session::{Background, ReplyMode, Session};
+use crate::request::transaction;
+use crate::request::waiters;
+use crate::request::worker::Worker;
+use crate::start::end;
+use crate::start::server::Server;
+use crate::upkeep::stats::bump;
+
+/// A command of the batch, ready to run.
+#[derive(Clone, Copy, Debug)]
+struct Prepared {
+    /// Its row, or [`NO_ROW`].
+    row: u16,
+    first_key: u32,
+    keys: u32,
+}
+
+/// Stands for the row of a command that is none; `Scratch::errors` knows why.
+const NO_ROW: u16 = u16::MAX;
+
+/// What executing needs besides the connection; lent by the worker for the time of a batch.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Complete commands of the input.
+    pub batch: Batch,
+    /// Effects of the command that runs.
+    pub effects: Effects,
+    prepared: Vec<Prepared>,
+    /// Why a command has no row, by its index.
+    errors: Vec<(usize, CommandError)>,
+    keys: Vec<KeyRef>,
+    shards: Vec<u32>,
+}
+
+/// How a batch went.
+#[derive(Debug)]
+pub enum Flow {
+    /// All commands have run.
+    Done,
+    /// The client waits since the command before this index.
+    Blocked(usize, Blocked),
+    /// The connection ends; what was replied is sent first.
+    Close,
+}
+
+/// A wait that has begun.
+#[derive(Debug)]
+pub struct Blocked {
+    /// What was registered.
+    pub waiter: Arc<BlockedClient>,
+    /// When it ends by itself, in Unix ms; 0 never.
+    pub until_ms: u64,
+}
+
+/// How long one client's commands may run before the others of the thread have their turn, in nanoseconds. A command is not
+/// interrupted; after each, whichever way it ran, it is looked whether the turn is over.
+pub(crate) const TURN_NANOS: u64 = 1_000_000;
+/// How often a command looks whether what it waits for has happened in the background.
+const BACKGROUND_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// How far a run of plain commands may go: the others of the thread wait, and replies should leave.
+pub(crate) struct Turn {
+    ends: u64,
+    output_max: usize,
+}
+
+impl Turn {
+    pub(crate) fn until(ends: u64, output: &[u8]) -> Self {
+        Self { ends, output_max: output.len() + OUTPUT_FLUSH_BYTES }
+    }
+
+    #[inline]
+    pub(crate) fn is_over(&self, worker: &Worker, output: &[u8]) -> bool {
+        output.len() >= self.output_max || worker.last_clock() >= self.ends
+    }
+}
+
+/// Commands that are touched ahead at a time.
+const TOUCH_AHEAD: usize = TOUCHED_AT_ONCE;
+
+impl Scratch {
+    /// Resolves and hashes the commands of the batch.
+    fn prepare(&mut self, server: &Server, input: &[u8]) {
+        self.prepared.clear();
+        self.errors.clear();
+        self.keys.clear();
+        let mut recent = Recent::default();
+        for index in 0..self.batch.len() {
+            let (text, spans) = self.batch.command(index, input);
+            let args = Args::new(text, spans, &[]);
+            let first_key = self.keys.len() as u32;
+            let row = match server.registry.resolve_next(args, &mut recent) {
+                Ok(row) => {
+                    row.hash_keys(args, &mut self.keys);
+                    row.id
+                }
+                Err(error) => {
+                    self.errors.push((index, error));
+                    NO_ROW
+                }
+            };
+            let keys = self.keys.len() as u32 - first_key;
+            self.prepared.push(Prepared { row, first_key, keys });
+        }
+    }
+
+    /// Whether a command of the batch may change the data set.
+    fn writes(&self, server: &Server) -> bool {
+        let writes = |row: &Row| {
+            row.command.flags.has(Flags::WRITE)
+                || row.full_name == "exec"
+                || row.full_name.starts_with("eval")
+        };
+        self.prepared
+            .iter()
+            .any(|prepared| prepared.row != NO_ROW && writes(server.registry.row(prepared.row)))
+    }
+
+    /// The row of a command, or why there is none.
+    fn row(&self, index: usize) -> Result<u16, &CommandError> {
+        match self.prepared[index].row {
+            NO_ROW => {
+                let error = self.errors.iter().find(|(of, _)| *of == index).map(|(_, error)| error);
+                Err(error.expect("a command without a row has an error"))
+            }
+            row => Ok(row),
+        }
+    }
+
+    /// The command at `index` with its row, if it may go the short way.
+    #[inline]
+    fn plain<'a>(&'a self, server: &'a Server, index: usize, input: &'a [u8]) -> Option<(&'a Row, Args<'a>)> {
+        let Prepared { row, .. } = *self.prepared.get(index)?;
+        let row = Some(row).filter(|row| *row != NO_ROW).map(|row| server.registry.row(row))?;
+        row.is_plain.then(|| (row, self.args(index, input)))
+    }
+
+    /// The keys of some commands in a row.
+    fn keys_of(&self, range: std::ops::Range<usize>) -> &[KeyRef] {
+        let first = self.prepared[range.start].first_key as usize;
+        let last = &self.prepared[range.end - 1];
+        &self.keys[first..(last.first_key + last.keys) as usize]
+    }
+
+    #[inline]
+    fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {
+        let (text, spans) = self.batch.command(index, input);
+        let Prepared { first_key, keys, .. } = self.prepared[index];
+        Args::new(text, spans, &self.keys[first_key as usize..(first_key + keys) as usize])
+    }
+}
+
+/// Whether a hold of these shards serves a command with these arguments too, as far as can be told at a glance.
+#[inline]
+fn covers(server: &Server, covered: Covered<'_>, args: Args<'_>) -> bool {
+    let store = server.engine.store();
+    match covered {
+        Covered::All => true,
+        Covered::One(shard) => args.key_refs().iter().all(|key| store.shard_of(key.hash) == shard),
+        Covered::None | Covered::Many(_) => false,
+    }
+}
+
+/// The shards of these keys: none, one, or several ascending in `shards`.
+fn cover<'s>(server: &Server, keys: &[KeyRef], shards: &'s mut Vec<u32>) -> Covered<'s> {
+    let store = server.engine.store();
+    match keys {
+        [] => Covered::None,
+        [key] => Covered::One(store.shard_of(key.hash)),
+        keys => {
+            shards.clear();
+            shards.extend(keys.iter().map(|key| store.shard_of(key.hash) as u32));
+            shards.sort_unstable();
+            shards.dedup();
+            Covered::of(shards)
+        }
+    }
+}
+
+impl Connection {
+    /// Runs the commands of the batch in order; replies go to `self.output`.
+    pub async fn execute(&mut self, scratch: &mut Scratch, input: &[u8]) -> Flow {
+        let server = self.server.clone();
+        let worker = self.worker.clone();
+        worker.tick();
+        self.begin_turn();
+        self.session.client.active_ms.store(worker.now_ms(), Relaxed);
+        scratch.prepare(&server, input);
+        if server.durability.journal.is_full() && scratch.writes(&server) && !self.wait_for_room().await {
+            return Flow::Close;
+        }
+        let count = scratch.batch.len();
+        let mut index = 0;
+        while index < count {
+            if worker.last_clock() >= self.turn_ends.get() {
+                self.let_others().await;
+                if self.session.client.is_killed() {
+                    self.finish_batch(&worker, scratch, index);
+                    return Flow::Close;
+                }
+            }
+            if self.pending() > self.flush_bytes()
+                && (!self.wait_until_durable().await || !self.relieve().unwrap_or(false))
+            {
+                self.finish_batch(&worker, scratch, index);
+                return Flow::Close;
+            }
+            if self.session.is_plain() && admit::is_free(&server, input.len(), count) {
+                let ran = self.run_plain(&server, &worker, scratch, index, input);
+                index += ran;
+                if ran > 0 {
+                    continue;
+                }
+            }
+            if let Some(ran) = self.run_elsewhere(&server, scratch, index, input).await {
+                index += ran;
+                worker.tick();
+                continue;
+            }
+            let flow = self.execute_one(&server, &worker, scratch, index, input).await;
+            index += 1;
+            match flow {
+                Next::Go => {}
+                Next::Wait(blocked) => {
+                    self.finish_batch(&worker, scratch, index);
+                    return Flow::Blocked(index, blocked);
+                }
+            }
+            if self.session.close_after_reply || self.session.client.is_killed() {
+                self.finish_batch(&worker, scratch, index);
+                return Flow::Close;
+            }
+        }
+        self.finish_batch(&worker, scratch, count);
+        Flow::Done
+    }
+
+    fn finish_batch(&mut self, worker: &Worker, scratch: &Scratch, commands: usize) {
+        worker.metrics.flush();
+        bump(&worker.stats().commands, commands as u64);
+        let client = &self.session.client;
+        bump(&client.commands, commands as u64);
+        let last = commands.checked_sub(1).map_or(NO_ROW, |last| scratch.prepared[last].row);
+        client.last_command.store(last, Relaxed);
+    }
+
+    /// Runs the longest row of plain commands from `first` on; how many that were. Stops where a command needs the long way
+    /// or shards of another thread, where the replies should leave first, and behind one that panicked.
+    fn run_plain(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &mut Scratch,
+        first: usize,
+        input: &[u8],
+    ) -> usize {
+        let mut effects = std::mem::take(&mut scratch.effects);
+        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        worker.begun.set(0);
+        let ran = catch(|| self.run_holds(server, worker, scratch, &mut effects, first, input));
+        let ran = ran.unwrap_or_else(|| {
+            let begun = worker.begun.get();
+            let last = call::last_begun(begun);
+            let row = server.registry.row(scratch.prepared[first + last].row);
+            call::give_up(server, worker, &mut effects, row, self.session.proto, &mut self.output);
+            begun
+        });
+        expire_stale(server, worker, &mut effects);
+        count_effects(worker, &mut effects);
+        scratch.effects = effects;
+        ran
+    }
+
+    /// The holds of [`Connection::run_plain`], one after the other.
+    fn run_holds(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &mut Scratch,
+        effects: &mut Effects,
+        first: usize,
+        input: &[u8],
+    ) -> usize {
+        let count = scratch.batch.len();
+        let mut touched = first;
+        let mut index = first;
+        let turn = Turn::until(self.turn_ends.get(), &self.output);
+        let mut shards = std::mem::take(&mut scratch.shards);
+        let mut next = scratch.plain(server, index, input);
+        // A round for each hold.
+        'holds: while let Some((mut row, mut args)) = next {
+            if server.engine.holds_groups() && count - index > 1 {
+                let ran = self.run_group(server, worker, scratch, effects, &mut shards, index, input, &turn);
+                index += ran;
+                if turn.is_over(worker, &self.output) {
+                    break;
+                }
+                if ran > 0 {
+                    next = scratch.plain(server, index, input);
+                    continue;
+                }
+                touched = index + 1;
+            } else if count - first > 1 && index >= touched {
+                touched = (index + TOUCH_AHEAD).min(count);
+                self.touch(server, scratch, index..touched);
+            }
+            let covered = cover(server, args.key_refs(), &mut shards);
+            let access = row.access;
+            let Some(mut held) = server.engine.hold(covered, access) else { break };
+            let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.session.no_touch;
+            // Neighbours that need no more than what is held run under the same hold.
+            loop {
+                if needs_everything(&view, args) {
+                    break 'holds;
+                }
+                run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+                index += 1;
+                if turn.is_over(worker, &self.output) {
+                    break 'holds;
+                }
+                next = scratch.plain(server, index, input);
+                match next {
+                    Some((next_row, next_args))
+                        if (next_row.access == access || view.access() == Access::Write)
+                            && (index < touched || count - first == 1)
+                            && covers(server, view.covered(), next_args) =>
+                    {
+                        (row, args) = (next_row, next_args);
+                    }
+                    _ => break,
+                }
+                view.set_now_ms(worker.now_ms());
+            }
+        }
+        scratch.shards = shards;
+        index - first
+    }
+
+    /// Runs the next plain commands with one key or none under one hold of all their shards, where the engine advises that; how
+    /// many that were, which may be none.
+    #[allow(clippy::too_many_arguments, reason = "what is lent by the caller is borrowed apart")]
+    fn run_group(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        scratch: &Scratch,
+        effects: &mut Effects,
+        shards: &mut Vec<u32>,
+        first: usize,
+        input: &[u8],
+        turn: &Turn,
+    ) -> usize {
+        let mut access = Access::Read;
+        let mut end = first;
+        for prepared in scratch.prepared[first..].iter().take(TOUCH_AHEAD) {
+            if prepared.row == NO_ROW || prepared.keys > 1 {
+                break;
+            }
+            let row = server.registry.row(prepared.row);
+            if !row.is_plain {
+                break;
+            }
+            if row.access == Access::Write {
+                access = Access::Write;
+            }
+            end += 1;
+        }
+        if end - first < 2 {
+            return 0;
+        }
+        let keys = scratch.keys_of(first..end);
+        let Some(mut held) = server.engine.hold(cover(server, keys, shards), access) else { return 0 };
+        // SAFETY: what is held are the shards of these keys.
+        unsafe { held.touch(self.session.db, keys.iter().map(|key| key.hash)) };
+        let store = server.engine.store();
+        let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+        view.no_touch = self.session.no_touch;
+        for index in first..end {
+            let row = server.registry.row(scratch.prepared[index].row);
+            let args = scratch.args(index, input);
+            // SAFETY: the shards of all these keys are held.
+            unsafe { view.narrow(args.key_refs().first().map(|key| store.shard_of(key.hash))) };
+            if needs_everything(&view, args) {
+                return index - first;
+            }
+            run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+            if turn.is_over(worker, &self.output) {
+                return index + 1 - first;
+            }
+            view.set_now_ms(worker.now_ms());
+        }
+        end - first
+    }
+
+    /// Has the thread that owns the keys of the next plain commands run them, as many as it owns; how many that were, or nothing
+    /// if the next command is not one of these.
+    async fn run_elsewhere(
+        &mut self,
+        server: &Arc<Server>,
+        scratch: &Scratch,
+        first: usize,
+        input: &[u8],
+    ) -> Option<usize> {
+        if server.engine.kind() != Kind::Actor
+            || !self.session.is_plain()
+            || !admit::is_free(server, input.len(), scratch.batch.len())
+        {
+            return None;
+        }
+        let (mut shards, mut covered_shards) = (Vec::new(), Vec::new());
+        let mut owner = None;
+        let mut errand = Errand::new(&self.session);
+        for index in first..scratch.batch.len() {
+            let Some((row, args)) = scratch.plain(server, index, input) else { break };
+            let covered = cover(server, args.key_refs(), &mut covered_shards);
+            let Some(here) = server.engine.owner_elsewhere(covered) else { break };
+            if *owner.get_or_insert(here) != here {
+                break;
+            }
+            match covered {
+                Covered::One(shard) => shards.push(shard as u32),
+                Covered::Many(many) => shards.extend(many),
+                Covered::None | Covered::All => {}
+            }
+            errand.commands.push((row.id, OwnedArgs::new(args)));
+        }
+        let owner = owner?;
+        shards.sort_unstable();
+        shards.dedup();
+        let server_there = server.clone();
+        let run =
+            server.engine.run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
+        let done = run.flatten()?;
+        self.output.extend_from_slice(&done.replies);
+        self.session.is_flooded |= done.is_flooded;
+        self.session.depends_on = self.session.depends_on.max(done.depends_on);
+        self.session.last_write = self.session.last_write.max(done.last_write);
+        (done.ran > 0).then_some(done.ran)
+    }
+
+    /// Brings the memory of these commands' keys near.
+    fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
+        server.engine.touch(self.session.db, scratch.keys_of(range).iter().map(|key| key.hash));
+    }
+
+    /// One command by the long way: every check, every kind of command.
+    async fn execute_one(
+        &mut self,
+        server: &Arc<Server>,
+        worker: &Worker,
+        scratch: &mut Scratch,
+        index: usize,
+        input: &[u8],
+    ) -> Next {
+        if self.session.reply_mode == ReplyMode::SkipNext {
+            self.session.reply_mode = ReplyMode::Skip;
+        }
+        let is_silent = self.session.reply_mode != ReplyMode::On;
+        let mut before = self.output.len();
+        let mut effects = std::mem::take(&mut scratch.effects);
+        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        let next = match scratch.row(index).map_err(Clone::clone) {
+            Ok(id) => {
+                let row = server.registry.row(id);
+                self.session.client.last_command.store(id, Relaxed);
+                let mut shards = std::mem::take(&mut scratch.shards);
+                let args = scratch.args(index, input);
+                if admit::is_held_back(server, &self.session, row) {
+                    // What was answered before leaves first; an error shows itself when the pause is over.
+                    let _ = self.deliver();
+                    before = self.output.len();
+                }
+                let next = self.admit_and_run(server, worker, row, args, &mut effects, &mut shards).await;
+                scratch.shards = shards;
+                // A confirmation of SUBSCRIBE is a push message, and CLIENT REPLY is about replies.
+                self.after_reply(before, is_silent && !is_answered_by_push(row), &next);
+                next
+            }
+            Err(_) if is_http(scratch.args(index, input)) => {
+                self.session.close_after_reply = true;
+                tell_of_http(server, &self.session.client);
+                Next::Go
+            }
+            Err(error) => {
+                let row = match &error {
+                    CommandError::Arity(name) => server.registry.find_full(name),
+                    _ => None,
+                };
+                self.refuse(server, worker, row, &error);
+                self.after_reply(before, is_silent, &Next::Go);
+                Next::Go
+            }
+        };
+        if std::mem::take(&mut self.session.ends_watches) {
+            transaction::unwatch_all(self, server, worker, &mut effects).await;
+        }
+        count_effects(worker, &mut effects);
+        scratch.effects = effects;
+        next
+    }
+
+    /// Drops a reply that the client does not want, and adds the messages that its own command caused: they follow the reply.
+    fn after_reply(&mut self, before: usize, is_silent: bool, next: &Next) {
+        if is_silent && self.session.reply_mode != ReplyMode::On {
+            self.output.truncate(before);
+        }
+        if self.session.reply_mode == ReplyMode::Skip && matches!(next, Next::Go) {
+            self.session.reply_mode = ReplyMode::On;
+        }
+        let client = &self.session.client;
+        if client.has_mail() {
+            client.take_mail(&mut self.output, usize::MAX);
+        }
+    }
+
+    async fn admit_and_run(
+        &mut self,
+        server: &Arc<Server>,
+        worker: &Worker,
+        row: &Row,
+        args: Args<'_>,
+        effects: &mut Effects,
+        shards: &mut Vec<u32>,
+    ) -> Next {
+        let socket = self.outlet.stream();
+        match admit::admit(server, worker, &mut self.session, socket, row, args).await {
+            Ok(admit::Verdict::Run) => {}
+            Ok(admit::Verdict::Queue) => {
+                transaction::queue(&mut self.session, row, args);
+                Reply::new(&mut self.output, self.session.proto).simple("QUEUED");
+                return Next::Go;
+            }
+            Err(error) => {
+                self.refuse(server, worker, Some(row), &error);
+                return Next::Go;
+            }
+        }
+        let blocked = if row.full_name == "exec" {
+            transaction::execute(self, server, worker, row, args, effects).await;
+            if server.gate.has(gate::MONITORED) {
+                server.monitors.show(server, &self.session, row, args);
+            }
+            None
+        } else {
+            self.run_held(server, worker, row, args, effects, shards).await
+        };
+        if let Some(flushed) = worker.flushed.take() {
+            rdb::save_flushed(server, flushed).await;
+        }
+        if let Some(background) = self.session.waits_for.take() {
+            let is_pending = || match background {
+                Background::TurnOff => server.snapshots.is_turning_off(),
+                Background::Cut => server.snapshots.is_cut_missing(),
+                Background::End(attempt) => server.ending.is_pending(attempt),
+                Background::Purge(wish) => !server.purges.is_done(wish),
+            };
+            let waiting = async {
+                while is_pending() && !self.session.client.is_killed() {
+                    tokio::time::sleep(BACKGROUND_LOOK).await;
+                }
+            };
+            self.unless_gone(waiting).await;
+            if matches!(background, Background::End(_)) {
+                self.refuse(server, worker, Some(row), &end::failure());
+            }
+        }
+        if let Some(wait) = self.session.sync_wait.take() {
+            self.wait_for_sync(wait).await;
+        }
+        self.expire_stale_anywhere(server, worker, effects).await;
+        blocked.map_or(Next::Go, Next::Wait)
+    }
+
+    /// Runs a command under a view of its own.
+    async fn run_held(
+        &mut self,
+        server: &Arc<Server>,
+        worker: &Worker,
+        row: &Row,
+        args: Args<'_>,
+        effects: &mut Effects,
+        shards: &mut Vec<u32>,
+    ) -> Option<Blocked> {
+        let covered = self.plan(server, worker, row, args, shards);
+        let mut held = server.engine.borrow(covered, row.access).await;
+        // Time has passed while others held the shards, or the server was paused.
+        worker.tick();
+        let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+        view.no_touch = self.session.no_touch;
+        if needs_everything(&view, args) {
+            drop(held);
+            held = server.engine.borrow(Covered::All, row.access).await;
+            view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.session.no_touch;
+        }
+        let (before, proto) = (self.output.len(), self.session.proto);
+        let session = &mut self.session;
+        let run = |view: &mut View<'_>, output: &mut Vec<u8>| {
+            run_one(server, worker, view, session, output, row, args);
+        };
+        call::guard(server, worker, &mut view, row, proto, &mut self.output, run);
+        if server.gate.has(gate::MONITORED) {
+            server.monitors.show(server, &self.session, row, args);
+        }
+        let request = view.effects.block.take()?;
+        self.output.truncate(before);
+        let client = self.session.client.clone();
+        let waiter = BlockedClient::new(
+            client.clone(),
+            OwnedArgs::new(args),
+            row.id,
+            self.session.proto,
+            self.session.db,
+            request.kind,
+            request.needs_more_keys,
+            view.store().ticket(),
+        );
+        for key in waiter.keys() {
+            view.wait_for(key, waiter.clone());
+        }
+        // Known to CLIENT UNBLOCK and KILL before anyone can see that it waits.
+        *client.waiting.lock() = Some(waiter.clone());
+        client.set_flag(flags::BLOCKED, true);
+        Some(Blocked { waiter, until_ms: request.until_ms })
+    }
+
+    /// What the command must hold.
+    fn plan<'s>(
+        &self,
+        server: &Server,
+        worker: &Worker,
+        row: &Row,
+        args: Args<'_>,
+        shards: &'s mut Vec<u32>,
+    ) -> Covered<'s> {
+        let store = server.engine.store();
+        match row.command.reach {
+            Reach::Keys => cover(server, args.key_refs(), shards),
+            Reach::All => Covered::All,
+            // A shard counts a key before the journal has the place that the reply would have to wait for.
+            Reach::Counts if server.durability.is_awaited() => Covered::All,
+            Reach::Counts => Covered::None,
+            Reach::AllIf(is_far) if is_far(args) => Covered::All,
+            Reach::AllIf(_) => cover(server, args.key_refs(), shards),
+            Reach::Random => {
+                let keys = store.keys(self.session.db);
+                let shard = if keys == 0 {
+                    None
+                } else {
+                    store.shard_of_rank(self.session.db, worker.random.below(keys))
+                };
+                Covered::One(shard.unwrap_or(0))
+            }
+            Reach::Scan => {
+                let cursor = rustredis_resp::number::parse_u64(args.get(1)).unwrap_or(0);
+                let count = (2..args.len().saturating_sub(1))
+                    .find(|index| args.is(*index, "COUNT"))
+                    .and_then(|index| args.int(index + 1).ok())
+                    .map_or(10, |count| count.clamp(1, 1 << 20) as usize);
+                shards.clear();
+                let mut keys = 0;
+                for shard in cursor_shard(cursor)..store.shards() {
+                    let here = store.keys_in_shard(self.session.db, shard);
+                    if here == 0 {
+                        continue;
+                    }
+                    shards.push(shard as u32);
+                    keys += here;
+                    // The shard at the cursor may be half passed already: one more makes the page full.
+                    if keys > count && shards.len() > 1 {
+                        break;
+                    }
+                }
+                Covered::of(shards)
+            }
+        }
+    }
+
+    /// Answers an error for a command that does not run.
+    fn refuse(&mut self, server: &Server, worker: &Worker, row: Option<&Row>, error: &CommandError) {
+        let session = &mut self.session;
+        let is_exec = row.is_some_and(|row| row.full_name == "exec");
+        let error = match &mut session.transaction {
+            // Whether or not there is one: a client that sent MULTI behind an error of its own has none.
+            _ if is_exec => {
+                session.set_transaction(None);
+                session.ends_watches = true;
+                let reason = error.wire();
+                let reason = reason.strip_prefix(b"ERR ").unwrap_or(&reason);
+                &CommandError::Other(
+                    [b"EXECABORT Transaction discarded because of: ", reason].concat().into(),
+                )
+            }
+            Some(transaction) => {
+                transaction.is_broken = true;
+                error
+            }
+            None => error,
+        };
+        Reply::new(&mut self.output, session.proto).error(&error.wire());
+        count_error(server, worker, error);
+        if let Some(row) = row {
+            worker.metrics.reject(CommandId(row.id));
+        }
+    }
+
+    /// Deletes keys that readers found expired, wherever their shards are; while the server is paused they stay.
+    async fn expire_stale_anywhere(&self, server: &Server, worker: &Worker, effects: &mut Effects) {
+        let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+        if server.gate.has(gate::PAUSED) {
+            return;
+        }
+        for (db, bytes) in stale {
+            let key = Key::new(&bytes);
+            let covered = Covered::One(server.engine.store().shard_of(key.hash));
+            let mut held = server.engine.borrow(covered, Access::Write).await;
+            let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
+            view.expire_if_due(key);
+            settle(server, worker, &mut view, None);
+        }
+    }
+}
+
+/// Whether these are words of an HTTP request. A browser can be made to send one here, with commands in its body: nothing behind
+/// it is executed, as in Redis.
+fn is_http(args: Args<'_>) -> bool {
+    args.is(0, "POST") || args.is(0, "Host:")
+}
+
+/// Says in the log, once a minute, that somebody speaks HTTP.
+#[cold]
+fn tell_of_http(server: &Server, client: &Client) {
+    let now_s = now_ms() / 1000;
+    let told_s = server.stats.http_told_s.load(Relaxed);
+    if now_s >= told_s + 60
+        && server.stats.http_told_s.compare_exchange(told_s, now_s, Relaxed, Relaxed).is_ok()
+    {
+        tracing::warn!(
+            "Possible attack: {} sends an HTTP request, maybe from a browser that was led to do so. The connection is closed.",
+            client.addr
+        );
+    }
+}
+
+/// Whether the command is answered by push messages instead of a reply.
+fn is_answered_by_push(row: &Row) -> bool {
+    row.command.flags.has(Flags::PUBSUB.with(Flags::NOSCRIPT))
+}
+
+/// What follows a command.
+enum Next {
+    /// The next one.
+    Go,
+    /// A wait.
+    Wait(Blocked),
+}
+
+/// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
+#[inline]
+pub(crate) fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
+    view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
+}
+
+/// Runs one command under a view that covers it: run, settle, count. An error replaces what it wrote.
+pub fn run_one(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    session: &mut Session,
+    output: &mut Vec<u8>,
+    row: &Row,
+    args: Args<'_>,
+) {
+    let started = worker.last_clock();
+    let reply_bytes_max = server.settings.reply_bytes_max.load(Relaxed);
+    worker.begun.set(worker.begun.get() + 1);
+    worker.reply_begin.set(output.len());
+    let mut reply = Reply::limited(output, session.proto, reply_bytes_max);
+    let mark = reply.mark();
+    begin(view, row, args);
+    let result = match row.command.run {
+        Run::Keys(handler) => handler(view, args, &mut reply),
+        Run::Server => match server.handlers[row.id as usize] {
+            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, &mut reply),
+            None => Err(CommandError::text("ERR the command has no function")),
+        },
+        Run::Container => Err(CommandError::Arity(row.full_name.to_owned())),
+    };
+    let outcome = match result {
+        Ok(()) => Outcome::Ok,
+        Err(error) => {
+            session.is_flooded |= reply.is_full();
+            reply.cut(mark);
+            reply.error(&error.wire());
+            count_error(server, worker, &error);
+            Outcome::Failed
+        }
+    };
+    if !view.effects.is_clean() {
+        settle(server, worker, view, Some((row, args)));
+        let place = worker.lane.take_committed();
+        if place != 0 {
+            session.last_write = place;
+        }
+    }
+    if server.durability.is_awaited() {
+        durability::depend(server, session, row, args);
+    }
+    let now = worker.read_clock();
+    let nanos = now.saturating_sub(started);
+    if view.effects.block.is_some() && !session.is_executing {
+        // A command that waits is counted once it has been served.
+        return;
+    }
+    worker.metrics.record(CommandId(row.id), nanos, outcome);
+    if nanos >= server.settings.slow_nanos.load(Relaxed) {
+        note_slow(server, &session.client, row, args, nanos);
+    }
+}
+
+/// Whether what the command does goes to the journal. WATCH, which needs its shards alone too, does nothing that does.
+#[inline]
+fn is_journalled(row: &Row) -> bool {
+    row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
+}
+
+/// Begins a command: with clean effects, and without what a write reads and whose time has come. A command with one key meets it
+/// where it changes it.
+#[inline]
+pub(crate) fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
+    debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
+    view.effects.begin();
+    if args.key_refs().len() > 1 && is_journalled(row) {
+        args.keys().for_each(|key| view.expire_ahead(key));
+    }
+}
+
+/// Tells the latency monitor and the slow log of a command that one of them may want.
+#[cold]
+pub(crate) fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+    let now_s = (now_ms() / 1000) as i64;
+    let is_fast = row.command.flags.has(Flags::FAST);
+    server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
+    if row.command.flags.has(Flags::SKIP_SLOWLOG) || !server.slowlog.is_slow(nanos) {
+        return;
+    }
+    let name = client.identity.lock().name.clone();
+    let shown = redact::shown(row, args);
+    server.slowlog.push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
+}
+
+/// Counts an error reply.
+#[cold]
+pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
+    bump(&worker.stats().errors, 1);
+    server.stats.count_error(&error.code());
+}
+
+/// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
+/// keyspace events and waiters. The only place for effects. `None` for what nobody commanded.
+pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    settle_change(server, worker, view, command);
+    if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
+        waiters::serve_all(server, worker, view);
+    }
+}
+
+/// The journal's and the events' part of [`settle`].
+pub(crate) fn settle_change(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    command: Option<(&Row, Args<'_>)>,
+) {
+    if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| is_journalled(row)) {
+        view.expire_found();
+    }
+    bump(&worker.stats().dirty, view.effects.dirty);
+    if server.durability.journal.is_on() {
+        durability::record(server, worker, view, command);
+    } else {
+        view.effects.expired.clear();
+        view.effects.expired_fields_of.clear();
+    }
+    publish_events(server, view);
+    if std::mem::take(&mut view.effects.has_flushed_all) {
+        worker.flushed.set(rdb::note_flushed(server));
+    }
+    view.effects.journal = Journal::Verbatim;
+    view.effects.dirty = 0;
+}
+
+fn publish_events(server: &Server, view: &mut View<'_>) {
+    for event in view.effects.events.drain(..) {
+        server.pubsub.publish_event(server, &event);
+    }
+}
+
+/// Deletes keys that readers found expired, as far as their shards can be held here.
+fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
+    if effects.stale.borrow().is_empty() {
+        return;
+    }
+    let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+    for (db, bytes) in stale {
+        let key = Key::new(&bytes);
+        let covered = Covered::One(server.engine.store().shard_of(key.hash));
+        if let Some(mut held) = server.engine.hold(covered, Access::Write) {
+            let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
+            view.expire_if_due(key);
+            settle(server, worker, &mut view, None);
+        }
+    }
+}
+
+/// Moves the counters of reads and expirations to the worker's statistics.
+pub(crate) fn count_effects(worker: &Worker, effects: &mut Effects) {
+    let stats = worker.stats();
+    bump(&stats.hits, effects.hits.take());
+    bump(&stats.misses, effects.misses.take());
+    bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
+    bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
+}

@@ -1,0 +1,14 @@
+//! The way of a request: from the bytes of a read to the replies, and what a session remembers between.
+
+pub mod admit;
+pub mod blocking;
+pub mod call;
+pub mod connection;
+pub mod durability;
+pub mod errand;
+pub mod execute;
+pub mod redact;
+pub mod session;
+pub mod transaction;
+pub mod waiters;
+pub mod worker;

@@ -1,0 +1,110 @@
+//! Serving who waits for a key, in the settling of whoever made it: the view is still held, so nobody sees the key before.
+//!
+//! A waiter is served with the key that came into being and no other, whatever his other keys hold, as in Redis: his command
+//! runs again, with his protocol and with that key as the only one that a plan names. So what is served does not depend on
+//! which shards the view happens to cover.
+
+use rustredis_commands::{Args, KeyRef, Run};
+use rustredis_engine::catch;
+use rustredis_keyspace::{Key, View};
+use rustredis_metrics::{CommandId, Outcome};
+use rustredis_resp::Reply;
+
+use crate::request::blocking::BlockedClient;
+use crate::request::call;
+use crate::request::execute::{begin, count_error, note_slow, settle_change};
+use crate::request::worker::Worker;
+use crate::start::server::Server;
+
+/// Serves who waits for keys that came into being, in the order of the keys and of the waiting; a command that is served
+/// may make further keys ready.
+pub fn serve_all(server: &Server, worker: &Worker, view: &mut View<'_>) {
+    let selected = view.db();
+    while !view.effects.ready.is_empty() {
+        for (db, bytes) in std::mem::take(&mut view.effects.ready) {
+            view.select(db as usize);
+            serve_key(server, worker, view, Key::new(&bytes));
+        }
+    }
+    view.select(selected);
+}
+
+/// Serves those who wait for this key, for as long as it is there.
+fn serve_key(server: &Server, worker: &Worker, view: &mut View<'_>, key: Key<'_>) {
+    let mut ticket = 0;
+    while let Some(waiter) = view.next_waiter(key, ticket) {
+        ticket = waiter.ticket() + 1;
+        let Some(kind) = view.peek(key).map(|entry| entry.kind()) else { return };
+        if let Some(blocked) = waiter.as_any().downcast_ref::<BlockedClient>()
+            && waiter.wants(kind)
+            && blocked.claim()
+            && serve(server, worker, view, blocked, key)
+        {
+            view.stop_waiting(key, &*waiter);
+        }
+    }
+}
+
+/// The arguments of a waiting command with this key alone, and besides it the destination if it has one.
+fn served_with<'a>(blocked: &'a BlockedClient, key: Key<'_>, only: &'a mut [KeyRef; 1]) -> Args<'a> {
+    let args = blocked.args.args();
+    let mut refs = args.key_refs().iter();
+    let is_it = |of: &&KeyRef| of.hash == key.hash && args.get(of.argument as usize) == key.bytes;
+    match refs.find(is_it) {
+        Some(found) if !blocked.needs_more_keys => {
+            *only = [*found];
+            args.with_keys(only)
+        }
+        _ => args,
+    }
+}
+
+/// Runs a waiting command with a key that is ready; whether it was served.
+fn serve(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    blocked: &BlockedClient,
+    key: Key<'_>,
+) -> bool {
+    let row = server.registry.row(blocked.row);
+    let Run::Keys(handler) = row.command.run else { return false };
+    let started = worker.read_clock();
+    let mut output = Vec::new();
+    let mut reply = Reply::new(&mut output, blocked.proto);
+    let mark = reply.mark();
+    let mut only = [KeyRef { argument: 0, hash: 0 }];
+    let args = served_with(blocked, key, &mut only);
+    let result = catch(|| {
+        begin(view, row, args);
+        handler(view, args, &mut reply)
+    });
+    let result = result.unwrap_or_else(|| Err(call::judge(view.effects, row)));
+    // Whoever serves it has made a change of his own, which was journalled.
+    view.effects.touch();
+    let outcome = match result {
+        Ok(()) => Outcome::Ok,
+        Err(error) => {
+            reply.cut(mark);
+            reply.error(&error.wire());
+            count_error(server, worker, &error);
+            Outcome::Failed
+        }
+    };
+    if view.effects.block.take().is_some() {
+        blocked.release();
+        return false;
+    }
+    // The place of whoever serves is his own still.
+    let own = worker.lane.take_committed();
+    settle_change(server, worker, view, Some((row, args)));
+    blocked.depend_on(worker.lane.take_committed());
+    worker.lane.give_committed(own);
+    let nanos = worker.read_clock().saturating_sub(started);
+    worker.metrics.record(CommandId(row.id), nanos, outcome);
+    if nanos >= server.settings.slow_nanos.load(std::sync::atomic::Ordering::Relaxed) {
+        note_slow(server, &blocked.client, row, blocked.args.args(), nanos);
+    }
+    blocked.serve(output);
+    true
+}

@@ -1,0 +1,264 @@
+//! A worker: one thread, one current-thread Tokio runtime, and what its connections share without locks.
+//!
+//! Connections are spread over the workers when they are accepted and stay: no task moves between threads, so counters
+//! are the thread's own and tasks need not be `Send`. The worker lends buffers: a connection that waits holds none, so ten
+//! thousand idle clients cost little.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustredis_keyspace::Random;
+use rustredis_metrics::{Clock, WorkerMetrics};
+use tokio::sync::mpsc;
+
+use crate::clock::now_ms;
+use crate::files::rdb::Flushed;
+use crate::net::stream::Stream;
+use crate::request::connection::Connection;
+use crate::request::durability::{self, Lane};
+use crate::request::execute::Scratch;
+use crate::start::server::Server;
+use crate::upkeep::cron;
+use crate::upkeep::eviction::Pool;
+use crate::upkeep::stats::WorkerStats;
+
+/// Size of the lent input buffers, in bytes.
+const INPUT_BYTES: usize = 32 * 1024;
+/// Buffers of more than this go back to the allocator and not to the pool.
+const POOLED_BYTES_MAX: usize = 64 * 1024;
+/// Buffers and scratches that are kept for the next who needs one.
+const POOLED_MAX: usize = 16;
+
+/// A connection on its way to its worker.
+pub struct Arrival {
+    /// The socket.
+    pub stream: StdStream,
+    /// Its id.
+    pub id: u64,
+}
+
+/// An accepted socket.
+pub enum StdStream {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
+
+/// What the connections of a thread share.
+pub struct Worker {
+    /// Its number.
+    pub index: usize,
+    /// What all workers share.
+    pub server: Arc<Server>,
+    /// Random numbers.
+    pub random: Random,
+    /// How it counts commands.
+    pub metrics: WorkerMetrics,
+    /// While a transaction runs its queue, its journal entry is committed and waiters are served at its end.
+    pub defers_waiters: Cell<bool>,
+    /// Commands that have begun since a run of them did.
+    pub begun: Cell<usize>,
+    /// Where in its output the reply of the command begins that has begun last.
+    pub reply_begin: Cell<usize>,
+    /// Its part of the journal.
+    pub lane: Lane,
+    /// What the FLUSHALL that was settled last leaves to do.
+    pub flushed: Cell<Option<Flushed>>,
+    /// Connections that have ended.
+    pub closed: Cell<u64>,
+    /// What it remembers of keys that may be evicted.
+    pub eviction: RefCell<Pool>,
+    clock: Clock,
+    last_clock: Cell<u64>,
+    /// Unix ms at `last_wall_clock`, by the nanosecond clock.
+    wall_ms: Cell<u64>,
+    wall_clock: Cell<u64>,
+    buffers: RefCell<Vec<Vec<u8>>>,
+    #[allow(clippy::vec_box, reason = "a scratch is lent and moved; boxed, that is one word")]
+    scratches: RefCell<Vec<Box<Scratch>>>,
+}
+
+impl Worker {
+    fn new(index: usize, server: Arc<Server>) -> Self {
+        let clock = server.clock;
+        let seed = rustredis_keyspace::hashing::hash(&index.to_le_bytes());
+        Self {
+            index,
+            random: Random::new(seed),
+            metrics: server.metrics.worker(),
+            defers_waiters: Cell::new(false),
+            begun: Cell::new(0),
+            reply_begin: Cell::new(0),
+            lane: Lane::default(),
+            flushed: Cell::new(None),
+            closed: Cell::new(0),
+            eviction: RefCell::default(),
+            last_clock: Cell::new(clock.now()),
+            wall_ms: Cell::new(now_ms()),
+            wall_clock: Cell::new(clock.now()),
+            clock,
+            server,
+            buffers: RefCell::default(),
+            scratches: RefCell::default(),
+        }
+    }
+
+    /// Its counters.
+    #[inline]
+    pub fn stats(&self) -> &WorkerStats {
+        self.server.stats.worker(self.index)
+    }
+
+    /// Leaves waiters to the end of a transaction, for as long as the guard lives.
+    pub fn defer_waiters(&self) -> Deferral<'_> {
+        Deferral::new(&self.defers_waiters)
+    }
+
+    /// Reads both clocks, at the start of a batch.
+    pub fn tick(&self) {
+        let now = self.clock.now();
+        self.last_clock.set(now);
+        self.wall_clock.set(now);
+        self.wall_ms.set(now_ms());
+    }
+
+    /// Unix time of the request in milliseconds. A batch begins with the system's clock and goes on with ours, so that
+    /// a slow command does not leave the next one in the past.
+    #[inline]
+    pub fn now_ms(&self) -> u64 {
+        let passed = self.last_clock.get().saturating_sub(self.wall_clock.get());
+        if passed < 1_000_000 { self.wall_ms.get() } else { self.wall_ms.get() + passed / 1_000_000 }
+    }
+
+    /// The nanosecond clock as it was read last.
+    #[inline]
+    pub fn last_clock(&self) -> u64 {
+        self.last_clock.get()
+    }
+
+    /// Reads the nanosecond clock: the end of one command is the start of the next.
+    #[inline]
+    pub fn read_clock(&self) -> u64 {
+        let now = self.clock.now();
+        self.last_clock.set(now);
+        now
+    }
+
+    /// Lends an empty buffer.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.buffers.borrow_mut().pop().unwrap_or_else(|| Vec::with_capacity(INPUT_BYTES))
+    }
+
+    /// Takes a buffer back.
+    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < POOLED_MAX && (INPUT_BYTES..=POOLED_BYTES_MAX).contains(&buffer.capacity()) {
+            buffer.clear();
+            buffers.push(buffer);
+        }
+    }
+
+    /// Gives the buffers that wait in the pools back to the allocator.
+    pub fn drop_pools(&self) {
+        self.buffers.take();
+        self.scratches.take();
+    }
+
+    /// Lends a scratch.
+    pub fn take_scratch(&self) -> Box<Scratch> {
+        self.scratches.borrow_mut().pop().unwrap_or_default()
+    }
+
+    /// Takes a scratch back.
+    pub fn give_scratch(&self, mut scratch: Box<Scratch>) {
+        let mut scratches = self.scratches.borrow_mut();
+        if scratches.len() < POOLED_MAX {
+            scratch.batch.clear();
+            scratches.push(scratch);
+        }
+    }
+}
+
+/// A mark that is set while this lives, and not beyond it even if a handler panics: the thread goes on to serve others.
+#[derive(Debug)]
+pub struct Deferral<'w>(&'w Cell<bool>);
+
+impl<'w> Deferral<'w> {
+    fn new(mark: &'w Cell<bool>) -> Self {
+        mark.set(true);
+        Self(mark)
+    }
+}
+
+impl Drop for Deferral<'_> {
+    fn drop(&mut self) {
+        self.0.set(false);
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
+}
+
+/// The worker of this thread; `None` on a thread that is none.
+pub fn current() -> Option<Rc<Worker>> {
+    CURRENT.with_borrow(Clone::clone)
+}
+
+/// Runs a worker until the server shuts down. Called on a thread of its own.
+pub fn run(
+    index: usize,
+    server: Arc<Server>,
+    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
+) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .event_interval(31)
+        .on_thread_park(|| {
+            CURRENT.with_borrow(|worker| {
+                if let Some(worker) = worker {
+                    durability::before_sleep(worker);
+                }
+            });
+        })
+        .build()?;
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, async move {
+        server.engine.enter_worker(index);
+        let worker = Rc::new(Worker::new(index, server.clone()));
+        CURRENT.set(Some(worker.clone()));
+        cron::start(&worker);
+        cron::spawn("The task that sends held replies", durability::release(worker.clone()));
+        while let Some(Arrival { stream, id }) = arrivals.recv().await {
+            match Stream::adopt(stream) {
+                Ok(stream) => {
+                    let connection = Connection::new(stream, id, server.clone(), worker.clone());
+                    tokio::task::spawn_local(connection.serve());
+                }
+                Err(error) => {
+                    server.clients.leave();
+                    tracing::warn!("Error adopting a client connection: {error}");
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_ends_a_deferral() {
+        let mark = Cell::new(false);
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _deferral = Deferral::new(&mark);
+            assert!(!mark.get(), "a handler has a bug");
+        }));
+        assert!(panicked.is_err());
+        assert!(!mark.get());
+    }
+}

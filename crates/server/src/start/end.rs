@@ -1,0 +1,245 @@
+//! The end of the server: SHUTDOWN and signals.
+//!
+//! The main thread ends the server; a client's SHUTDOWN asks it to and waits. What was acknowledged must be in the files, so
+//! everything is held while the last save is made and the append-only file is brought to the disk, and once that has
+//! succeeded it is never released: no command, no waiter, no expiry and no eviction changes or shows anything between the
+//! last save and the end of the process, on any engine. If it fails, all is released and the server goes on.
+//!
+//! A bit that commands look at was rejected: it would be one more thing that every way to a shard must remember.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustredis_commands::CommandError;
+use rustredis_config::Directive;
+use rustredis_keyspace::{Access, Covered, Effects, Random};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+
+use crate::clock::now_ms;
+use crate::files::rdb;
+use crate::gate;
+use crate::start::server::Server;
+
+/// How the server is to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wish {
+    /// Whether the RDB file is written; `None` if there are save points.
+    pub saves: Option<bool>,
+    /// Whether errors do not keep the server.
+    pub is_forced: bool,
+}
+
+/// What is known of attempts to end the server.
+#[derive(Debug, Default)]
+pub struct Ending {
+    state: Mutex<State>,
+    wished: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Of the attempt that clients wait for.
+    wish: Option<Wish>,
+    /// Attempts that have failed.
+    failures: u64,
+    /// Whether the attempt under way may still be given up.
+    can_abort: bool,
+    is_aborted: bool,
+}
+
+impl Ending {
+    /// Asks for the end; who asks while somebody has asked already waits for the same attempt. The number of the attempt.
+    pub fn ask(&self, wish: Wish) -> u64 {
+        let mut state = self.state.lock();
+        if state.wish.is_none() {
+            state.wish = Some(wish);
+            state.can_abort = true;
+            state.is_aborted = false;
+            self.wished.notify_one();
+        }
+        state.failures
+    }
+
+    /// Whether the attempt may yet end the server; if not, it has failed.
+    pub fn is_pending(&self, attempt: u64) -> bool {
+        self.state.lock().failures == attempt
+    }
+
+    /// SHUTDOWN ABORT: gives the attempt under way up; false if there is none, or it is too late.
+    pub fn abort(&self) -> bool {
+        let mut state = self.state.lock();
+        let aborts = state.wish.is_some() && state.can_abort;
+        state.is_aborted |= aborts;
+        aborts
+    }
+
+    /// From here on there is no going back; false if the attempt was given up.
+    fn commit(&self) -> bool {
+        let mut state = self.state.lock();
+        state.can_abort = false;
+        !state.is_aborted
+    }
+
+    fn fail(&self) {
+        let mut state = self.state.lock();
+        state.wish = None;
+        state.can_abort = false;
+        state.failures += 1;
+    }
+
+    /// What SHUTDOWN wishes, when it does.
+    async fn wished(&self) -> Wish {
+        loop {
+            self.wished.notified().await;
+            if let Some(wish) = self.state.lock().wish {
+                return wish;
+            }
+        }
+    }
+}
+
+/// The answer to a SHUTDOWN that has failed.
+pub fn failure() -> CommandError {
+    CommandError::text("ERR Errors trying to SHUTDOWN. Check logs.")
+}
+
+/// The signals that end the server. What comes during an attempt that fails is the next attempt's.
+pub struct Signals {
+    signals: Option<(Signal, Signal)>,
+}
+
+impl Signals {
+    /// Listens to them from now on, if the system lets us. Within the runtime.
+    pub fn listen() -> Self {
+        let terminate = signal(SignalKind::terminate());
+        let interrupt = signal(SignalKind::interrupt());
+        Self { signals: terminate.ok().zip(interrupt.ok()) }
+    }
+
+    /// Waits until a signal or a client ends the server.
+    pub async fn wished(&mut self, server: &Server) -> Wish {
+        let Some((terminate, interrupt)) = &mut self.signals else { return server.ending.wished().await };
+        let directive = tokio::select! {
+            _ = terminate.recv() => {
+                tracing::warn!("Received SIGTERM scheduling shutdown...");
+                Directive::ShutdownOnSigterm
+            }
+            _ = interrupt.recv() => {
+                tracing::warn!("Received SIGINT scheduling shutdown...");
+                Directive::ShutdownOnSigint
+            }
+            wish = server.ending.wished() => return wish,
+        };
+        let wish = {
+            let config = server.config.lock();
+            let flag = |name| config.has_flag(directive, name);
+            let saves = if flag("save") { Some(true) } else { flag("nosave").then_some(false) };
+            Wish { saves, is_forced: flag("force") }
+        };
+        server.ending.ask(wish);
+        wish
+    }
+}
+
+/// Makes what there is safe and keeps everybody out for good; false if that failed and the server goes on.
+pub async fn prepare(server: &Arc<Server>, wish: Wish) -> bool {
+    tracing::warn!("User requested shutdown...");
+    let is_ready = try_prepare(server, wish).await;
+    if !is_ready {
+        server.ending.fail();
+    }
+    is_ready
+}
+
+async fn try_prepare(server: &Server, wish: Wish) -> bool {
+    if is_base_missing(server, wish) {
+        return false;
+    }
+    server.snapshots.give_up().await;
+    let (random, mut effects) = (Random::new(now_ms()), Effects::default());
+    let mut held = server.engine.borrow(Covered::All, Access::Write).await;
+    if !server.ending.commit() {
+        tracing::warn!("The shutdown was given up by SHUTDOWN ABORT");
+        return false;
+    }
+    // An append-only file may have been turned on in the meantime.
+    if is_base_missing(server, wish) {
+        return false;
+    }
+    let saves = wish.saves.unwrap_or_else(|| !server.config.lock().save_points().is_empty());
+    if saves {
+        tracing::info!("Saving the final RDB snapshot before exiting.");
+        let mut view = held.view(0, now_ms(), &random, &mut effects);
+        if rdb::save(server, &mut view).is_err() {
+            tracing::warn!("Error trying to save the DB, can't exit.");
+            if !wish.is_forced {
+                return false;
+            }
+        }
+    }
+    if let Err(error) = server.aof.flush() {
+        tracing::warn!("Error flushing the append-only file: {error}");
+        if !wish.is_forced {
+            return false;
+        }
+    }
+    // Never released: see the module's text.
+    std::mem::forget(held);
+    true
+}
+
+/// Whether the append-only file could not be loaded, for its first base is still being written.
+fn is_base_missing(server: &Server, wish: Wish) -> bool {
+    let is_missing = !wish.is_forced && server.snapshots.is_base_missing(server);
+    if is_missing {
+        tracing::warn!("Writing initial AOF. Can't exit.");
+    }
+    is_missing
+}
+
+/// Ends the threads that can be ended, and says farewell. The process ends behind this.
+pub fn finish(server: &Server) {
+    for client in server.clients.all() {
+        client.kill();
+    }
+    server.aof.stop();
+    server.remove_run_files();
+    tracing::warn!("RustRedis is now ready to exit, bye bye...");
+}
+
+/// Ends the process while it loads: there is nothing yet that could be saved, and half of it would replace the file.
+pub fn end_loading(server: &Server) -> ! {
+    debug_assert!(server.gate.has(gate::LOADING));
+    tracing::warn!("The server ends while it loads: nothing is saved");
+    server.remove_run_files();
+    std::process::exit(0);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_twice_waits_for_one_attempt() {
+        let ending = Ending::default();
+        assert!(!ending.abort(), "nobody has asked");
+        let attempt = ending.ask(Wish::default());
+        assert_eq!(ending.ask(Wish { is_forced: true, saves: None }), attempt);
+        assert!(ending.is_pending(attempt));
+        ending.fail();
+        assert!(!ending.is_pending(attempt));
+        let next = ending.ask(Wish::default());
+        assert!(ending.is_pending(next) && next != attempt);
+    }
+
+    #[test]
+    fn an_attempt_is_given_up_until_it_is_too_late() {
+        let ending = Ending::default();
+        ending.ask(Wish::default());
+        assert!(ending.abort() && !ending.commit());
+        ending.fail();
+        ending.ask(Wish::default());
+        assert!(ending.commit() && !ending.abort());
+    }
+}

@@ -1,0 +1,456 @@
+//! `maxmemory`: keys go so that others have room.
+//!
+//! Before a command runs, while the memory is above the limit, keys are evicted: random ones, or the best of a few that are
+//! compared (`maxmemory-samples`). As in Redis, the best that were ever seen wait in a pool of sixteen, which brings
+//! sampling close to the true order for the price of a few comparisons. One shard is held at a time, to sample and again
+//! to delete, so the same code serves every engine, and other threads go on between two keys.
+//!
+//! A command spends a bounded time (`maxmemory-eviction-tenacity`); then it runs although the limit is passed, and a
+//! task of the first worker goes on. What is big is freed by another thread: until it has done so its bytes count as
+//! free, for else everything would be evicted while it works.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+use rustredis_keyspace::access::{frequency, idle_seconds};
+use rustredis_keyspace::snapshot;
+use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
+
+use crate::clock::now_ms;
+use crate::gate;
+use crate::request::execute::settle;
+use crate::request::worker::Worker;
+use crate::start::server::Server;
+use crate::upkeep::memory;
+
+/// Which keys go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// None: writes are refused.
+    #[default]
+    NoEviction,
+    /// Any, the longest unused first.
+    AllKeysLru,
+    /// Any, the least used first.
+    AllKeysLfu,
+    /// Any.
+    AllKeysRandom,
+    /// Those that expire, the longest unused first.
+    VolatileLru,
+    /// Those that expire, the least used first.
+    VolatileLfu,
+    /// Those that expire.
+    VolatileRandom,
+    /// Those that expire, the next to expire first.
+    VolatileTtl,
+}
+
+impl Policy {
+    /// All policies, by discriminant.
+    pub const ALL: [Self; 8] = [
+        Self::NoEviction,
+        Self::AllKeysLru,
+        Self::AllKeysLfu,
+        Self::AllKeysRandom,
+        Self::VolatileLru,
+        Self::VolatileLfu,
+        Self::VolatileRandom,
+        Self::VolatileTtl,
+    ];
+
+    /// The name in redis.conf.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoEviction => "noeviction",
+            Self::AllKeysLru => "allkeys-lru",
+            Self::AllKeysLfu => "allkeys-lfu",
+            Self::AllKeysRandom => "allkeys-random",
+            Self::VolatileLru => "volatile-lru",
+            Self::VolatileLfu => "volatile-lfu",
+            Self::VolatileRandom => "volatile-random",
+            Self::VolatileTtl => "volatile-ttl",
+        }
+    }
+
+    /// The policy of this name; the configuration knows no others.
+    pub fn by_name(name: &str) -> Self {
+        Self::ALL.into_iter().find(|policy| policy.name() == name).unwrap_or_default()
+    }
+
+    /// Whether accesses are counted and not dated.
+    pub fn is_lfu(self) -> bool {
+        matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
+    }
+
+    /// Whether accesses decide who goes.
+    pub fn looks_at_accesses(self) -> bool {
+        self.is_lfu() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
+    }
+
+    fn among(self) -> Among {
+        match self {
+            Self::NoEviction | Self::AllKeysLru | Self::AllKeysLfu | Self::AllKeysRandom => Among::All,
+            Self::VolatileLru | Self::VolatileLfu | Self::VolatileRandom | Self::VolatileTtl => {
+                Among::Expiring
+            }
+        }
+    }
+
+    /// How willingly this key is evicted.
+    fn score(self, entry: &Entry, now_ms: u64) -> u64 {
+        match self {
+            Self::NoEviction | Self::AllKeysRandom | Self::VolatileRandom => 0,
+            Self::AllKeysLru | Self::VolatileLru => u64::from(idle_seconds(entry.clock(), now_ms)),
+            Self::AllKeysLfu | Self::VolatileLfu => {
+                u64::from(255 - frequency(entry.clock(), now_ms).min(255))
+            }
+            Self::VolatileTtl => u64::MAX - entry.expire_at_ms().unwrap_or(u64::MAX),
+        }
+    }
+}
+
+/// A key that may go.
+#[derive(Debug)]
+struct Candidate {
+    score: u64,
+    db: usize,
+    key: Box<[u8]>,
+}
+
+/// Candidates that wait.
+const POOL_MAX: usize = 16;
+/// Samples in vain after which nothing is left to evict.
+const TRIES_MAX: usize = 8;
+/// How long it is remembered which databases have keys, in ms.
+const DATABASES_MS: u64 = 100;
+
+/// What a worker remembers from one eviction to the next.
+#[derive(Debug, Default)]
+pub struct Pool {
+    policy: Policy,
+    /// Ascending by score.
+    candidates: Vec<Candidate>,
+    /// Databases that have keys which may go, and when that was looked up.
+    databases: Vec<usize>,
+    looked_ms: u64,
+}
+
+impl Pool {
+    /// Brings the pool up to date with the policy and the databases.
+    fn refresh(&mut self, policy: Policy, store: &Store, now_ms: u64) {
+        if self.policy != policy {
+            *self = Self { policy, ..Self::default() };
+        }
+        if self.databases.is_empty() || now_ms.saturating_sub(self.looked_ms) >= DATABASES_MS {
+            self.look(store, now_ms);
+        }
+    }
+
+    fn look(&mut self, store: &Store, now_ms: u64) {
+        let count = |db: &usize| match self.policy.among() {
+            Among::All => store.keys(*db),
+            Among::Expiring => store.expiring_keys(*db),
+        };
+        self.databases = store.databases_in_use().filter(|db| count(db) > 0).collect();
+        self.looked_ms = now_ms;
+    }
+
+    /// Takes a candidate in if it is better than one that is there, or if there is room.
+    fn offer(&mut self, score: u64, db: usize, key: &[u8]) {
+        if self.candidates.len() == POOL_MAX && self.candidates[0].score >= score {
+            return;
+        }
+        if self.candidates.iter().any(|candidate| candidate.db == db && *candidate.key == *key) {
+            return;
+        }
+        if self.candidates.len() == POOL_MAX {
+            self.candidates.remove(0);
+        }
+        let at = self.candidates.partition_point(|candidate| candidate.score <= score);
+        self.candidates.insert(at, Candidate { score, db, key: key.into() });
+    }
+}
+
+/// What the workers share about eviction.
+#[derive(Debug, Default)]
+pub struct Eviction {
+    /// Bytes, estimated, of evicted values that another thread is still to free.
+    buried_bytes: AtomicUsize,
+    /// Asks the task of the first worker to go on.
+    wanted: tokio::sync::Notify,
+}
+
+/// How a run of evictions ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// The limit is kept.
+    Enough,
+    /// Its time is over.
+    Unfinished,
+    /// There is nothing to evict.
+    Nothing,
+}
+
+/// Whether more memory is used than `maxmemory` allows, and something may be done about it: while the data set is loaded the files
+/// decide what is there, and while the server is paused nobody's data change.
+fn is_over(server: &Server) -> bool {
+    if server.gate.has(gate::LOADING)
+        || server.gate.has(gate::PAUSED) && server.pause_state(now_ms()).is_some()
+    {
+        return false;
+    }
+    let limit = server.settings.maxmemory.load(Relaxed);
+    let used = memory::used_bytes();
+    if limit == 0 || used as u64 <= limit {
+        return false;
+    }
+    // Evicting adds to it: the more is evicted, the more would have to be.
+    let used = used.saturating_sub(not_counted_bytes(server));
+    if used as u64 <= limit {
+        return false;
+    }
+    let buried = &server.eviction.buried_bytes;
+    if server.engine.store().lazyfree_pending.load(Relaxed) == 0 {
+        buried.store(0, Relaxed);
+        return true;
+    }
+    used.saturating_sub(buried.load(Relaxed)) as u64 > limit
+}
+
+/// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, or was preserved for a
+/// snapshot and is to be written, and the empty tables of databases.
+pub fn not_counted_bytes(server: &Server) -> usize {
+    server.aof.waiting_bytes(server) + snapshot::waiting_bytes() + server.engine.store().bank_bytes()
+}
+
+/// What a command may allocate besides its arguments, in bytes: table slots, a compact value that becomes a table.
+const COMMAND_BYTES: usize = 16 << 10;
+
+/// Whether commands with so many bytes of arguments cannot reach the limit. What a command allocates beyond its arguments
+/// (BITOP, SETRANGE) is not foreseen; the next batch makes room for it.
+#[inline]
+pub fn has_room(server: &Server, input_bytes: usize, commands: usize) -> bool {
+    let wanted = 2 * input_bytes + commands * COMMAND_BYTES;
+    (memory::used_bytes() + wanted) as u64 <= server.settings.maxmemory.load(Relaxed)
+}
+
+/// Evicts until the limit is kept, or for as long as a command may; false if the limit is passed and nothing can be done
+/// about it, so that what needs memory is to be refused.
+pub async fn make_room(server: &Server, worker: &Worker) -> bool {
+    if !is_over(server) {
+        server.stats.observe_exceeded(false, worker.last_clock());
+        return true;
+    }
+    server.stats.observe_exceeded(true, worker.last_clock());
+    if server.settings.policy() == Policy::NoEviction {
+        return false;
+    }
+    match evict(server, worker, patience_nanos(server)).await {
+        Outcome::Enough => {
+            server.stats.observe_exceeded(false, worker.last_clock());
+            true
+        }
+        Outcome::Unfinished => {
+            server.eviction.wanted.notify_one();
+            true
+        }
+        Outcome::Nothing => !is_over(server),
+    }
+}
+
+/// How long a command that would be refused waits at most for memory that is being freed already.
+const FREEING_MAX: Duration = Duration::from_secs(5);
+/// How often it looks.
+const FREEING_LOOK: Duration = Duration::from_millis(1);
+
+/// Waits for what was removed before (by FLUSHALL, say) and is still to be freed by another thread: in Redis that memory would be
+/// there already. Whether the limit is kept then.
+pub async fn wait_for_freeing(server: &Server) -> bool {
+    let pending = &server.engine.store().lazyfree_pending;
+    let freed = async {
+        while is_over(server) && pending.load(Relaxed) > 0 {
+            tokio::time::sleep(FREEING_LOOK).await;
+        }
+    };
+    // Whether or not all was freed in time, the limit decides.
+    let _ = tokio::time::timeout(FREEING_MAX, freed).await;
+    !is_over(server)
+}
+
+/// How long a command may evict: 50 us for each point of tenacity up to 10, then 15% more for each, at 100 without end.
+fn patience_nanos(server: &Server) -> u64 {
+    match server.settings.eviction_tenacity.load(Relaxed) {
+        tenacity @ 0..=10 => 50_000 * u64::from(tenacity),
+        tenacity @ 11..=99 => (500_000.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64,
+        _ => u64::MAX,
+    }
+}
+
+/// Goes on where commands have left off, for as long as the server runs. On the first worker.
+pub async fn go_on(worker: std::rc::Rc<Worker>) {
+    let server = worker.server.clone();
+    loop {
+        // Memory may grow past the limit without a command, and the other thread may be done with freeing.
+        let _ = tokio::time::timeout(Duration::from_millis(100), server.eviction.wanted.notified()).await;
+        worker.tick();
+        if server.settings.maxmemory.load(Relaxed) == 0 || server.settings.policy() == Policy::NoEviction {
+            continue;
+        }
+        while is_over(&server)
+            && evict(&server, &worker, patience_nanos(&server).min(1_000_000)).await == Outcome::Unfinished
+        {
+            tokio::task::yield_now().await;
+            worker.tick();
+        }
+    }
+}
+
+async fn evict(server: &Server, worker: &Worker, patience_nanos: u64) -> Outcome {
+    let store = server.engine.store();
+    let policy = server.settings.policy();
+    let started = worker.read_clock();
+    let mut pool = worker.eviction.take();
+    pool.refresh(policy, store, worker.now_ms());
+    let mut tries = 0;
+    let outcome = loop {
+        if !is_over(server) {
+            break Outcome::Enough;
+        }
+        let has_evicted = match policy {
+            Policy::AllKeysRandom | Policy::VolatileRandom => evict_random(server, worker, &pool).await,
+            _ => evict_best(server, worker, &mut pool).await,
+        };
+        if has_evicted {
+            tries = 0;
+        } else {
+            tries += 1;
+            pool.look(store, worker.now_ms());
+            if pool.databases.is_empty() || tries == TRIES_MAX {
+                break Outcome::Nothing;
+            }
+        }
+        if worker.read_clock().saturating_sub(started) > patience_nanos {
+            break Outcome::Unfinished;
+        }
+    };
+    worker.eviction.replace(pool);
+    let nanos = worker.read_clock().saturating_sub(started);
+    server.latency.observe("eviction-cycle", nanos, (worker.now_ms() / 1000) as i64);
+    outcome
+}
+
+/// Evicts a random key; whether there was one.
+async fn evict_random(server: &Server, worker: &Worker, pool: &Pool) -> bool {
+    let (store, among) = (server.engine.store(), pool.policy.among());
+    if pool.databases.is_empty() {
+        return false;
+    }
+    let db = pool.databases[worker.random.below(pool.databases.len())];
+    let Some(shard) = store.random_shard(db, among, &worker.random) else { return false };
+    let mut key = None;
+    let mut effects = Effects::default();
+    {
+        let mut held = server.engine.borrow(Covered::One(shard), Access::Read).await;
+        let view = held.view(db, worker.now_ms(), &worker.random, &mut effects);
+        view.sample(shard, among, 1, |entry| key = Some(entry.key().to_vec()));
+    }
+    match key {
+        Some(key) => delete(server, worker, db, &key, among).await,
+        None => false,
+    }
+}
+
+/// Samples each database, then evicts the best candidate of the pool; whether there was one.
+async fn evict_best(server: &Server, worker: &Worker, pool: &mut Pool) -> bool {
+    let store = server.engine.store();
+    let (policy, among) = (pool.policy, pool.policy.among());
+    let samples = server.settings.maxmemory_samples.load(Relaxed).max(1);
+    let databases = std::mem::take(&mut pool.databases);
+    for db in &databases {
+        // Of one shard's expiries the next is known at once, so each sample is another shard.
+        let (shards, samples) = if policy == Policy::VolatileTtl { (samples, 1) } else { (1, samples) };
+        for _ in 0..shards {
+            let Some(shard) = store.random_shard(*db, among, &worker.random) else { break };
+            let mut effects = Effects::default();
+            let now_ms = worker.now_ms();
+            let mut held = server.engine.borrow(Covered::One(shard), Access::Read).await;
+            let view = held.view(*db, now_ms, &worker.random, &mut effects);
+            let mut offer = |entry: &Entry| pool.offer(policy.score(entry, now_ms), *db, entry.key());
+            if policy == Policy::VolatileTtl {
+                view.next_to_expire(shard).into_iter().for_each(&mut offer);
+            } else {
+                view.sample(shard, among, samples, &mut offer);
+            }
+        }
+    }
+    pool.databases = databases;
+    while let Some(best) = pool.candidates.pop() {
+        // A candidate may have gone since, or may have been made to stay.
+        if delete(server, worker, best.db, &best.key, among).await {
+            return true;
+        }
+    }
+    false
+}
+
+/// Evicts this key, if it is there and still may go; whether it did.
+async fn delete(server: &Server, worker: &Worker, db: usize, bytes: &[u8], among: Among) -> bool {
+    let key = Key::new(bytes);
+    let mut effects = Effects::with_events(server.settings.notify_mask.load(Relaxed));
+    let covered = Covered::One(server.engine.store().shard_of(key.hash));
+    let mut held = server.engine.borrow(covered, Access::Write).await;
+    let started = worker.read_clock();
+    let mut view = held.view(db, worker.now_ms(), &worker.random, &mut effects);
+    let may_go = |entry: &Entry| among == Among::All || entry.expire_at_ms().is_some();
+    if !view.lookup(key).is_some_and(may_go) {
+        return false;
+    }
+    let Some(buried_bytes) = view.evict(key) else { return false };
+    settle(server, worker, &mut view, None);
+    drop(held);
+    if buried_bytes > 0 {
+        server.eviction.buried_bytes.fetch_add(buried_bytes, Relaxed);
+    }
+    server.stats.evicted_keys.fetch_add(1, Relaxed);
+    let nanos = worker.read_clock().saturating_sub(started);
+    server.latency.observe("eviction-del", nanos, (worker.now_ms() / 1000) as i64);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pool_keeps_the_best() {
+        let mut pool = Pool::default();
+        for score in (0..40).chain(0..40) {
+            pool.offer(score, 0, &score.to_le_bytes());
+        }
+        let scores: Vec<u64> = pool.candidates.iter().map(|candidate| candidate.score).collect();
+        assert_eq!(scores, (24..40).collect::<Vec<u64>>());
+        pool.offer(30, 1, &30u64.to_le_bytes());
+        assert_eq!(pool.candidates.len(), POOL_MAX);
+        assert_eq!(pool.candidates.iter().filter(|candidate| candidate.score == 30).count(), 2);
+    }
+
+    #[test]
+    fn a_policy_says_who_goes_first() {
+        let key = |expire_at_ms: u64, clock: u32| {
+            let entry = Entry::string(b"key", b"value", Some(expire_at_ms));
+            entry.set_clock(clock);
+            entry
+        };
+        let check = |policy: Policy, first: Entry, then: Entry| {
+            let (first, then) = (policy.score(&first, 120_000), policy.score(&then, 120_000));
+            assert!(first > then, "{policy:?}: {first} and {then}");
+        };
+        check(Policy::AllKeysLru, key(0, 60), key(0, 110));
+        check(Policy::VolatileTtl, key(200_000, 0), key(300_000, 0));
+        // Minute 2 in the upper bits, then the counter.
+        check(Policy::VolatileLfu, key(0, 2 << 8 | 3), key(0, 2 << 8 | 9));
+        for policy in Policy::ALL {
+            assert_eq!(Policy::by_name(policy.name()), policy);
+        }
+    }
+}

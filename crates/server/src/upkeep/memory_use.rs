@@ -1,0 +1,132 @@
+//! What the memory is used for: the numbers behind `INFO memory`, `MEMORY STATS` and `MEMORY DOCTOR`.
+//!
+//! The total is counted by the allocator and exact. The parts are computed when somebody asks, without holding a shard:
+//! tables from the number of their keys, clients from what they publish about their buffers. What is neither, nor was
+//! there at the start, is data.
+
+use rustredis_keyspace::Store;
+
+use crate::start::server::Server;
+use crate::upkeep::memory;
+use crate::upkeep::sampled::Sampled;
+
+/// Bytes of a slot of a table: the pointer and the control byte.
+const SLOT_BYTES: usize = 9;
+/// Bytes of an expiry in a shard's index, on average: a tree's nodes are two thirds full.
+const EXPIRY_BYTES: usize = 24;
+
+/// Bytes that the tables of a database take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tables {
+    /// The database.
+    pub db: usize,
+    /// Its tables of keys.
+    pub main: usize,
+    /// Its indexes of expiries.
+    pub expires: usize,
+}
+
+/// What the memory is used for, in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryUse {
+    /// All that was asked for from the allocator.
+    pub used: usize,
+    /// The most that this ever was.
+    pub peak: usize,
+    /// What it was before there was data.
+    pub startup: usize,
+    /// What the kernel says the process takes.
+    pub resident: usize,
+    /// What the allocator has from the kernel.
+    pub committed: usize,
+    /// Buffers of clients.
+    pub clients: usize,
+    /// Tables of the databases that are not empty.
+    pub tables: Vec<Tables>,
+    /// Keys of all databases.
+    pub keys: usize,
+}
+
+impl MemoryUse {
+    /// Looks.
+    pub fn of(server: &Server) -> Self {
+        static FROM_KERNEL: Sampled<(usize, usize)> = Sampled::new();
+        let (resident, committed) = FROM_KERNEL.get(|| (memory::resident_bytes(), memory::committed_bytes()));
+        let store = server.engine.store();
+        let tables: Vec<Tables> = store.databases_in_use().filter_map(|db| tables_of(store, db)).collect();
+        Self {
+            used: memory::used_bytes(),
+            peak: memory::peak_bytes(),
+            startup: memory::startup_bytes(),
+            resident,
+            committed,
+            clients: server.clients.all().iter().map(|client| client.memory_bytes()).sum(),
+            keys: tables.iter().map(|tables| store.keys(tables.db)).sum(),
+            tables,
+        }
+    }
+
+    /// What is not data: what was there at the start, tables, clients.
+    pub fn overhead(&self) -> usize {
+        let tables: usize = self.tables.iter().map(|tables| tables.main + tables.expires).sum();
+        self.startup + self.clients + tables
+    }
+
+    /// Data.
+    pub fn dataset(&self) -> usize {
+        self.used.saturating_sub(self.overhead())
+    }
+
+    /// The share of the data in what was added since the start, in per cent.
+    pub fn dataset_percent(&self) -> f64 {
+        percent(self.dataset(), self.used.saturating_sub(self.startup))
+    }
+
+    /// The use now in per cent of the peak.
+    pub fn peak_percent(&self) -> f64 {
+        percent(self.used, self.peak)
+    }
+}
+
+fn percent(part: usize, whole: usize) -> f64 {
+    ratio(part, whole) * 100.0
+}
+
+/// A quotient; 0 if there is nothing to divide by.
+pub fn ratio(part: usize, whole: usize) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+fn tables_of(store: &Store, db: usize) -> Option<Tables> {
+    let mut tables = Tables { db, ..Tables::default() };
+    let mut has_keys = false;
+    for shard in 0..store.shards() {
+        let keys = store.keys_in_shard(db, shard);
+        if keys > 0 {
+            has_keys = true;
+            // A table is filled to seven eighths before it doubles.
+            tables.main += (keys * 8 / 7 + 1).next_power_of_two().max(4) * SLOT_BYTES;
+            tables.expires += store.expiring_keys_in_shard(db, shard) * EXPIRY_BYTES;
+        }
+    }
+    has_keys.then_some(tables)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_add_up() {
+        let memory = MemoryUse {
+            used: 1000,
+            startup: 100,
+            clients: 50,
+            tables: vec![Tables { db: 0, main: 30, expires: 20 }],
+            ..MemoryUse::default()
+        };
+        assert_eq!((memory.overhead(), memory.dataset()), (200, 800));
+        assert_eq!(format!("{:.2}", memory.dataset_percent()), "88.89");
+        assert_eq!(MemoryUse::default().peak_percent(), 0.0);
+    }
+}

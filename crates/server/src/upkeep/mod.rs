@@ -1,0 +1,13 @@
+//! What goes on besides the requests: timers, eviction, memory, counters, settings.
+
+pub mod cron;
+pub mod eviction;
+pub mod give_back;
+pub mod log;
+pub mod memory;
+pub mod memory_use;
+pub mod rates;
+pub mod sampled;
+pub mod settings;
+pub mod stats;
+pub mod supervise;

@@ -1,0 +1,175 @@
+//! The part of the configuration that is read on hot paths: relaxed atomics, written when a directive changes.
+
+use std::sync::atomic::{
+    AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed,
+};
+
+use rustredis_config::{ClientClass, Config, Directive, EventClasses};
+use rustredis_keyspace::access::ACCESS_POLICY;
+use rustredis_keyspace::effects::EventClass;
+use rustredis_keyspace::limits::LIMITS;
+
+use crate::clients::client::OutputLimits;
+use crate::upkeep::eviction::Policy;
+
+/// Copies of directives.
+#[derive(Debug, Default)]
+pub struct Settings {
+    /// `maxmemory` in bytes; 0 is no limit.
+    pub maxmemory: AtomicU64,
+    /// `maxmemory-policy`, see [`Policy`].
+    policy: AtomicU8,
+    /// `maxmemory-samples`.
+    pub maxmemory_samples: AtomicUsize,
+    /// `maxmemory-eviction-tenacity`, 0 to 100.
+    pub eviction_tenacity: AtomicU32,
+    /// `maxmemory-clients` in bytes; 0 is no limit.
+    pub maxmemory_clients: AtomicU64,
+    /// `maxclients`.
+    pub maxclients: AtomicUsize,
+    /// `proto-max-bulk-len` in bytes.
+    pub proto_max_bulk_len: AtomicI64,
+    /// `client-query-buffer-limit` in bytes.
+    pub client_query_buffer_limit: AtomicU64,
+    /// `timeout` in seconds; 0 never.
+    pub timeout_seconds: AtomicU64,
+    /// Milliseconds; 0 never ends the wait.
+    pub aof_write_timeout_ms: AtomicU64,
+    /// `tcp-keepalive` in seconds.
+    pub tcp_keepalive_seconds: AtomicU32,
+    /// `notify-keyspace-events`.
+    pub notify_mask: AtomicU32,
+    /// `protected-mode`.
+    pub protected_mode: AtomicBool,
+    /// Whether `requirepass` is set.
+    pub requires_password: AtomicBool,
+    /// From how many nanoseconds on a command concerns the slow log or the latency monitor.
+    pub slow_nanos: AtomicU64,
+    /// `hz`.
+    pub hz: AtomicU32,
+    /// Bytes of a single reply that close the client anyway, as `client-output-buffer-limit normal` says.
+    pub reply_bytes_max: AtomicUsize,
+    normal_output: ClassLimits,
+    replica_output: ClassLimits,
+    pubsub_output: ClassLimits,
+}
+
+/// The limits of a class of clients.
+#[derive(Debug, Default)]
+struct ClassLimits {
+    hard_bytes: AtomicUsize,
+    soft_bytes: AtomicUsize,
+    soft_ms: AtomicU64,
+}
+
+impl Settings {
+    /// Copies everything from the configuration.
+    pub fn apply(&self, config: &Config) {
+        self.maxmemory.store(config.bytes(Directive::Maxmemory), Relaxed);
+        let policy = Policy::by_name(config.choice(Directive::MaxmemoryPolicy));
+        self.policy.store(policy as u8, Relaxed);
+        self.maxmemory_samples.store(config.int(Directive::MaxmemorySamples) as usize, Relaxed);
+        self.eviction_tenacity.store(config.int(Directive::MaxmemoryEvictionTenacity) as u32, Relaxed);
+        self.maxmemory_clients.store(config.bytes(Directive::MaxmemoryClients), Relaxed);
+        self.maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
+        self.proto_max_bulk_len.store(config.bytes(Directive::ProtoMaxBulkLen) as i64, Relaxed);
+        self.client_query_buffer_limit.store(config.bytes(Directive::ClientQueryBufferLimit), Relaxed);
+        self.aof_write_timeout_ms.store(config.int(Directive::AofWriteTimeout) as u64, Relaxed);
+        self.timeout_seconds.store(config.int(Directive::Timeout) as u64, Relaxed);
+        self.tcp_keepalive_seconds.store(config.int(Directive::TcpKeepalive) as u32, Relaxed);
+        self.notify_mask.store(notify_mask(config.event_classes()), Relaxed);
+        self.protected_mode.store(config.bool(Directive::ProtectedMode), Relaxed);
+        self.requires_password.store(!config.text(Directive::Requirepass).is_empty(), Relaxed);
+        let slowlog_usec = u64::try_from(config.int(Directive::SlowlogLogSlowerThan)).ok();
+        let monitor_ms = Some(config.int(Directive::LatencyMonitorThreshold) as u64).filter(|ms| *ms > 0);
+        let slowlog_nanos = slowlog_usec.map_or(u64::MAX, |usec| usec.saturating_mul(1000));
+        let monitor_nanos = monitor_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
+        self.slow_nanos.store(slowlog_nanos.min(monitor_nanos), Relaxed);
+        self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
+        for class in [ClientClass::Normal, ClientClass::Replica, ClientClass::PubSub] {
+            let (limit, to) = (config.buffer_limit(class), self.class_limits(class));
+            to.hard_bytes.store(limit.hard_bytes as usize, Relaxed);
+            to.soft_bytes.store(limit.soft_bytes as usize, Relaxed);
+            to.soft_ms.store(limit.soft_seconds.saturating_mul(1000), Relaxed);
+        }
+        let normal = self.normal_output.hard_bytes.load(Relaxed);
+        self.reply_bytes_max.store(if normal > 0 { normal } else { usize::MAX }, Relaxed);
+        self.apply_encodings(config);
+        ACCESS_POLICY.is_lfu.store(policy.is_lfu(), Relaxed);
+        let decides = config.bytes(Directive::Maxmemory) > 0 && policy.looks_at_accesses();
+        ACCESS_POLICY.decides_eviction.store(decides, Relaxed);
+        ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);
+        ACCESS_POLICY.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Relaxed);
+    }
+
+    /// `maxmemory-policy`.
+    pub fn policy(&self) -> Policy {
+        Policy::ALL[usize::from(self.policy.load(Relaxed))]
+    }
+
+    fn apply_encodings(&self, config: &Config) {
+        for directive in [
+            Directive::HashMaxListpackEntries,
+            Directive::ListMaxListpackSize,
+            Directive::ListCompressDepth,
+            Directive::SetMaxIntsetEntries,
+            Directive::SetMaxListpackEntries,
+            Directive::ZsetMaxListpackEntries,
+            Directive::StreamNodeMaxEntries,
+        ] {
+            LIMITS.set(&directive.name().replace('-', "_"), config.int(directive));
+        }
+        for directive in [
+            Directive::HashMaxListpackValue,
+            Directive::SetMaxListpackValue,
+            Directive::ZsetMaxListpackValue,
+            Directive::HllSparseMaxBytes,
+            Directive::StreamNodeMaxBytes,
+            Directive::ProtoMaxBulkLen,
+        ] {
+            LIMITS.set(&directive.name().replace('-', "_"), config.bytes(directive) as i64);
+        }
+    }
+
+    fn class_limits(&self, class: ClientClass) -> &ClassLimits {
+        match class {
+            ClientClass::Normal => &self.normal_output,
+            ClientClass::Replica => &self.replica_output,
+            ClientClass::PubSub => &self.pubsub_output,
+        }
+    }
+
+    /// Limits of what may wait to be sent to a client of this class.
+    pub fn output_limits(&self, class: ClientClass) -> OutputLimits {
+        let limits = self.class_limits(class);
+        OutputLimits {
+            hard_bytes: limits.hard_bytes.load(Relaxed),
+            soft_bytes: limits.soft_bytes.load(Relaxed),
+            soft_ms: limits.soft_ms.load(Relaxed),
+        }
+    }
+}
+
+/// The classes as the keyspace numbers them. Without `K` or `E` nothing is published, so nothing is collected either.
+fn notify_mask(classes: EventClasses) -> u32 {
+    const CLASSES: [(EventClasses, EventClass); 14] = [
+        (EventClasses::KEYSPACE, EventClass::KEYSPACE),
+        (EventClasses::KEYEVENT, EventClass::KEYEVENT),
+        (EventClasses::GENERIC, EventClass::GENERIC),
+        (EventClasses::STRING, EventClass::STRING),
+        (EventClasses::LIST, EventClass::LIST),
+        (EventClasses::SET, EventClass::SET),
+        (EventClasses::HASH, EventClass::HASH),
+        (EventClasses::ZSET, EventClass::ZSET),
+        (EventClasses::EXPIRED, EventClass::EXPIRED),
+        (EventClasses::EVICTED, EventClass::EVICTED),
+        (EventClasses::STREAM, EventClass::STREAM),
+        (EventClasses::KEY_MISS, EventClass::KEY_MISS),
+        (EventClasses::MODULE, EventClass::MODULE),
+        (EventClasses::NEW, EventClass::NEW),
+    ];
+    if !classes.intersects(EventClasses::KEYSPACE) && !classes.intersects(EventClasses::KEYEVENT) {
+        return 0;
+    }
+    CLASSES.iter().filter(|(class, _)| classes.contains(*class)).fold(0, |mask, (_, class)| mask | class.0)
+}
