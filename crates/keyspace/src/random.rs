@@ -1,7 +1,46 @@
-//! Uniform choices from a stream of random words.
+//! Random words, and uniform choices from a stream of them.
 //!
-//! The words come from the caller, so that a seed repeats a run. Nothing here divides with bias: "each member is
+//! The seed, or the words, come from the caller, so that a run repeats. The choices do not divide with bias: "each member is
 //! equally likely" is meant exactly, given perfect words.
+
+use std::cell::Cell;
+
+/// A random number generator of the thread: xoshiro256++ (Blackman and Vigna), seeded from outside so that a run repeats.
+#[derive(Debug)]
+pub struct Random([Cell<u64>; 4]);
+
+impl Random {
+    /// From a seed, spread by splitmix64.
+    pub fn new(seed: u64) -> Self {
+        let mut state = seed;
+        Self(std::array::from_fn(|_| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+            Cell::new(z ^ z >> 31)
+        }))
+    }
+
+    /// 64 random bits.
+    pub fn next(&self) -> u64 {
+        let [a, b, c, d] = &self.0;
+        let result = a.get().wrapping_add(d.get()).rotate_left(23).wrapping_add(a.get());
+        let shifted = b.get() << 17;
+        c.set(c.get() ^ a.get());
+        d.set(d.get() ^ b.get());
+        b.set(b.get() ^ c.get());
+        a.set(a.get() ^ d.get());
+        c.set(c.get() ^ shifted);
+        d.set(d.get().rotate_left(45));
+        result
+    }
+
+    /// A number below `bound`, which is not 0; biased by less than 2^-32 for bounds below 2^32 (Lemire's multiplication).
+    pub fn below(&self, bound: usize) -> usize {
+        ((u128::from(self.next()) * bound as u128) >> 64) as usize
+    }
+}
 
 /// A number in `0..bound`, each equally likely; `bound` must not be 0. Lemire's multiplication with rejection
 /// (<https://arxiv.org/abs/1805.10941>), which almost never needs a second word.

@@ -9,9 +9,10 @@ use crate::effects::EventClass;
 use crate::entry::Entry;
 use crate::hashing;
 use crate::placement;
+use crate::random::Random;
 use crate::store::{BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, Store};
 use crate::value::Kind;
-use crate::view::{Random, View};
+use crate::view::View;
 
 /// Tables of up to so many keys are walked.
 const WALKED_LEN_MAX: usize = 64;

@@ -19,7 +19,7 @@
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crossbeam_utils::CachePadded;
@@ -28,9 +28,8 @@ use crate::entry::Entry;
 use crate::expiry_index::ExpiryIndexes;
 use crate::hashing;
 use crate::interest::ByKey;
-use crate::value::Kind;
-use crate::waiting::Queue;
-use crate::watching::Watchers;
+use crate::interest::wait::Queue;
+use crate::interest::watch::Watchers;
 
 /// The entries of one database in one shard. The unit makes it the table that `DashMap<Entry, ()>` has.
 pub type Table = hashbrown::HashTable<(Entry, ())>;
@@ -93,27 +92,6 @@ impl Bank {
 
 /// A key of some database, as watchers and waiters name it.
 pub type DbKey = (u32, Box<[u8]>);
-
-/// Set when a key that a client watches has changed: its EXEC answers nil.
-#[derive(Debug, Default)]
-pub struct WatchFlag {
-    /// Whether one of the watched keys was touched.
-    pub is_dirty: AtomicBool,
-}
-
-/// A client that waits for a key. The server's type; the keyspace only queues it.
-pub trait Waiter: Any + Send + Sync {
-    /// Its place among all who wait, from [`Store::ticket`]: the earlier, the lower.
-    fn ticket(&self) -> u64;
-    /// Whether it still waits: a served or timed-out waiter is skipped and dropped from the queue.
-    fn is_waiting(&self) -> bool;
-    /// Whether a key of this type serves it.
-    fn wants(&self, kind: Kind) -> bool;
-    /// Whether serving it needs keys besides the one that it waits for (BLMOVE's destination).
-    fn needs_more_keys(&self) -> bool;
-    /// Itself, to be downcast by the server.
-    fn as_any(&self) -> &dyn Any;
-}
 
 /// What a shard carries besides its tables.
 #[derive(Default)]

@@ -4,12 +4,28 @@
 //! the server's own type; here it is only queued. A client may wait for a million keys and a million clients for one: what a
 //! write asks for its key depends on neither number.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::store::{DbKey, Key, Waiter};
+use crate::store::{DbKey, Key};
+use crate::value::Kind;
 use crate::view::{Covered, View};
+
+/// A client that waits for a key. The server's type; the keyspace only queues it.
+pub trait Waiter: Any + Send + Sync {
+    /// Its place among all who wait, from [`Store::ticket`]: the earlier, the lower.
+    fn ticket(&self) -> u64;
+    /// Whether it still waits: a served or timed-out waiter is skipped and dropped from the queue.
+    fn is_waiting(&self) -> bool;
+    /// Whether a key of this type serves it.
+    fn wants(&self, kind: Kind) -> bool;
+    /// Whether serving it needs keys besides the one that it waits for (BLMOVE's destination).
+    fn needs_more_keys(&self) -> bool;
+    /// Itself, to be downcast by the server.
+    fn as_any(&self) -> &dyn Any;
+}
 
 /// One who waits.
 struct Place {
@@ -125,11 +141,8 @@ impl View<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::any::Any;
-
     use super::*;
     use crate::store::{Bank, Store};
-    use crate::value::Kind;
     use crate::{Access, Effects, Random};
 
     struct One {

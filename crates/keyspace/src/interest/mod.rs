@@ -3,6 +3,12 @@
 //! A write asks for each of its keys whether somebody waits for it or watches it, so the answer must cost the same however
 //! many other keys of the shard are named: a table by the hash that the key has already. It gives its memory back, for one
 //! client may name a million keys once.
+//!
+//! Those who watch a key are told that it was touched (`watch`), those who wait for it are served (`wait`). A client that tracks
+//! the keys it has read will be a third of them: told once, with the key's name.
+
+pub(crate) mod wait;
+pub(crate) mod watch;
 
 use hashbrown::HashTable;
 

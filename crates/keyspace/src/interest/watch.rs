@@ -4,12 +4,20 @@
 //! each EXEC ends the watches of its client.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
 use smallvec::SmallVec;
 
-use crate::store::{Key, PanicAt, WatchFlag};
+use crate::store::{Key, PanicAt};
 use crate::view::View;
+
+/// Set when a key that a client watches has changed: its EXEC answers nil.
+#[derive(Debug, Default)]
+pub struct WatchFlag {
+    /// Whether one of the watched keys was touched.
+    pub is_dirty: AtomicBool,
+}
 
 /// Who watches a key, in any database, in order.
 pub(crate) type Watchers = SmallVec<[(u32, Arc<WatchFlag>); 1]>;

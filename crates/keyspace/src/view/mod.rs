@@ -1,0 +1,210 @@
+//! The view: shards that a command may use, and all that it can do to them.
+//!
+//! An engine makes a view over the shards of a plan and guarantees that they are the caller's for as long as the view
+//! lives: exclusively, or shared with other readers. A handler finds, changes and creates keys through it and reports
+//! changes with [`View::changed`]. A key outside the plan is a bug of ours (a wrong key spec) and panics: to go on would be
+//! a data race.
+//!
+//! Expiry is seen here: a key whose time has come is not there. A writer deletes it on the way, a reader, which may share
+//! the shard, only remembers it, and it is deleted after the command. What needs the clock takes the request's `now`.
+//!
+//! Here is what a view covers; what it does stands beside, a file for each: one key (`read`, `change`, `expiry`), what a command
+//! reports (`report`), databases (`whole`, `scan`), and what is loaded from a file (`load`).
+
+mod change;
+mod expiry;
+mod load;
+mod read;
+mod report;
+mod scan;
+mod whole;
+
+pub use scan::cursor_shard;
+
+use crate::effects::Effects;
+use crate::random::Random;
+use crate::store::{ShardState, Store, Table};
+
+/// Which shards a view covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Covered<'a> {
+    /// None: the command has no keys.
+    None,
+    /// One shard.
+    One(usize),
+    /// Several, ascending.
+    Many(&'a [u32]),
+    /// All.
+    All,
+}
+
+impl<'a> Covered<'a> {
+    /// Those of a list, ascending and without repetition.
+    #[inline]
+    pub fn of(shards: &'a [u32]) -> Self {
+        match shards {
+            [] => Self::None,
+            [one] => Self::One(*one as usize),
+            many => Self::Many(many),
+        }
+    }
+
+    /// Whether `shard` is among them.
+    #[inline]
+    pub fn has(&self, shard: usize) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(one) => *one == shard,
+            Self::Many(many) => many.binary_search(&(shard as u32)).is_ok(),
+            Self::All => true,
+        }
+    }
+}
+
+/// Whether a view may change what it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Shared with other readers.
+    Read,
+    /// Exclusive.
+    Write,
+}
+
+/// The key holds a value of another type than the command is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WrongType;
+
+/// The shards a command may use. See the module's text.
+pub struct View<'a> {
+    pub(crate) store: &'a Store,
+    covered: Covered<'a>,
+    access: Access,
+    pub(crate) db: usize,
+    pub(crate) now_ms: u64,
+    /// What the access clocks are set to, in Unix ms: the time, but in a replay.
+    clock_ms: u64,
+    /// Whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
+    pub no_touch: bool,
+    random: &'a Random,
+    /// What the command did; settled by whoever made the view.
+    pub effects: &'a mut Effects,
+}
+
+impl<'a> View<'a> {
+    /// A view over `covered`.
+    ///
+    /// # Safety
+    /// For as long as the view lives, the covered shards are the caller's: exclusively for `Access::Write`, and with no writer
+    /// for `Access::Read`.
+    #[inline]
+    pub unsafe fn new(
+        store: &'a Store,
+        covered: Covered<'a>,
+        access: Access,
+        db: usize,
+        now_ms: u64,
+        random: &'a Random,
+        effects: &'a mut Effects,
+    ) -> Self {
+        Self { store, covered, access, db, now_ms, clock_ms: now_ms, no_touch: false, random, effects }
+    }
+
+    /// The store, for what is read without holding a shard.
+    pub fn store(&self) -> &'a Store {
+        self.store
+    }
+
+    /// The shards that it covers.
+    pub fn covered(&self) -> Covered<'a> {
+        self.covered
+    }
+
+    /// Covers one of the shards from now on that it has covered, or none, for a command that is to reach for no other.
+    ///
+    /// # Safety
+    /// `new`'s caller has promised this shard too.
+    #[inline]
+    pub unsafe fn narrow(&mut self, shard: Option<usize>) {
+        self.covered = shard.map_or(Covered::None, Covered::One);
+    }
+
+    /// Whether it may change what it covers.
+    pub fn access(&self) -> Access {
+        self.access
+    }
+
+    /// The selected database.
+    pub fn db(&self) -> usize {
+        self.db
+    }
+
+    /// Selects another database: all databases of a covered shard are covered.
+    pub fn select(&mut self, db: usize) {
+        assert!(db < self.store.databases(), "the caller checks the index");
+        self.db = db;
+    }
+
+    /// The request's time in Unix milliseconds.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// Sets the time of the next request that uses this view.
+    pub fn set_now_ms(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.clock_ms = now_ms;
+    }
+
+    /// What the access clocks are set to, in Unix ms.
+    pub fn clock_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
+    /// Makes what follows a replay of what has happened: at the time 0, so that nothing expires but as the record says, and
+    /// with accesses at `clock_ms`.
+    pub fn replay(&mut self, clock_ms: u64) {
+        self.now_ms = 0;
+        self.clock_ms = clock_ms;
+    }
+
+    /// The random numbers of the thread.
+    pub fn random(&self) -> &'a Random {
+        self.random
+    }
+
+    #[inline]
+    pub(crate) fn table(&self, shard: usize) -> &Table {
+        assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
+        // SAFETY: the shard is covered, and `new`'s caller promised that no one else writes it; `&self` keeps this view from it.
+        unsafe { &*self.store.table(shard, self.db) }
+    }
+
+    #[inline]
+    pub(crate) fn table_mut(&mut self, shard: usize) -> &mut Table {
+        assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
+        assert!(self.access == Access::Write, "a command that is planned as a reader writes");
+        // SAFETY: the shard is covered exclusively, and `&mut self` makes this the only reference.
+        unsafe { &mut *self.store.table(shard, self.db) }
+    }
+
+    /// The table of the selected database in `shard`, to put something into it.
+    pub(crate) fn table_to_fill(&mut self, shard: usize) -> &mut Table {
+        self.store.use_database(self.db);
+        self.table_mut(shard)
+    }
+
+    pub(crate) fn state_mut(&mut self, shard: usize) -> &mut ShardState {
+        assert!(
+            self.covered.has(shard) && self.access == Access::Write,
+            "a state is changed under an exclusive view"
+        );
+        // SAFETY: as in `table_mut`.
+        unsafe { &mut *self.store.state(shard) }
+    }
+
+    pub(crate) fn state(&self, shard: usize) -> &ShardState {
+        assert!(self.covered.has(shard), "a state is read under a view");
+        // SAFETY: as in `table`.
+        unsafe { &*self.store.state(shard) }
+    }
+}

@@ -1,0 +1,86 @@
+//! Reading a key: counted and touched as a command reads it, or as if nobody had looked.
+//!
+//! A key whose time has come is not there for a reader. He may share the shard, so he only remembers it, and it is deleted
+//! after the command.
+
+use super::{View, WrongType};
+use crate::access;
+use crate::entry::Entry;
+use crate::store::Key;
+use crate::value::{Collection, Kind};
+
+impl View<'_> {
+    /// The key's entry, expired or not; no statistics, no touch.
+    #[inline]
+    pub fn lookup(&self, key: Key<'_>) -> Option<&Entry> {
+        let table = self.table(self.store.shard_of(key.hash));
+        table.find(key.hash, |(entry, ())| entry.key() == key.bytes).map(|(entry, ())| entry)
+    }
+
+    /// The key's entry if it is there; no statistics, no touch (OBJECT, DEBUG, TYPE).
+    pub fn peek(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.lookup(key)?;
+        if entry.is_expired(self.now_ms) {
+            self.remember_stale(key);
+            return None;
+        }
+        Some(entry)
+    }
+
+    /// The key's entry, as a command reads it: counts a hit or a miss and touches the access clock.
+    #[inline]
+    pub fn read(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.read_untouched(key)?;
+        if !self.no_touch {
+            entry.set_clock(access::touched(entry.clock(), self.clock_ms, || self.random.next()));
+        }
+        Some(entry)
+    }
+
+    /// The key's entry, as a command reads it that only asks about the key: counts a hit or a miss.
+    #[inline]
+    pub fn read_untouched(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.lookup(key);
+        if let Some(entry) = entry
+            && !entry.is_expired(self.now_ms)
+        {
+            self.effects.hits.set(self.effects.hits.get() + 1);
+            return Some(entry);
+        }
+        if entry.is_some() {
+            self.remember_stale(key);
+        }
+        self.effects.misses.set(self.effects.misses.get() + 1);
+        None
+    }
+
+    /// Remembers a key whose time has come, or that of a field of it, to be deleted by whoever may.
+    #[cold]
+    pub fn remember_stale(&self, key: Key<'_>) {
+        self.effects.leave();
+        self.effects.stale.borrow_mut().push((self.db as u32, key.bytes.into()));
+    }
+
+    /// Whether the key is there; neither counted nor touched.
+    pub fn exists(&self, key: Key<'_>) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The bytes of a string, read.
+    #[inline]
+    pub fn string(&self, key: Key<'_>) -> Result<Option<&[u8]>, WrongType> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) if entry.kind() == Kind::String => Ok(Some(entry.bytes())),
+            Some(_) => Err(WrongType),
+        }
+    }
+
+    /// A collection, read.
+    pub fn collection<T: Collection>(&self, key: Key<'_>) -> Result<Option<&T>, WrongType> {
+        match self.read(key) {
+            None => Ok(None),
+            Some(entry) => entry.collection::<T>().map(Some).ok_or(WrongType),
+        }
+    }
+}

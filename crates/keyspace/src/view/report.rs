@@ -1,0 +1,56 @@
+//! What a command says of its changes: counted, told to watchers, published, journalled.
+//!
+//! Who watches a key is told on the spot, for that is done while the view is held; the rest is collected in the effects.
+
+use super::View;
+use crate::effects::{BlockRequest, Event, EventClass, Journal};
+use crate::store::Key;
+
+impl View<'_> {
+    /// Reports a change of the key: it counts as dirty, watchers are touched, and the event is published.
+    #[inline]
+    pub fn changed(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
+        self.changed_silently(key);
+        self.notify(class, event, key.bytes);
+    }
+
+    /// Reports a change that has no event of its own.
+    #[inline]
+    pub fn changed_silently(&mut self, key: Key<'_>) {
+        self.effects.leave();
+        self.effects.dirty += 1;
+        self.touch_watchers(key);
+    }
+
+    /// Touches who watches the key, for a change that is counted with that of another key (LMOVE's destination).
+    pub fn touch(&mut self, key: Key<'_>) {
+        self.touch_watchers(key);
+    }
+
+    /// Counts `count` changes more, where Redis counts each element.
+    pub fn add_dirty(&mut self, count: u64) {
+        self.effects.leave();
+        self.effects.dirty += count;
+    }
+
+    /// Publishes an event without counting a change.
+    #[inline]
+    pub fn notify(&mut self, class: EventClass, name: &'static str, key: &[u8]) {
+        if self.effects.notify_mask & class.0 != 0 {
+            self.effects.leave();
+            self.effects.events.push(Event { class, name, db: self.db, key: key.into() });
+        }
+    }
+
+    /// Journals these commands in the place of the one that runs (a relative time made absolute, a random choice named).
+    pub fn journal_instead(&mut self, commands: Vec<Vec<Vec<u8>>>) {
+        self.effects.leave();
+        self.effects.journal = Journal::Instead(commands);
+    }
+
+    /// Says that the command found nothing and waits for one of its keys.
+    pub fn block(&mut self, request: BlockRequest) {
+        self.effects.leave();
+        self.effects.block = Some(request);
+    }
+}
