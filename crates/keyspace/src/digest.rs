@@ -4,7 +4,8 @@
 //! its digest alone. What has an order (the elements of a list, a member and its score) is chained, digest upon digest;
 //! what has none (keys, members, fields) is a sum by exclusive or.
 
-use crate::sha1::{sha1, to_hex};
+use sha1::{Digest as _, Sha1};
+
 use crate::types::{hash::Hash, list::List, set::Set, zset::ZSet};
 use crate::{Entry, Kind, View};
 
@@ -15,7 +16,7 @@ pub struct Digest([u8; 20]);
 impl Digest {
     /// Adds what comes in no order.
     fn add(&mut self, bytes: &[u8]) {
-        for (byte, other) in self.0.iter_mut().zip(sha1(bytes)) {
+        for (byte, other) in self.0.iter_mut().zip(sha1_of(bytes)) {
             *byte ^= other;
         }
     }
@@ -23,13 +24,17 @@ impl Digest {
     /// Adds what comes next in an order.
     fn chain(&mut self, bytes: &[u8]) {
         self.add(bytes);
-        self.0 = sha1(&self.0);
+        self.0 = sha1_of(&self.0);
     }
 
     /// As forty hexadecimal digits.
     pub fn to_hex(self) -> String {
-        to_hex(&self.0)
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+fn sha1_of(bytes: &[u8]) -> [u8; 20] {
+    Sha1::digest(bytes).into()
 }
 
 /// The digest of all databases. The view covers everything. O(bytes).

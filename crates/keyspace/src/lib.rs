@@ -13,7 +13,6 @@ pub mod limits;
 pub mod placement;
 pub mod random;
 pub mod sampling;
-pub mod sha1;
 pub mod snapshot;
 pub mod store;
 pub mod types;
