@@ -19,7 +19,8 @@ use std::path::{Path, PathBuf};
 use rustredis_testkit::{Binary, Command, Launch, Server};
 
 use crate::arguments::Arguments;
-use crate::{Outcome, build};
+use crate::build;
+use crate::outcome::Outcome;
 
 const HELP: &str = "\
 Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load] [options]

@@ -7,7 +7,8 @@ use rustredis_testkit::crash::{self, Fsync, Options, Report};
 use rustredis_testkit::{Binary, engines};
 
 use crate::arguments::Arguments;
-use crate::{Outcome, build, shell};
+use crate::outcome::Outcome;
+use crate::{build, shell};
 
 const HELP: &str = "\
 Usage: cargo xtask crash [options]

@@ -8,6 +8,7 @@ mod build;
 mod clients;
 mod crash;
 mod oracle;
+mod outcome;
 mod shell;
 mod soak;
 mod states;
@@ -22,7 +23,7 @@ const USAGE: &str = "\
 Usage: cargo xtask <task>
 
   test              all that CI runs: formatting, clippy, tidy, unit and black-box tests, real clients
-  tidy              the house rules that neither rustfmt nor clippy checks
+  tidy [--imports]  the house rules that neither rustfmt nor clippy checks, or the circles of imports
   tcl [--engine E] [--server PATH] [unit ...]
                     run Redis's own test suite (7.0.15, from Debian's source package) in external mode;
                     a unit is written type/list or unit/type/list; --server runs it against another binary
@@ -37,9 +38,6 @@ Usage: cargo xtask <task>
 The options of a task are shown by `cargo xtask <task> --help`.
 ";
 
-/// What a task gives back: whether all that it checked was right, or why it could not check.
-type Outcome = Result<bool, String>;
-
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (task, rest) = match arguments.split_first() {
@@ -48,7 +46,7 @@ fn main() -> ExitCode {
     };
     let outcome = match task {
         "test" => test::run(rest),
-        "tidy" => tidy::run(),
+        "tidy" => tidy::run(rest),
         "tcl" => tcl::run(rest),
         "bench" => bench::run(rest),
         "crash" => crash::run(rest),

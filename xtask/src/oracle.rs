@@ -8,7 +8,8 @@ use rustredis_testkit::oracle::{self, Coverage, Trial};
 use rustredis_testkit::{Binary, Launch, Replay, Server, engines, replay};
 
 use crate::arguments::Arguments;
-use crate::{Outcome, build};
+use crate::build;
+use crate::outcome::Outcome;
 
 const HELP: &str = "\
 Usage: cargo xtask oracle [options]

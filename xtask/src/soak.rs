@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Binary, Client, Launch, Server, process, wait_until};
 
 use crate::arguments::Arguments;
-use crate::{Outcome, build};
+use crate::build;
+use crate::outcome::Outcome;
 
 const HELP: &str = "\
 Usage: cargo xtask soak connections|memory [options]

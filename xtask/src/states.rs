@@ -1,7 +1,8 @@
 //! `cargo xtask states`: every state of the server against every command and every background task, in full.
 
 use crate::arguments::Arguments;
-use crate::{Outcome, build, shell};
+use crate::outcome::Outcome;
+use crate::{build, shell};
 
 const HELP: &str = "\
 Usage: cargo xtask states [options] [state ...]

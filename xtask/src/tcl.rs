@@ -16,8 +16,9 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Binary, Launch, Server};
 
 use crate::arguments::Arguments;
+use crate::outcome::Outcome;
+use crate::shell;
 use crate::tally::Tally;
-use crate::{Outcome, shell};
 use transcript::Transcript;
 
 /// The units that the project is measured by, and how many tests redis-server 7.0.15 passes in each.

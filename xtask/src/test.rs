@@ -7,8 +7,9 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
+use crate::outcome::Outcome;
 use crate::tally::Tally;
-use crate::{Outcome, build, clients, shell, tidy};
+use crate::{build, clients, shell, tidy};
 
 const HELP: &str = "\
 Usage: cargo xtask test

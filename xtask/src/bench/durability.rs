@@ -16,7 +16,8 @@ use super::disk::{self, Subject};
 use super::pace;
 use super::report::{self, Figure, median, percentile};
 use crate::arguments::Arguments;
-use crate::{Outcome, build, shell};
+use crate::outcome::Outcome;
+use crate::{build, shell};
 
 /// Size of the values, in bytes, and the keys that they are spread over.
 const VALUE_BYTES: usize = 64;

@@ -12,8 +12,8 @@ use rustredis_testkit::{Client, Command, Reply, Server};
 
 use super::report::{self, Figure, percentile};
 use super::subjects;
-use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::outcome::Outcome;
 
 /// Connections that insert.
 const WRITERS: u64 = 2;

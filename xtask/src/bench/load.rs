@@ -8,8 +8,8 @@ use rustredis_testkit::{Binary, Directory, copy_tree};
 
 use super::disk;
 use super::report::{self, Figure, median};
-use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::outcome::Outcome;
 
 /// Size of the values, in bytes.
 const VALUE_BYTES: usize = 64;

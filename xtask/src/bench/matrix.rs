@@ -6,8 +6,8 @@ use std::process::Command as Program;
 use rustredis_testkit::process;
 
 use super::{Subject, binary, report, start};
-use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::outcome::Outcome;
 use crate::tally::Tally;
 
 /// Tests that redis-benchmark runs unless told otherwise.

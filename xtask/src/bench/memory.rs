@@ -6,8 +6,8 @@ use rustredis_testkit::{Command, process};
 
 use super::report::{self, Figure};
 use super::{Subject, fill, subjects};
-use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::outcome::Outcome;
 
 /// The memory counts as settled once it has not changed for so long.
 const SETTLED_AFTER: Duration = Duration::from_millis(700);

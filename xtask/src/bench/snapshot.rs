@@ -13,8 +13,8 @@ use rustredis_testkit::{Server, process};
 use super::disk::{self, Subject};
 use super::pace;
 use super::report::{self, Figure, percentile};
-use crate::Outcome;
 use crate::arguments::Arguments;
+use crate::outcome::Outcome;
 
 /// Size of the values, in bytes.
 const VALUE_BYTES: usize = 64;

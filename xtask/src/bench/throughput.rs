@@ -10,7 +10,8 @@ use rustredis_testkit::{Command, process};
 use super::report::{self, Figure, median};
 use super::{Subject, fill, start, start_redis};
 use crate::arguments::Arguments;
-use crate::{Outcome, shell};
+use crate::outcome::Outcome;
+use crate::shell;
 
 /// Size of the values, in bytes.
 const VALUE_BYTES: usize = 64;

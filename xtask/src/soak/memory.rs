@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Binary, Client, Command, ENGINES, Launch, Random, Server, process};
 
 use crate::arguments::Arguments;
-use crate::{Outcome, build};
+use crate::build;
+use crate::outcome::Outcome;
 
 pub(super) const HELP: &str = "\
 Usage: cargo xtask soak memory [options]

@@ -1,116 +1,27 @@
-//! House rules that neither rustfmt nor clippy checks. Each rule is one test; a breach names the rule, the file and the
-//! line. Only files that git knows, or would, are looked at.
+//! Rules about a file's text, line by line.
 
 use std::path::Path;
 
-use crate::tally::Tally;
-use crate::{Outcome, shell};
+use super::source::{Source, rust};
 
 /// Longest source file that needs no reason.
 const LINES_MAX: usize = 1_000;
 /// What the head of a longer file must contain, followed by the reason.
 const LONG_FILE_REASON: &str = "more than 1,000 lines";
-/// How far a file's head reaches.
-const HEAD_LINES: usize = 30;
 
-struct Source {
-    path: String,
-    text: String,
-}
-
-impl Source {
-    fn is_rust(&self) -> bool {
-        self.path.ends_with(".rs")
-    }
-
-    /// True for files that hold nothing but tests and what tests share (`testing.rs`, a module under cfg(test)).
-    fn is_test(&self) -> bool {
-        self.path.starts_with("tests/")
-            || self.path.contains("/tests/")
-            || self.path.ends_with("/tests.rs")
-            || self.path.ends_with("/testing.rs")
-    }
-
-    fn head(&self) -> impl Iterator<Item = &str> {
-        self.text.lines().take(HEAD_LINES)
-    }
-
-    /// The lines with their numbers, up to the module of unit tests.
-    fn code(&self) -> impl Iterator<Item = (usize, &str)> {
-        let lines = self.text.lines().enumerate().map(|(index, line)| (index + 1, line));
-        lines.take_while(|(_, line)| line.trim() != "#[cfg(test)]")
-    }
-
-    fn breach(&self, line: usize, what: &str) -> String {
-        format!("{}:{line}: {what}", self.path)
-    }
-}
-
-type Rule = fn(&[Source]) -> Vec<String>;
-
-const RULES: [(&str, Rule); 8] = [
-    ("a source file has at most 1,000 lines, or says why in its head", short_files),
-    ("a source file begins with its module's documentation", module_docs),
-    ("no unwrap outside tests", no_unwrap),
-    ("nothing is left to do", nothing_left_to_do),
-    ("no test is ignored", no_ignored_tests),
-    ("a black-box test waits for a condition, it does not sleep", no_sleeps),
-    ("every dependency has a line in ARCHITECTURE.md", explained_dependencies),
-    ("no package registry's host is named", no_registry_hosts),
-];
-
-/// Runs the task.
-pub(crate) fn run() -> Outcome {
-    let tally = check()?;
-    println!("{} passed, {} failed", tally.passed, tally.failed);
-    Ok(tally.failed == 0)
-}
-
-/// Checks every rule.
-pub(crate) fn check() -> Result<Tally, String> {
-    let sources = sources()?;
-    let mut total = Tally::default();
-    for (name, rule) in RULES {
-        let breaches = rule(&sources);
-        if !breaches.is_empty() {
-            println!("{name}:");
-        }
-        for breach in &breaches {
-            println!("  {breach}");
-        }
-        total += Tally::one(breaches.is_empty());
-    }
-    Ok(total)
-}
-
-fn sources() -> Result<Vec<Source>, String> {
-    let arguments = ["ls-files", "--cached", "--others", "--exclude-standard"];
-    let list = shell::capture(&mut shell::program("git", &arguments))?;
-    let root = shell::root();
-    // A file that is deleted but not committed so has no text, and neither has one that is not UTF-8.
-    let read = |path: &str| {
-        Some(Source { path: path.to_owned(), text: std::fs::read_to_string(root.join(path)).ok()? })
-    };
-    Ok(list.lines().filter_map(read).collect())
-}
-
-fn rust(sources: &[Source]) -> impl Iterator<Item = &Source> {
-    sources.iter().filter(|source| source.is_rust())
-}
-
-fn short_files(sources: &[Source]) -> Vec<String> {
+pub(super) fn short_files(sources: &[Source]) -> Vec<String> {
     let is_excused = |source: &Source| source.head().any(|line| line.contains(LONG_FILE_REASON));
     let long = rust(sources).filter(|source| source.text.lines().count() > LINES_MAX && !is_excused(source));
     long.map(|source| source.breach(LINES_MAX + 1, "too long, without a reason")).collect()
 }
 
-fn module_docs(sources: &[Source]) -> Vec<String> {
+pub(super) fn module_docs(sources: &[Source]) -> Vec<String> {
     let has_docs = |source: &Source| source.head().any(|line| line.starts_with("//!"));
     let without = rust(sources).filter(|source| !source.path.ends_with("/tests.rs") && !has_docs(source));
     without.map(|source| source.breach(1, "no //! at the top")).collect()
 }
 
-fn no_unwrap(sources: &[Source]) -> Vec<String> {
+pub(super) fn no_unwrap(sources: &[Source]) -> Vec<String> {
     let mut breaches = Vec::new();
     for source in rust(sources).filter(|source| !source.is_test()) {
         let found = source
@@ -121,21 +32,21 @@ fn no_unwrap(sources: &[Source]) -> Vec<String> {
     breaches
 }
 
-fn nothing_left_to_do(sources: &[Source]) -> Vec<String> {
+pub(super) fn nothing_left_to_do(sources: &[Source]) -> Vec<String> {
     let marks =
         [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("X", "XX:"), concat!("(to be ", "written)")];
     find(sources.iter(), &marks)
 }
 
-fn no_ignored_tests(sources: &[Source]) -> Vec<String> {
+pub(super) fn no_ignored_tests(sources: &[Source]) -> Vec<String> {
     find(rust(sources), &[concat!("#[ig", "nore")])
 }
 
-fn no_sleeps(sources: &[Source]) -> Vec<String> {
+pub(super) fn no_sleeps(sources: &[Source]) -> Vec<String> {
     find(rust(sources).filter(|source| source.path.starts_with("tests/")), &["sleep("])
 }
 
-fn explained_dependencies(sources: &[Source]) -> Vec<String> {
+pub(super) fn explained_dependencies(sources: &[Source]) -> Vec<String> {
     let Some(architecture) = sources.iter().find(|source| source.path == "ARCHITECTURE.md") else {
         return vec!["there is no ARCHITECTURE.md".to_owned()];
     };
@@ -165,7 +76,7 @@ fn dependencies(manifest: &str) -> Vec<(usize, &str)> {
     names
 }
 
-fn no_registry_hosts(sources: &[Source]) -> Vec<String> {
+pub(super) fn no_registry_hosts(sources: &[Source]) -> Vec<String> {
     let hosts = [
         concat!("crates", ".io"),
         concat!("py", "pi.org"),
@@ -194,6 +105,7 @@ fn find<'a>(sources: impl Iterator<Item = &'a Source>, marks: &[&str]) -> Vec<St
 
 #[cfg(test)]
 mod tests {
+    use super::super::Rule;
     use super::*;
 
     fn check(rule: Rule, path: &str, text: &str, expected: &[&str]) {
