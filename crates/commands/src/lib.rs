@@ -16,6 +16,7 @@ pub mod hash;
 pub mod hyperloglog;
 pub mod lcs;
 pub mod list;
+pub mod plan;
 pub mod registry;
 mod rewrite;
 pub mod scan;
@@ -30,6 +31,7 @@ pub mod zset;
 pub use args::{Args, KeyRef, OwnedArgs};
 pub use command::{Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Run};
 pub use error::CommandError;
+pub use plan::{Plan, PlanContext};
 pub use registry::{Recent, Registry, Row};
 
 /// What a handler returns.

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rustredis_keyspace::{Access, hashing};
 
 use crate::args::{Args, KeyRef};
-use crate::command::{Begin, Command, Find, Flags, KeyFlags, Reach, Run};
+use crate::command::{Begin, Command, Find, Flags, KeyFlags, Run};
 use crate::error::CommandError;
 
 /// A row in the table.
@@ -142,7 +142,7 @@ impl Registry {
             _ => None,
         };
         let is_plain = matches!(command.run, Run::Keys(_))
-            && matches!(command.reach, Reach::Keys)
+            && command.always_reaches_keys_alone()
             && !command.flags.has_any(Flags::BLOCKING);
         self.rows.push(Row {
             id,

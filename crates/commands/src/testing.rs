@@ -3,13 +3,13 @@
 //! The view covers exactly what the command's row says and is shared for a reader, so that a wrong key spec or a reader that
 //! writes fails here already. Keys that a reader found expired are deleted afterwards, as a server does.
 
-use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View, hashing, view};
-use rustredis_resp::number::parse_u64;
+use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View, hashing};
 use rustredis_resp::parse::split_quoted;
 use rustredis_resp::{Proto, Reply};
 
 use crate::args::OwnedArgs;
-use crate::command::{Reach, Run};
+use crate::command::Run;
+use crate::plan::{Plan, PlanContext};
 use crate::registry::Registry;
 
 const SHARDS: usize = 8;
@@ -70,30 +70,19 @@ impl Harness {
         };
         row.hash_keys(owned.args(), &mut keys);
         let args = owned.args().with_keys(&keys);
-        let mut shards: Vec<u32> = keys.iter().map(|key| self.store.shard_of(key.hash) as u32).collect();
-        match row.command.reach {
-            Reach::Keys | Reach::Counts => {}
-            Reach::All => shards = (0..SHARDS as u32).collect(),
-            Reach::AllIf(is_all) if is_all(args) => shards = (0..SHARDS as u32).collect(),
-            Reach::AllIf(_) => {}
-            Reach::Scan => {
-                let shard = view::cursor_shard(parse_u64(args.get(1)).unwrap_or(0)) as u32;
-                shards = (shard..(shard + 2).min(SHARDS as u32)).collect();
-            }
-            Reach::Random => {
-                let rank = self.random.below(self.store.keys(self.db).max(1));
-                shards.extend(self.store.shard_of_rank(self.db, rank).map(|shard| shard as u32));
-            }
-        }
-        shards.sort_unstable();
-        shards.dedup();
-        let covered = if shards.len() == SHARDS { Covered::All } else { Covered::Many(&shards) };
-        let access = row.access;
+        let context = PlanContext {
+            store: &self.store,
+            db: self.db,
+            random: &self.random,
+            is_durability_awaited: false,
+        };
+        let mut shards = Vec::new();
+        let Plan { shards, access } = Plan::of(row, args, context, &mut shards);
         let Run::Keys(handler) = row.command.run else { panic!("{} is the server's", row.full_name) };
         let mark = reply.mark();
         // SAFETY: nobody else has the store.
         let mut view = unsafe {
-            View::new(&self.store, covered, access, self.db, self.now_ms, &self.random, &mut self.effects)
+            View::new(&self.store, shards, access, self.db, self.now_ms, &self.random, &mut self.effects)
         };
         let outcome = handler(&mut view, args, &mut reply);
         self.check_effects(row.full_name, outcome.is_err());

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use rustredis_commands::{Args, CommandError, Flags, Reach, Row};
+use rustredis_commands::{Args, CommandError, Flags, Row};
 use rustredis_resp::Proto;
 
 use crate::clients::client::flags;
@@ -110,7 +110,8 @@ pub async fn admit(
             row.full_name
         )));
     }
-    if server.gate.has(gate::LOADING) && (!flags.has(Flags::LOADING) || reaches_shards(row, args)) {
+    // No shard may be entered while the data set is loaded.
+    if server.gate.has(gate::LOADING) && (!flags.has(Flags::LOADING) || row.reaches_shards(args)) {
         return Err(CommandError::text(LOADING));
     }
     if session.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
@@ -125,15 +126,6 @@ pub async fn admit(
         worker.tick();
     }
     Ok(if is_queueing { Verdict::Queue } else { Verdict::Run })
-}
-
-/// Whether the command needs a shard: none may be entered while the data set is loaded.
-fn reaches_shards(row: &Row, args: Args<'_>) -> bool {
-    match row.command.reach {
-        Reach::Keys => !args.key_refs().is_empty(),
-        Reach::AllIf(is_far) => is_far(args) || !args.key_refs().is_empty(),
-        Reach::All | Reach::Counts | Reach::Scan | Reach::Random => true,
-    }
 }
 
 /// Why writes are refused.

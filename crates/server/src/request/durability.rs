@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 use std::task::Poll;
 
 use atomic_waker::AtomicWaker;
-use rustredis_commands::{Args, Flags, Reach, Row};
+use rustredis_commands::{Args, Flags, Row};
 use rustredis_keyspace::effects::Journal as JournalForm;
 use rustredis_keyspace::{Covered, Key, View};
 use rustredis_persistence::journal::{Journal, Place, Touched, Unit};
@@ -243,8 +243,7 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
         journal.append(worker.index, &mut unit, touched, second)
     };
     // The keys say more precisely than a view of the one lock who must wait for this.
-    let keys =
-        command.filter(|(row, _)| matches!(row.command.reach, Reach::Keys)).map(|(_, args)| args.key_refs());
+    let keys = command.filter(|(row, args)| row.reaches_keys_alone(*args)).map(|(_, args)| args.key_refs());
     let place = match (keys, view.covered()) {
         (Some(keys), covered) if !keys.is_empty() => {
             // A waiter that is served names keys whose shards somebody else may hold, who has a place of his own for them.
@@ -265,7 +264,7 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
 pub fn depend(server: &Server, session: &mut Session, row: &Row, args: Args<'_>) {
     let journal = &server.durability.journal;
     let store = server.engine.store();
-    let place = if matches!(row.command.reach, Reach::Keys) {
+    let place = if row.reaches_keys_alone(args) {
         args.key_refs().iter().map(|key| journal.last_of_shard(store.shard_of(key.hash))).max().unwrap_or(0)
     } else {
         journal.last()

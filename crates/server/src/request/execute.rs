@@ -10,11 +10,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Reach, Recent, Row, Run};
+use rustredis_commands::plan::cover;
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Plan, PlanContext, Recent, Row, Run};
 use rustredis_engine::{Kind, catch};
 use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
-use rustredis_keyspace::view::cursor_shard;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{Batch, Reply};
@@ -194,22 +194,6 @@ fn covers(server: &Server, covered: Covered<'_>, args: Args<'_>) -> bool {
     }
 }
 
-/// The shards of these keys: none, one, or several ascending in `shards`.
-fn cover<'s>(server: &Server, keys: &[KeyRef], shards: &'s mut Vec<u32>) -> Covered<'s> {
-    let store = server.engine.store();
-    match keys {
-        [] => Covered::None,
-        [key] => Covered::One(store.shard_of(key.hash)),
-        keys => {
-            shards.clear();
-            shards.extend(keys.iter().map(|key| store.shard_of(key.hash) as u32));
-            shards.sort_unstable();
-            shards.dedup();
-            Covered::of(shards)
-        }
-    }
-}
-
 impl Connection {
     /// Runs the commands of the batch in order; replies go to `self.output`.
     pub async fn execute(&mut self, scratch: &mut Scratch, input: &[u8]) -> Flow {
@@ -337,7 +321,7 @@ impl Connection {
                 touched = (index + TOUCH_AHEAD).min(count);
                 self.touch(server, scratch, index..touched);
             }
-            let covered = cover(server, args.key_refs(), &mut shards);
+            let covered = cover(server.engine.store(), args.key_refs(), &mut shards);
             let access = row.access;
             let Some(mut held) = server.engine.hold(covered, access) else { break };
             let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
@@ -403,7 +387,9 @@ impl Connection {
             return 0;
         }
         let keys = scratch.keys_of(first..end);
-        let Some(mut held) = server.engine.hold(cover(server, keys, shards), access) else { return 0 };
+        let Some(mut held) = server.engine.hold(cover(server.engine.store(), keys, shards), access) else {
+            return 0;
+        };
         // SAFETY: what is held are the shards of these keys.
         unsafe { held.touch(self.session.db, keys.iter().map(|key| key.hash)) };
         let store = server.engine.store();
@@ -446,7 +432,7 @@ impl Connection {
         let mut errand = Errand::new(&self.session);
         for index in first..scratch.batch.len() {
             let Some((row, args)) = scratch.plain(server, index, input) else { break };
-            let covered = cover(server, args.key_refs(), &mut covered_shards);
+            let covered = cover(server.engine.store(), args.key_refs(), &mut covered_shards);
             let Some(here) = server.engine.owner_elsewhere(covered) else { break };
             if *owner.get_or_insert(here) != here {
                 break;
@@ -615,15 +601,21 @@ impl Connection {
         effects: &mut Effects,
         shards: &mut Vec<u32>,
     ) -> Option<Blocked> {
-        let covered = self.plan(server, worker, row, args, shards);
-        let mut held = server.engine.borrow(covered, row.access).await;
+        let context = PlanContext {
+            store: server.engine.store(),
+            db: self.session.db,
+            random: &worker.random,
+            is_durability_awaited: server.durability.is_awaited(),
+        };
+        let plan = Plan::of(row, args, context, shards);
+        let mut held = server.engine.borrow(plan.shards, plan.access).await;
         // Time has passed while others held the shards, or the server was paused.
         worker.tick();
         let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.no_touch;
         if needs_everything(&view, args) {
             drop(held);
-            held = server.engine.borrow(Covered::All, row.access).await;
+            held = server.engine.borrow(Covered::All, plan.access).await;
             view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.no_touch;
         }
@@ -656,58 +648,6 @@ impl Connection {
         *client.waiting.lock() = Some(waiter.clone());
         client.set_flag(flags::BLOCKED, true);
         Some(Blocked { waiter, until_ms: request.until_ms })
-    }
-
-    /// What the command must hold.
-    fn plan<'s>(
-        &self,
-        server: &Server,
-        worker: &Worker,
-        row: &Row,
-        args: Args<'_>,
-        shards: &'s mut Vec<u32>,
-    ) -> Covered<'s> {
-        let store = server.engine.store();
-        match row.command.reach {
-            Reach::Keys => cover(server, args.key_refs(), shards),
-            Reach::All => Covered::All,
-            // A shard counts a key before the journal has the place that the reply would have to wait for.
-            Reach::Counts if server.durability.is_awaited() => Covered::All,
-            Reach::Counts => Covered::None,
-            Reach::AllIf(is_far) if is_far(args) => Covered::All,
-            Reach::AllIf(_) => cover(server, args.key_refs(), shards),
-            Reach::Random => {
-                let keys = store.keys(self.session.db);
-                let shard = if keys == 0 {
-                    None
-                } else {
-                    store.shard_of_rank(self.session.db, worker.random.below(keys))
-                };
-                Covered::One(shard.unwrap_or(0))
-            }
-            Reach::Scan => {
-                let cursor = rustredis_resp::number::parse_u64(args.get(1)).unwrap_or(0);
-                let count = (2..args.len().saturating_sub(1))
-                    .find(|index| args.is(*index, "COUNT"))
-                    .and_then(|index| args.int(index + 1).ok())
-                    .map_or(10, |count| count.clamp(1, 1 << 20) as usize);
-                shards.clear();
-                let mut keys = 0;
-                for shard in cursor_shard(cursor)..store.shards() {
-                    let here = store.keys_in_shard(self.session.db, shard);
-                    if here == 0 {
-                        continue;
-                    }
-                    shards.push(shard as u32);
-                    keys += here;
-                    // The shard at the cursor may be half passed already: one more makes the page full.
-                    if keys > count && shards.len() > 1 {
-                        break;
-                    }
-                }
-                Covered::of(shards)
-            }
-        }
     }
 
     /// Answers an error for a command that does not run.

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, KeyRef, OwnedArgs, Reach, Row};
+use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row};
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
@@ -61,33 +61,10 @@ fn plan<'s>(
     session: &Session,
     transaction: &Transaction,
     shards: &'s mut Vec<u32>,
-) -> (Covered<'s>, Access) {
-    let store = server.engine.store();
-    let rows = || transaction.queue.iter().map(|queued| (server.registry.row(queued.row), queued));
-    let access = if rows().all(|(row, _)| row.access == Access::Read) && session.watched.is_empty() {
-        Access::Read
-    } else {
-        Access::Write
-    };
-    let is_far = rows().any(|(row, queued)| match row.command.reach {
-        Reach::Keys => false,
-        Reach::AllIf(is_far) => is_far(queued.args.args()),
-        Reach::All | Reach::Counts | Reach::Scan | Reach::Random => true,
-    });
-    if is_far {
-        return (Covered::All, access);
-    }
-    let queued =
-        rows().flat_map(|(_, queued)| queued.args.args().key_refs().iter().map(|key: &KeyRef| key.hash));
+) -> Plan<'s> {
+    let queued = transaction.queue.iter().map(|queued| (server.registry.row(queued.row), queued.args.args()));
     let watched = session.watched.keys().map(|(_, key)| Key::new(key).hash);
-    shards.extend(queued.chain(watched).map(|hash| store.shard_of(hash) as u32));
-    shards.sort_unstable();
-    shards.dedup();
-    match shards.as_slice() {
-        [] => (Covered::None, access),
-        [one] => (Covered::One(*one as usize), access),
-        _ => (Covered::Many(shards), access),
-    }
+    Plan::union(queued, watched, server.engine.store(), shards)
 }
 
 /// Whether somebody waits for a key of the queue whom to serve takes more than the view covers.
@@ -144,13 +121,13 @@ async fn run_queue(
     effects: &mut Effects,
 ) {
     let mut shards = Vec::new();
-    let (covered, access) = plan(server, &connection.session, transaction, &mut shards);
-    let mut held = server.engine.borrow(covered, access).await;
+    let plan = plan(server, &connection.session, transaction, &mut shards);
+    let mut held = server.engine.borrow(plan.shards, plan.access).await;
     worker.tick();
     let mut view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
     if has_far_waiters(&view, transaction) {
         drop(held);
-        held = server.engine.borrow(Covered::All, access).await;
+        held = server.engine.borrow(Covered::All, plan.access).await;
         view = held.view(connection.session.db, worker.now_ms(), &worker.random, effects);
     }
     let session = &mut connection.session;

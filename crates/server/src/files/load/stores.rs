@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use parking_lot::Mutex;
-use rustredis_commands::{Args, CommandError, KeyRef, Reach, Row, Run};
+use rustredis_commands::{Args, CommandError, KeyRef, Row, Run};
 use rustredis_keyspace::{Access, Covered, Effects, Key, Random, View, placement};
 use rustredis_persistence::aof::reader::Command;
 use rustredis_persistence::rdb::LoadedKey;
@@ -281,11 +281,7 @@ impl<'s> Stores<'s> {
     }
 
     fn route(&mut self, row: &Row, db: usize, args: Args<'_>, keys: &[KeyRef]) {
-        let is_near = match row.command.reach {
-            Reach::Keys => true,
-            Reach::AllIf(is_far) => !is_far(args),
-            Reach::All | Reach::Counts | Reach::Scan | Reach::Random => false,
-        };
+        let is_near = row.reaches_keys_alone(args);
         let first = keys.first().map(|key| self.thread_of(key.hash)).filter(|_| is_near);
         match first {
             Some(thread) if keys.iter().all(|key| self.thread_of(key.hash) == thread) => {
