@@ -119,8 +119,18 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// Whether these tokens hold the server. A function's parameters do not: who has the function has no server by it.
     fn is_named(&self, tokens: &[Token<'_>]) -> bool {
-        tokens.iter().any(|token| self.types.contains(token.text))
+        let mut at = 0;
+        while let Some(token) = tokens.get(at) {
+            if self.types.contains(token.text) {
+                return true;
+            }
+            let takes = matches!(token.text, "fn" | "Fn" | "FnMut" | "FnOnce")
+                && tokens.get(at + 1).is_some_and(|next| next.text == "(");
+            at = if takes { past_closing(tokens, at + 1) } else { at + 1 };
+        }
+        false
     }
 
     /// The lines that name the server, and how.
@@ -144,7 +154,7 @@ mod tests {
 
     const START: &str = "\
         pub struct Server { a: A } type Shared = Arc<Server>; struct Tuple(Shared);\n\
-        struct Worker { pub server: Arc<Server>, other: u8 } impl Worker { fn whole(&self) -> &Server { &self.server } }\n";
+        struct Worker { pub server: Arc<Server>, other: fn(&Server) } impl Worker { fn whole(&self) -> &Server { &self.server } }\n";
 
     fn check(code: &str, exceptions: &str, expected: &[&str]) {
         let source = |path: &str, text: &str| Source { path: path.into(), text: text.into() };
