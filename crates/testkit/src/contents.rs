@@ -27,7 +27,8 @@ pub enum Content {
     Set(BTreeSet<Vec<u8>>),
     /// A hash.
     Hash(BTreeMap<Vec<u8>, Vec<u8>>),
-    /// A sorted set: members with the bits of their scores.
+    /// A sorted set: members with the bits of their scores. The compact encoding has no -0, which is the same score as 0, here
+    /// as in Redis; so both are read as 0.
     SortedSet(BTreeMap<Vec<u8>, u64>),
     /// A type that is not read here, by name.
     Other(String),
@@ -211,7 +212,7 @@ fn content(kind: &Reply, value: Reply) -> Result<Option<Content>, DecodeError> {
             let scores = pairs(elements(value)?).map(|(member, score)| {
                 let text = String::from_utf8_lossy(&score).into_owned();
                 let score: f64 = text.parse().map_err(|_| DecodeError::Invalid(format!("score {text}")))?;
-                Ok((member, score.to_bits()))
+                Ok((member, if score == 0.0 { 0 } else { score.to_bits() }))
             });
             Content::SortedSet(scores.collect::<Result<_, DecodeError>>()?)
         }
@@ -347,6 +348,11 @@ mod tests {
         assert_eq!(contents.get(0, b"l").unwrap().content, Content::List(vec![b"x".into(), b"y".into()]));
         assert_eq!(contents.get(0, b"x").unwrap().content, Content::Other("stream".into()));
         assert_eq!(contents.difference(&contents.clone()), None);
+        assert!(!client.line("ZUNIONSTORE z2 1 z WEIGHTS -0").is_error());
+        assert!(!client.line("ZADD z3 0 m").is_error());
+        let zeros = Contents::read(&mut client, Fields::WithoutTimes);
+        assert_eq!(zeros.get(0, b"z2"), zeros.get(0, b"z3"));
+        assert!(!client.line("DEL z2 z3").is_error());
         client.line("LPUSH l w");
         client.line("SELECT 15");
         client.line("DEL a");
