@@ -9,6 +9,7 @@
 //! Here is what reads and writes the formats, and the threads that write; who writes what is not decided here.
 
 pub mod entry_commands;
+mod group;
 pub mod manifest;
 pub mod reader;
 mod writer;
