@@ -15,6 +15,7 @@
 //! The journal knows neither files nor clocks. For each shard it knows the place of its last entry, which is what a reader of a
 //! value waits for where nothing may be seen that is not durable.
 
+mod durable;
 mod sequencer;
 mod unit;
 
@@ -24,6 +25,7 @@ use std::thread::Thread;
 
 use crossbeam_utils::CachePadded;
 
+pub use durable::Durable;
 pub use sequencer::{Sequencer, Stream};
 pub use unit::{Unit, write_select};
 

@@ -20,7 +20,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::group::Group;
-use crate::journal::{Journal, Place, Sequencer, Stream};
+use crate::journal::{Durable, Journal, Place, Sequencer, Stream};
 use crate::storage::{StorageFile, write_all};
 
 /// When what was written is synced.
@@ -92,7 +92,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Status {
     written: AtomicU64,
-    durable: AtomicU64,
+    durable: Arc<Durable>,
     /// Bytes of the file that is written to.
     pub file_bytes: AtomicU64,
     /// Bytes that were taken from the journal and are not written.
@@ -123,12 +123,6 @@ impl Status {
         self.written.load(Ordering::Acquire)
     }
 
-    /// The place up to which entries are on the disk.
-    #[inline]
-    pub fn durable(&self) -> Place {
-        self.durable.load(Ordering::Acquire)
-    }
-
     /// What is wrong with writing, if something is.
     pub fn write_error(&self) -> Option<io::Error> {
         Some(self.write_errno.load(Relaxed)).filter(|errno| *errno != 0).map(io::Error::from_raw_os_error)
@@ -154,7 +148,7 @@ impl Status {
     }
 
     fn note_sync(&self, place: Place, started: Instant) {
-        let before = self.durable.fetch_max(place, Release);
+        let before = self.durable.advance(place);
         self.syncs.fetch_add(1, Relaxed);
         self.synced_entries.fetch_add(place.saturating_sub(before), Relaxed);
         self.sync_nanos.fetch_add(started.elapsed().as_nanos() as u64, Relaxed);
@@ -209,14 +203,14 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the threads, with nothing to write to.
+    /// Starts the threads, with nothing to write to; they say in `durable` how far they have come.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(journal: Arc<Journal>, hooks: Hooks) -> io::Result<Self> {
+    pub fn start(journal: Arc<Journal>, durable: Arc<Durable>, hooks: Hooks) -> io::Result<Self> {
         let shared = Arc::new(Shared {
             journal,
-            status: Status::default(),
+            status: Status { durable, ..Status::default() },
             policy: AtomicU8::new(Policy::Everysec as u8),
             has_timestamps: AtomicBool::new(false),
             holds_syncs: AtomicBool::new(false),
@@ -520,7 +514,7 @@ impl Writing {
         if self.target.is_none() && !self.shared.status.is_lost() {
             // Nothing was written, so nothing is missing.
             self.shared.status.written.fetch_max(place, Release);
-            self.shared.status.durable.fetch_max(place, Release);
+            self.shared.status.durable.advance(place);
         }
     }
 
@@ -555,7 +549,7 @@ impl Writing {
 
     /// Commits the group that was written.
     fn commit(&mut self) {
-        let before = self.shared.status.durable();
+        let before = self.shared.status.durable.place();
         let written = self.shared.status.written();
         // What was lost with another policy is waited for until it is mended.
         if before >= written || self.shared.status.is_lost() {
@@ -579,7 +573,9 @@ impl Writing {
         let status = &self.shared.status;
         match self.policy() {
             Policy::Always => self.commit(),
-            Policy::Everysec if status.durable() < status.written() && self.last_sync.elapsed() >= SECOND => {
+            Policy::Everysec
+                if status.durable.place() < status.written() && self.last_sync.elapsed() >= SECOND =>
+            {
                 if status.pending_syncs.load(Relaxed) > 0 {
                     status.delayed_syncs.fetch_add(1, Relaxed);
                     self.last_sync = Instant::now();
@@ -612,7 +608,7 @@ impl Writing {
         self.group.rest();
         journal.set_dormant(true);
         if journal.pending_bytes() == 0 {
-            let is_sync_due = status.durable() < status.written() && !status.is_lost();
+            let is_sync_due = status.durable.place() < status.written() && !status.is_lost();
             if self.policy() == Policy::Everysec && is_sync_due {
                 thread::park_timeout(SECOND.saturating_sub(self.last_sync.elapsed()).max(GATHERING));
             } else {

@@ -134,7 +134,7 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    let is_durable = server.aof.is_on() && server.aof.durable() >= session.last_write;
+    let is_durable = server.aof.is_on() && server.durability.durable.place() >= session.last_write;
     if replicas == 0 && i64::from(is_durable) >= wanted || session.is_executing {
         reply_synced(reply, is_durable);
         return Ok(());

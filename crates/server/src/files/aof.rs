@@ -15,7 +15,6 @@ use rustredis_config::{Config, Directive};
 use rustredis_keyspace::View;
 use rustredis_persistence::aof::manifest::{self, BaseFormat, File, Manifest};
 use rustredis_persistence::aof::{Hooks, Policy, Status, Step, Target, Writer};
-use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::{self, DirectoryLock, Storage};
 
 use crate::clock::now_ms;
@@ -34,7 +33,6 @@ pub struct Aof {
     older_bytes: AtomicU64,
     /// Bytes of all files when they were loaded or rewritten last.
     base_bytes: AtomicU64,
-    has_error: AtomicBool,
 }
 
 /// The files of an append-only file.
@@ -71,7 +69,8 @@ impl Aof {
                 std::process::exit(1);
             }),
         };
-        let writer = Writer::start(server.durability.journal.clone(), hooks)?;
+        let writer =
+            Writer::start(server.durability.journal.clone(), server.durability.durable.clone(), hooks)?;
         // A server starts once.
         let _ = server.aof.writer.set(writer);
         server.aof.apply(server, &server.config.lock());
@@ -85,14 +84,8 @@ impl Aof {
         writer.set_policy(policy);
         writer.set_timestamps(config.bool(Directive::AofTimestampEnabled));
         server.durability.journal.set_limit(config.bytes(Directive::AofBufferLimit) as usize);
-        server.durability.set_awaited(policy == Policy::Always && server.durability.journal.is_on());
+        server.durability.durable.set_awaited(policy == Policy::Always && server.durability.journal.is_on());
         server.durability.progressed();
-    }
-
-    /// The place up to which the journal is durable.
-    #[inline]
-    pub fn durable(&self) -> Place {
-        self.writer.get().map_or(Place::MAX, |writer| writer.status().durable())
     }
 
     /// What is known of the writing.
@@ -157,7 +150,7 @@ impl Aof {
         let is_on = target.is_some();
         let file = writer.switch(journal.last(), target);
         journal.set_on(is_on);
-        server.durability.set_awaited(is_on && writer.policy() == Policy::Always);
+        server.durability.durable.set_awaited(is_on && writer.policy() == Policy::Always);
         Some(file)
     }
 
@@ -215,7 +208,7 @@ impl Aof {
 
     fn note_error(&self, server: &Server) {
         let error = self.error();
-        if error.is_some() == self.has_error.swap(error.is_some(), Relaxed) {
+        if error.is_some() == server.durability.durable.set_failing(error.is_some()) {
             return;
         }
         match error {

@@ -191,7 +191,7 @@ impl Connection {
         let client = &self.session.client;
         if client.has_mail() {
             client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);
-            if self.server.durability.is_awaited() {
+            if self.server.durability.durable.is_awaited() {
                 // What others did may be told no earlier than they are told themselves.
                 self.session.depends_on = self.server.durability.journal.last();
             }
@@ -236,7 +236,7 @@ impl Connection {
         let client = &self.session.client;
         let waiting = std::future::poll_fn(|context| {
             client.register(context.waker());
-            self.worker.lane.watch(client);
+            self.worker.waiting.watch(client);
             if client.is_killed() {
                 return Poll::Ready(false);
             }
@@ -258,7 +258,7 @@ impl Connection {
             }
             match tokio::time::timeout(Duration::from_millis(timeout_ms), waiting).await {
                 Ok(is_alive) => return is_alive,
-                Err(_) if self.server.aof.error().is_some() => {
+                Err(_) if self.server.durability.durable.is_failing() => {
                     self.server.close_for_disk(&self.session.client);
                 }
                 // It is slow, and goes on.
@@ -283,7 +283,7 @@ impl Connection {
         let client = self.session.client.clone();
         client.sync_wait.begin();
         let is_missing = |this: &Self| {
-            let is_durable = || this.server.aof.durable() >= this.session.last_write;
+            let is_durable = || this.server.durability.durable.place() >= this.session.last_write;
             this.session.client.sync_wait.is_under_way() && (wait.has_replicas || !is_durable())
         };
         let waiting = async {
@@ -299,7 +299,7 @@ impl Connection {
         };
         client.set_flag(flags::BLOCKED, false);
         let is_failed = client.sync_wait.end();
-        let is_durable = self.server.aof.durable() >= self.session.last_write;
+        let is_durable = self.server.durability.durable.place() >= self.session.last_write;
         if !is_alive {
             return;
         }
@@ -552,7 +552,7 @@ impl Connection {
         }
         if is_held {
             let now_ms = self.worker.now_ms();
-            self.worker.lane.hold(&self.outlet, &mut self.output, self.session.depends_on, now_ms);
+            self.worker.waiting.hold(&self.outlet, &mut self.output, self.session.depends_on, now_ms);
         }
         self.session.client.output_bytes.store(self.pending(), Relaxed);
         self.session.client.output_capacity.store(self.output.capacity() + self.outlet.held_bytes(), Relaxed);
@@ -718,7 +718,7 @@ impl Drop for Connection {
     /// Signs the client off, also where a handler has panicked and `close` was never reached. Its watches are then left behind:
     /// they cost memory and harm nobody.
     fn drop(&mut self) {
-        self.worker.lane.forget(&self.session.client, &self.outlet);
+        self.worker.waiting.forget(&self.session.client, &self.outlet);
         self.server.pubsub.leave(&mut self.session);
         self.server.monitors.leave(&self.server, &mut self.session);
         self.server.clients.remove(self.session.client.id);

@@ -28,8 +28,8 @@ use crate::request::admit;
 use crate::request::blocking::BlockedClient;
 use crate::request::call;
 use crate::request::connection::{Connection, OUTPUT_FLUSH_BYTES};
-use crate::request::durability;
 use crate::request::errand::Errand;
+use crate::request::record;
 use crate::request::redact;
 use crate::request::session::{Background, ReplyMode, Session};
 use crate::request::transaction;
@@ -605,7 +605,7 @@ impl Connection {
             store: server.engine.store(),
             db: self.session.db,
             random: &worker.random,
-            is_durability_awaited: server.durability.is_awaited(),
+            is_durability_awaited: server.durability.durable.is_awaited(),
         };
         let plan = Plan::of(row, args, context, shards);
         let mut held = server.engine.borrow(plan.shards, plan.access).await;
@@ -777,8 +777,8 @@ pub fn run_one(
             session.last_write = place;
         }
     }
-    if server.durability.is_awaited() {
-        durability::depend(server, session, row, args);
+    if server.durability.durable.is_awaited() {
+        record::depend(server, session, row, args);
     }
     let now = worker.read_clock();
     let nanos = now.saturating_sub(started);
@@ -851,7 +851,7 @@ pub(crate) fn settle_change(
     }
     bump(&worker.stats().dirty, view.effects.dirty);
     if server.durability.journal.is_on() {
-        durability::record(server, worker, view, command);
+        record::record(server, worker, view, command);
     } else {
         view.effects.expired.clear();
         view.effects.expired_fields_of.clear();

@@ -7,6 +7,7 @@ pub mod connection;
 pub mod durability;
 pub mod errand;
 pub mod execute;
+pub mod record;
 pub mod redact;
 pub mod session;
 pub mod transaction;

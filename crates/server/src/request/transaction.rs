@@ -15,8 +15,8 @@ use crate::clients::client::flags;
 use crate::gate;
 use crate::request::call;
 use crate::request::connection::Connection;
-use crate::request::durability;
 use crate::request::execute::run_one;
+use crate::request::record;
 use crate::request::session::{Queued, Session, Transaction};
 use crate::request::waiters;
 use crate::request::worker::Worker;
@@ -165,7 +165,7 @@ async fn run_queue(
     }
     session.is_executing = false;
     drop(deferral);
-    durability::commit(server, worker, &view, None);
+    record::commit(server, worker, &view, None);
     let place = worker.lane.take_committed();
     if place != 0 {
         session.last_write = place;

@@ -16,8 +16,9 @@ use crate::clock::now_ms;
 use crate::files::rdb::Flushed;
 use crate::net::stream::Stream;
 use crate::request::connection::Connection;
-use crate::request::durability::{self, Lane};
+use crate::request::durability::{self, Waiting};
 use crate::request::execute::Scratch;
+use crate::request::record::{self, Lane};
 use crate::start::server::Server;
 use crate::upkeep::cron;
 use crate::upkeep::eviction::Pool;
@@ -64,6 +65,8 @@ pub struct Worker {
     pub reply_begin: Cell<usize>,
     /// Its part of the journal.
     pub lane: Lane,
+    /// Who waits for that to be durable.
+    pub waiting: Rc<Waiting>,
     /// What the FLUSHALL that was settled last leaves to do.
     pub flushed: Cell<Option<Flushed>>,
     /// Connections that have ended.
@@ -92,6 +95,7 @@ impl Worker {
             begun: Cell::new(0),
             reply_begin: Cell::new(0),
             lane: Lane::default(),
+            waiting: Rc::default(),
             flushed: Cell::new(None),
             closed: Cell::new(0),
             eviction: RefCell::default(),
@@ -219,7 +223,7 @@ pub fn run(
         .on_thread_park(|| {
             CURRENT.with_borrow(|worker| {
                 if let Some(worker) = worker {
-                    durability::before_sleep(worker);
+                    record::before_sleep(worker);
                 }
             });
         })
@@ -230,7 +234,11 @@ pub fn run(
         let worker = Rc::new(Worker::new(index, server.clone()));
         CURRENT.set(Some(worker.clone()));
         cron::start(&worker);
-        cron::spawn("The task that sends held replies", durability::release(worker.clone()));
+        let (durability, waiting, sending) =
+            (server.durability.clone(), worker.waiting.clone(), worker.clone());
+        let release =
+            durability::release(durability, index, waiting, move |outlet| outlet.release(sending.stats()));
+        cron::spawn("The task that sends held replies", release);
         while let Some(Arrival { stream, id }) = arrivals.recv().await {
             match Stream::adopt(stream) {
                 Ok(stream) => {

@@ -120,7 +120,7 @@ impl Server {
     /// Whether what depends on this place of the journal may not be told yet.
     #[inline]
     pub fn must_wait(&self, place: Place) -> bool {
-        self.durability.is_awaited() && place > self.aof.durable()
+        self.durability.durable.must_wait(place)
     }
 
     /// Brings everything that keeps a copy of directives up to date with them.

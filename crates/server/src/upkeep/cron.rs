@@ -15,7 +15,6 @@ use crate::clients::client::flags;
 use crate::clock::now_ms;
 use crate::files::rdb;
 use crate::gate;
-use crate::request::durability;
 use crate::request::execute::settle;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
@@ -58,7 +57,12 @@ pub fn spawn(name: &'static str, task: impl Future<Output = ()> + 'static) {
 async fn close_overdue(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(SERVER_PERIOD).await;
-        durability::close_overdue(&worker);
+        let server = &worker.server;
+        let timeout_ms = server.settings.aof_write_timeout_ms.load(Relaxed);
+        if timeout_ms > 0 && server.durability.durable.is_failing() {
+            let end_ms = now_ms().saturating_sub(timeout_ms);
+            worker.waiting.since(end_ms, |client| server.close_for_disk(client));
+        }
     }
 }
 

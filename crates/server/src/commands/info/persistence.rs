@@ -69,7 +69,7 @@ fn aof(server: &Server, fields: &mut Fields) {
     let syncs = status.syncs.load(Relaxed);
     let mean = |sum: u64| if syncs == 0 { 0.0 } else { sum as f64 / syncs as f64 };
     fields.add("journal_last_place", server.durability.journal.last());
-    fields.add("journal_durable_place", status.durable());
+    fields.add("journal_durable_place", server.durability.durable.place());
     fields.add("aof_syncs", syncs);
     fields.add("aof_entries_per_sync", format_args!("{:.2}", mean(status.synced_entries.load(Relaxed))));
     fields.add("aof_usec_per_sync", format_args!("{:.2}", mean(status.sync_nanos.load(Relaxed)) / 1000.0));

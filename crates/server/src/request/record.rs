@@ -1,0 +1,137 @@
+//! What a command did goes into the journal: its part in `settle`, with the view still held.
+//!
+//! The effects of a step gather in the unit of the worker, and are committed to its lane as one entry. With `appendfsync always`
+//! the session remembers up to which place its replies depend on the journal: of its own writes, and of the last writes to the
+//! shards that it has read, for what a reply shows must not vanish. Waiting for that place is [`durability`]'s part.
+//!
+//! [`durability`]: crate::request::durability
+
+use std::cell::{Cell, RefCell};
+use std::sync::Once;
+
+use rustredis_commands::{Args, Flags, Row};
+use rustredis_keyspace::effects::Journal as JournalForm;
+use rustredis_keyspace::{Covered, View};
+use rustredis_persistence::journal::{Place, Touched, Unit};
+
+use crate::request::session::Session;
+use crate::request::worker::Worker;
+use crate::start::server::Server;
+
+/// A worker's lane of the journal.
+#[derive(Default)]
+pub struct Lane {
+    unit: RefCell<Unit>,
+    /// The place of the last unit that was committed; taken by who wants to know of his own.
+    committed: Cell<Place>,
+    /// Whether something was committed since the thread slept last.
+    is_fresh: Cell<bool>,
+}
+
+impl Lane {
+    /// The place of what was committed since the last call, 0 if nothing was.
+    pub fn take_committed(&self) -> Place {
+        self.committed.take()
+    }
+
+    /// Gives a place back that was taken for a while: it is its owner's still.
+    pub fn give_committed(&self, place: Place) {
+        self.committed.set(place);
+    }
+}
+
+/// Called before the worker's thread sleeps: whoever waits for a sync waits for all that has gathered, and not for more.
+pub fn before_sleep(worker: &Worker) {
+    if worker.lane.is_fresh.get() {
+        let durability = &worker.server.durability;
+        let is_awaited = durability.durable.is_awaited();
+        worker.lane.is_fresh.set(is_awaited && !durability.journal.wake_for_group());
+    }
+}
+
+/// Puts what a command did into the journal's unit, and commits that unless a transaction gathers. `None` for what nobody
+/// commanded: expiry and eviction.
+pub fn record(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    let db = view.db();
+    let effects = &mut *view.effects;
+    let mut unit = worker.lane.unit.borrow_mut();
+    for (db, key) in effects.expired.drain(..) {
+        unit.add(db as usize, [b"DEL".as_slice(), &key].into_iter());
+    }
+    for ((db, key), fields) in effects.expired_fields_of.drain(..) {
+        let words: Vec<&[u8]> =
+            [b"HDEL".as_slice(), &key].into_iter().chain(fields.iter().map(Vec::as_slice)).collect();
+        unit.add(db as usize, words.into_iter());
+    }
+    if effects.dirty > 0
+        && let Some((row, args)) = command
+        && row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
+    {
+        match &effects.journal {
+            JournalForm::Verbatim => unit.add(db, args.from(0)),
+            JournalForm::Instead(commands) => {
+                for words in commands {
+                    if words[0] == b"HPEXPIREAT" {
+                        tell_newer();
+                    }
+                    unit.add(db, words.iter().map(Vec::as_slice));
+                }
+            }
+        }
+    }
+    drop(unit);
+    if !worker.defers_waiters.get() {
+        commit(server, worker, view, command);
+    }
+}
+
+/// Commits the unit, if there is something in it.
+pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option<(&Row, Args<'_>)>) {
+    let mut unit = worker.lane.unit.borrow_mut();
+    if unit.is_empty() {
+        return;
+    }
+    let store = server.engine.store();
+    let journal = &server.durability.journal;
+    let second = worker.now_ms() / 1000;
+    let mut append = |touched: Touched<&mut dyn Iterator<Item = usize>>| {
+        journal.append(worker.index, &mut unit, touched, second)
+    };
+    // The keys say more precisely than a view of the one lock who must wait for this.
+    let keys = command.filter(|(row, args)| row.reaches_keys_alone(*args)).map(|(_, args)| args.key_refs());
+    let place = match (keys, view.covered()) {
+        (Some(keys), covered) if !keys.is_empty() => {
+            // A waiter that is served names keys whose shards somebody else may hold, who has a place of his own for them.
+            let shards = keys.iter().map(|key| store.shard_of(key.hash));
+            append(Touched::Shards(&mut shards.filter(|shard| covered.has(*shard))))
+        }
+        (_, Covered::One(shard)) => append(Touched::Shards(&mut std::iter::once(shard))),
+        (_, Covered::Many(shards)) => {
+            append(Touched::Shards(&mut shards.iter().map(|shard| *shard as usize)))
+        }
+        (_, Covered::All | Covered::None) => append(Touched::Everything),
+    };
+    worker.lane.committed.set(place);
+    worker.lane.is_fresh.set(true);
+}
+
+/// Notes up to which place the reply of a command that has run depends on the journal. The view is still held.
+pub fn depend(server: &Server, session: &mut Session, row: &Row, args: Args<'_>) {
+    let journal = &server.durability.journal;
+    let store = server.engine.store();
+    let place = if row.reaches_keys_alone(args) {
+        args.key_refs().iter().map(|key| journal.last_of_shard(store.shard_of(key.hash))).max().unwrap_or(0)
+    } else {
+        journal.last()
+    };
+    session.depends_on = session.depends_on.max(place);
+}
+
+/// Says in the log, once, that servers before 7.4 cannot load what is being written.
+#[cold]
+fn tell_newer() {
+    static TOLD: Once = Once::new();
+    TOLD.call_once(|| {
+        tracing::warn!("Fields of hashes expire: servers before Redis 7.4 cannot load the append-only file");
+    });
+}
