@@ -16,7 +16,6 @@ use crate::clients::client::{Client, flags};
 use crate::clock::now_us;
 use crate::gate;
 use crate::request::redact;
-use crate::request::session::Session;
 use crate::start::server::Server;
 
 /// Who watches all commands.
@@ -26,40 +25,33 @@ pub struct Monitors {
 }
 
 impl Monitors {
-    /// Begins the watch of a session, if it has not begun.
-    pub fn join(&self, server: &Server, session: &mut Session) {
-        if std::mem::replace(&mut session.is_monitor, true) {
-            return;
-        }
-        session.client.set_flag(flags::MONITOR, true);
+    /// Begins the watch of a client that does not watch yet.
+    pub fn join(&self, server: &Server, client: &Arc<Client>) {
+        client.set_flag(flags::MONITOR, true);
         let mut watching = self.watching.lock();
-        watching.push(session.client.clone());
+        watching.push(client.clone());
         server.gate.set(gate::MONITORED, true);
     }
 
-    /// Ends the watch of a session.
-    pub fn leave(&self, server: &Server, session: &mut Session) {
-        if !std::mem::take(&mut session.is_monitor) {
-            return;
-        }
-        session.client.set_flag(flags::MONITOR, false);
+    /// Ends the watch of a client.
+    pub fn leave(&self, server: &Server, client: &Client) {
+        client.set_flag(flags::MONITOR, false);
         let mut watching = self.watching.lock();
-        watching.retain(|client| client.id != session.client.id);
+        watching.retain(|other| other.id != client.id);
         if watching.is_empty() {
             server.gate.set(gate::MONITORED, false);
         }
     }
 
     /// Shows a command to those who watch. Commands for administrators are not shown.
-    pub fn show(&self, server: &Server, session: &Session, row: &Row, args: Args<'_>) {
+    pub fn show(&self, server: &Server, client: &Client, db: usize, row: &Row, args: Args<'_>) {
         if row.command.flags.has_any(Flags::ADMIN.with(Flags::SKIP_MONITOR)) {
             return;
         }
-        let client = &session.client;
         let is_unix = client.has_flag(flags::UNIX_SOCKET);
         let scheme = if is_unix { "unix:" } else { "" };
         let addr = if is_unix { client.addr.trim_end_matches(":0") } else { &client.addr };
-        self.tell(server, &format!("{} {scheme}{addr}", session.db), &redact::shown(row, args));
+        self.tell(server, &format!("{db} {scheme}{addr}"), &redact::shown(row, args));
     }
 
     /// Sends a line about a command; `source` is the database and who sent it.

@@ -20,9 +20,8 @@ use rustredis_keyspace::hashing;
 use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Proto, Reply};
 
-use crate::clients::client::Client;
+use crate::clients::client::{Client, flags};
 use crate::clock::now_ms;
-use crate::request::session::Session;
 use crate::start::server::Server;
 
 /// Locks that the channels are spread over.
@@ -44,23 +43,52 @@ pub enum Topic {
 impl Topic {
     /// All of them.
     pub const ALL: [Self; 3] = [Self::Channel, Self::Pattern, Self::ShardChannel];
+}
 
-    /// The names that a session is subscribed to.
-    pub fn names(self, session: &Session) -> &HashSet<Box<[u8]>> {
-        match self {
-            Self::Channel => &session.channels,
-            Self::Pattern => &session.patterns,
-            Self::ShardChannel => &session.shard_channels,
+/// What a client is subscribed to.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    channels: HashSet<Box<[u8]>>,
+    patterns: HashSet<Box<[u8]>>,
+    shard_channels: HashSet<Box<[u8]>>,
+}
+
+impl Subscriptions {
+    /// The names of a kind.
+    pub fn names(&self, topic: Topic) -> &HashSet<Box<[u8]>> {
+        match topic {
+            Topic::Channel => &self.channels,
+            Topic::Pattern => &self.patterns,
+            Topic::ShardChannel => &self.shard_channels,
         }
     }
 
     /// The same, to be changed.
-    pub fn names_mut(self, session: &mut Session) -> &mut HashSet<Box<[u8]>> {
-        match self {
-            Self::Channel => &mut session.channels,
-            Self::Pattern => &mut session.patterns,
-            Self::ShardChannel => &mut session.shard_channels,
+    pub fn names_mut(&mut self, topic: Topic) -> &mut HashSet<Box<[u8]>> {
+        match topic {
+            Topic::Channel => &mut self.channels,
+            Topic::Pattern => &mut self.patterns,
+            Topic::ShardChannel => &mut self.shard_channels,
         }
+    }
+
+    /// How many there are of all kinds.
+    pub fn len(&self) -> usize {
+        self.channels.len() + self.patterns.len() + self.shard_channels.len()
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Tells the shared part of their client how many there are.
+    pub fn publish(&self, client: &Client) {
+        client.subscriptions.store(self.channels.len(), Relaxed);
+        client.pattern_subscriptions.store(self.patterns.len(), Relaxed);
+        client.shard_subscriptions.store(self.shard_channels.len(), Relaxed);
+        client.set_flag(flags::PUBSUB, !self.is_empty());
     }
 }
 
@@ -150,32 +178,37 @@ impl PubSub {
         if topic == Topic::Pattern { &self.shards } else { &self.shards[index..=index] }
     }
 
-    /// Subscribes a session; false if it is subscribed already. O(log n) in the subscribers of the name.
-    pub fn subscribe(&self, session: &mut Session, topic: Topic, name: &[u8]) -> bool {
-        if !topic.names_mut(session).insert(name.into()) {
+    /// Subscribes a client; false if it is subscribed already. O(log n) in the subscribers of the name.
+    pub fn subscribe(
+        &self,
+        client: &Arc<Client>,
+        own: &mut Subscriptions,
+        topic: Topic,
+        name: &[u8],
+    ) -> bool {
+        if !own.names_mut(topic).insert(name.into()) {
             return false;
         }
         self.subscriptions.fetch_add(1, Relaxed);
         for shard in self.shards_of(topic, name) {
             let mut shard = shard.lock();
-            let client = session.client.clone();
-            shard.topics(topic).entry(name.into()).or_default().insert(client.id, client);
+            shard.topics(topic).entry(name.into()).or_default().insert(client.id, client.clone());
         }
-        session.publish_subscriptions();
+        own.publish(client);
         true
     }
 
     /// Ends a subscription; false if there was none.
-    pub fn unsubscribe(&self, session: &mut Session, topic: Topic, name: &[u8]) -> bool {
-        if !topic.names_mut(session).remove(name) {
+    pub fn unsubscribe(&self, client: &Client, own: &mut Subscriptions, topic: Topic, name: &[u8]) -> bool {
+        if !own.names_mut(topic).remove(name) {
             return false;
         }
-        self.remove(&session.client, topic, name);
-        session.publish_subscriptions();
+        self.remove(client, topic, name);
+        own.publish(client);
         true
     }
 
-    /// Ends a subscription that its session has forgotten already.
+    /// Ends a subscription that the client's own list has forgotten already.
     pub fn remove(&self, client: &Client, topic: Topic, name: &[u8]) {
         for shard in self.shards_of(topic, name) {
             let mut shard = shard.lock();
@@ -192,17 +225,17 @@ impl PubSub {
         self.subscriptions.fetch_sub(1, Relaxed);
     }
 
-    /// Ends all subscriptions of a session.
-    pub fn leave(&self, session: &mut Session) {
-        if !session.is_subscriber() {
+    /// Ends all subscriptions of a client.
+    pub fn leave(&self, client: &Client, own: &mut Subscriptions) {
+        if own.is_empty() {
             return;
         }
         for topic in Topic::ALL {
-            for name in std::mem::take(topic.names_mut(session)) {
-                self.remove(&session.client, topic, &name);
+            for name in std::mem::take(own.names_mut(topic)) {
+                self.remove(client, topic, &name);
             }
         }
-        session.publish_subscriptions();
+        own.publish(client);
     }
 
     /// Sends a message to all who hear this channel; how many that are.
@@ -288,31 +321,31 @@ impl PubSub {
 mod tests {
     use super::*;
 
-    fn session(id: u64) -> Session {
-        Session::new(Arc::new(Client::new(id, String::new(), String::new(), -1, 0, 0)), true)
+    fn subscriber(id: u64) -> (Arc<Client>, Subscriptions) {
+        (Arc::new(Client::new(id, String::new(), String::new(), -1, 0, 0)), Subscriptions::default())
     }
 
     #[test]
     fn who_leaves_is_forgotten_everywhere() {
         let pubsub = PubSub::default();
-        let (mut one, mut two) = (session(1), session(2));
-        for session in [&mut one, &mut two] {
-            assert!(pubsub.subscribe(session, Topic::Channel, b"news"));
-            assert!(!pubsub.subscribe(session, Topic::Channel, b"news"));
-            assert!(pubsub.subscribe(session, Topic::Pattern, b"n*"));
-            assert!(pubsub.subscribe(session, Topic::ShardChannel, b"news"));
+        let (mut one, mut two) = (subscriber(1), subscriber(2));
+        for (client, own) in [&mut one, &mut two] {
+            assert!(pubsub.subscribe(client, own, Topic::Channel, b"news"));
+            assert!(!pubsub.subscribe(client, own, Topic::Channel, b"news"));
+            assert!(pubsub.subscribe(client, own, Topic::Pattern, b"n*"));
+            assert!(pubsub.subscribe(client, own, Topic::ShardChannel, b"news"));
         }
-        assert!(one.client.has_flag(crate::clients::client::flags::PUBSUB));
+        assert!(one.0.has_flag(flags::PUBSUB));
         assert_eq!(pubsub.subscribers(Topic::Channel, b"news"), 2);
         assert_eq!(pubsub.count(Topic::Pattern), 1);
-        pubsub.leave(&mut one);
-        assert!(!one.is_subscriber() && !one.client.has_flag(crate::clients::client::flags::PUBSUB));
+        pubsub.leave(&one.0, &mut one.1);
+        assert!(one.1.is_empty() && !one.0.has_flag(flags::PUBSUB));
         assert_eq!(pubsub.subscribers(Topic::Channel, b"news"), 1);
-        assert!(!pubsub.unsubscribe(&mut two, Topic::Channel, b"other"));
-        assert!(pubsub.unsubscribe(&mut two, Topic::Channel, b"news"));
+        assert!(!pubsub.unsubscribe(&two.0, &mut two.1, Topic::Channel, b"other"));
+        assert!(pubsub.unsubscribe(&two.0, &mut two.1, Topic::Channel, b"news"));
         assert_eq!(pubsub.active(Topic::Channel, None), Vec::<Box<[u8]>>::new());
         assert_eq!(pubsub.active(Topic::ShardChannel, Some(b"n*s")), [b"news"[..].into()]);
-        pubsub.leave(&mut two);
+        pubsub.leave(&two.0, &mut two.1);
         for shard in &pubsub.shards {
             let shard = shard.lock();
             assert!(

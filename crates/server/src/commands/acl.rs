@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use super::{Context, Family};
 use crate::clients::list;
 use crate::clock::now_ms;
+use crate::request::origin::Origin;
 use crate::start::server::Server;
 
 /// The family.
@@ -284,13 +285,13 @@ fn log(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
 
 /// Notes that the client gave a wrong name or password with the command that runs.
 pub(super) fn note_refusal(context: &Context<'_>, args: Args<'_>, username: &[u8]) {
-    let (server, client) = (context.server, &context.session.client);
+    let (server, client) = (context.server, &context.caller.client);
     let len_max = usize::try_from(server.config.lock().int(Directive::AcllogMaxLen)).unwrap_or(0);
     let mut client_info = String::new();
     let bytes = args.from(0).map(<[u8]>::len).sum();
     list::describe(&mut client_info, server, client, now_ms(), bytes);
     let client_info = client_info.trim_end().to_owned();
-    let place = if context.session.is_executing { "multi" } else { "toplevel" };
+    let place = if context.origin == Origin::Queue { "multi" } else { "toplevel" };
     server.acl_log.note(place, args.get(0), username, client_info, now_ms(), len_max);
 }
 

@@ -9,7 +9,7 @@ use super::{Context, Family};
 use crate::clients::client::{Client, flags};
 use crate::clients::list::{Filter, class_of_name, describe};
 use crate::clock::now_ms;
-use crate::request::session::ReplyMode;
+use crate::request::conversation::ReplyMode;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -135,7 +135,7 @@ const SUBCOMMANDS: &[Command] = &[
 ];
 
 fn id(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.int(context.session.client.id as i64);
+    reply.int(context.caller.client.id as i64);
     Ok(())
 }
 
@@ -145,14 +145,14 @@ fn lines<'c>(context: &Context<'_>, args: Args<'_>, clients: impl IntoIterator<I
     let own_bytes: usize = args.from(0).map(<[u8]>::len).sum();
     let mut text = String::new();
     for client in clients {
-        let bytes = if client.id == context.session.client.id { own_bytes } else { 0 };
+        let bytes = if client.id == context.caller.client.id { own_bytes } else { 0 };
         describe(&mut text, context.server, client, now_ms, bytes);
     }
     text
 }
 
 fn info(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.verbatim("txt", &lines(context, args, [&*context.session.client]));
+    reply.verbatim("txt", &lines(context, args, [&*context.caller.client]));
     Ok(())
 }
 
@@ -236,7 +236,7 @@ fn kill(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut
     let (filter, skips_me) = kill_filter(args)?;
     let clients = &context.server.clients;
     let now_ms = now_ms();
-    let own_id = context.session.client.id;
+    let own_id = context.caller.client.id;
     let mut killed = 0;
     for client in clients.all() {
         if !filter.has(&client, now_ms) || skips_me && client.id == own_id {
@@ -244,7 +244,7 @@ fn kill(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut
         }
         if client.id == own_id {
             // It still gets the reply.
-            context.session.close_after_reply = true;
+            context.conversation()?.after.closes = true;
             client.set_flag(flags::CLOSE_AFTER_REPLY, true);
             killed += 1;
         } else if clients.kill(&client) {
@@ -265,20 +265,20 @@ fn setname(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
             "ERR Client names cannot contain spaces, newlines or special characters.",
         ));
     }
-    context.session.client.identity.lock().name = String::from_utf8_lossy(args.get(2)).into_owned();
+    context.caller.client.identity.lock().name = String::from_utf8_lossy(args.get(2)).into_owned();
     reply.ok();
     Ok(())
 }
 
 fn getname(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let identity = context.session.client.identity.lock();
+    let identity = context.caller.client.identity.lock();
     let name = Some(identity.name.as_bytes()).filter(|name| !name.is_empty());
     reply.bulk_or_null(name);
     Ok(())
 }
 
 fn setinfo(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let mut identity = context.session.client.identity.lock();
+    let mut identity = context.caller.client.identity.lock();
     let field = match () {
         () if args.is(2, "LIB-NAME") => &mut identity.lib_name,
         () if args.is(2, "LIB-VER") => &mut identity.lib_ver,
@@ -296,7 +296,7 @@ fn setinfo(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
 }
 
 fn reply_mode(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let mode = &mut context.session.reply_mode;
+    let mode = &mut context.conversation()?.reply_mode;
     if args.is(2, "ON") {
         *mode = ReplyMode::On;
         reply.ok();
@@ -313,14 +313,14 @@ fn reply_mode(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply
 }
 
 fn no_evict(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.session.client.set_flag(flags::NO_EVICT, is_yes(args, 2, "ON", "OFF")?);
+    context.caller.client.set_flag(flags::NO_EVICT, is_yes(args, 2, "ON", "OFF")?);
     reply.ok();
     Ok(())
 }
 
 fn no_touch(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.session.no_touch = is_yes(args, 2, "ON", "OFF")?;
-    context.session.client.set_flag(flags::NO_TOUCH, context.session.no_touch);
+    context.caller.no_touch = is_yes(args, 2, "ON", "OFF")?;
+    context.caller.client.set_flag(flags::NO_TOUCH, context.caller.no_touch);
     reply.ok();
     Ok(())
 }

@@ -21,7 +21,7 @@ use crate::files::aof;
 use crate::gate;
 use crate::net::listen::{self, Addresses};
 use crate::request::admit::LOADING;
-use crate::request::session::Background;
+use crate::request::conversation::Wait;
 use crate::start::server::Server;
 use crate::upkeep::memory;
 
@@ -122,7 +122,9 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         config.undo(changes);
         return Err(refused(error));
     }
-    context.session.waits_for = changes.contains(Directive::Appendonly).then_some(Background::TurnOff);
+    if changes.contains(Directive::Appendonly) {
+        context.conversation()?.after.wait = Some(Wait::TurnOff);
+    }
     reply.ok();
     Ok(())
 }
@@ -136,7 +138,7 @@ fn is_fixed_while_loading(name: &[u8]) -> bool {
 
 /// Where the client is: what it may change depends on it.
 fn origin(context: &Context<'_>) -> Origin {
-    let client = &context.session.client;
+    let client = &context.caller.client;
     let is_loopback =
         |addr: &str| addr.parse::<SocketAddr>().is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
     if client.has_flag(flags::UNIX_SOCKET) || is_loopback(&client.addr) {

@@ -8,8 +8,9 @@ use rustredis_keyspace::View;
 use rustredis_resp::{Proto, Reply};
 
 use super::{Context, Family, acl};
-use crate::request::session::ReplyMode;
-use crate::request::transaction;
+use crate::clients::client::flags;
+use crate::request::context::NO_CONNECTION;
+use crate::request::conversation::ReplyMode;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -82,7 +83,9 @@ fn ping(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut
     if args.len() > 2 {
         return Err(CommandError::Arity("ping".into()));
     }
-    if context.session.is_subscriber() && reply.proto() == Proto::Resp2 {
+    if context.conversation.as_ref().is_some_and(|own| !own.subscriptions.is_empty())
+        && reply.proto() == Proto::Resp2
+    {
         reply.array(2);
         reply.text("pong");
         reply.bulk(args.get(1));
@@ -107,7 +110,7 @@ fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply:
     }
     let db =
         usize::try_from(db).ok().filter(|db| *db < view.store().databases()).ok_or(CommandError::DbIndex)?;
-    context.session.select(db);
+    context.caller.select(db);
     reply.ok();
     Ok(())
 }
@@ -125,8 +128,8 @@ fn authenticate(context: &mut Context<'_>, args: Args<'_>, user: &[u8], password
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
     }
     drop(config);
-    context.session.is_authenticated = true;
-    context.session.client.identity.lock().user = "default".into();
+    context.caller.is_authenticated = true;
+    context.caller.client.identity.lock().user = "default".into();
     Ok(())
 }
 
@@ -153,7 +156,7 @@ pub fn is_name(name: &[u8]) -> bool {
 }
 
 fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let mut proto = context.session.proto;
+    let mut proto = context.caller.proto;
     if args.len() > 1 {
         let version = args
             .int(1)
@@ -188,15 +191,15 @@ fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
     if let Some((user, password)) = credentials {
         authenticate(context, args, user, password)?;
     }
-    if !context.session.is_authenticated {
+    if !context.caller.is_authenticated {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
     if let Some(name) = name {
-        context.session.client.identity.lock().name = name;
+        context.caller.client.identity.lock().name = name;
     }
-    context.session.set_proto(proto);
+    context.caller.set_proto(proto);
     reply.set_proto(proto);
     reply.map(7);
     reply.text("server");
@@ -206,7 +209,7 @@ fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
     reply.text("proto");
     reply.int(if proto == Proto::Resp3 { 3 } else { 2 });
     reply.text("id");
-    reply.int(context.session.client.id as i64);
+    reply.int(context.caller.client.id as i64);
     reply.text("mode");
     reply.text("standalone");
     reply.text("role");
@@ -218,24 +221,28 @@ fn hello(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
 
 fn quit(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.ok();
-    context.session.close_after_reply = true;
+    context.conversation()?.after.closes = true;
     Ok(())
 }
 
 fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let Context { server, session, .. } = context;
-    session.set_transaction(None);
-    session.ends_watches = true;
-    server.pubsub.leave(session);
-    server.monitors.leave(server, session);
-    session.select(0);
-    session.set_proto(Proto::Resp2);
+    let Context { server, caller, conversation, .. } = context;
+    let conversation = conversation.as_deref_mut().ok_or(NO_CONNECTION)?;
+    let client = caller.client.clone();
+    conversation.set_transaction(None);
+    conversation.after.ends_watches = true;
+    conversation.reply_mode = ReplyMode::On;
+    server.pubsub.leave(&client, &mut conversation.subscriptions);
+    if std::mem::take(&mut conversation.is_monitor) {
+        server.monitors.leave(server, &client);
+    }
+    caller.select(0);
+    caller.set_proto(Proto::Resp2);
     reply.set_proto(Proto::Resp2);
-    session.reply_mode = ReplyMode::On;
-    session.no_touch = false;
-    session.client.identity.lock().name.clear();
-    session.is_authenticated = !server.settings.requires_password.load(Relaxed);
-    transaction::forget_flags(session);
+    caller.no_touch = false;
+    caller.is_authenticated = !server.settings.requires_password.load(Relaxed);
+    client.identity.lock().name.clear();
+    client.set_flag(flags::NO_EVICT | flags::NO_TOUCH | flags::READONLY, false);
     reply.simple("RESET");
     Ok(())
 }

@@ -25,10 +25,10 @@ use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
+use crate::clients::client::Client;
 use crate::files::aof::Files;
 use crate::files::load;
 use crate::files::rdb::{self, Conflict, Reload};
-use crate::request::session::Session;
 use crate::start::random_hex;
 use crate::start::server::Server;
 
@@ -105,7 +105,7 @@ const HELP: &[&str] = &[
 ];
 
 fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    check_allowed(context.server, context.session)?;
+    check_allowed(context.server, &context.caller.client)?;
     let word = args.get(1).to_ascii_lowercase();
     match (word.as_slice(), args.len()) {
         (b"help", 2) => super::help(reply, "DEBUG", HELP),
@@ -164,10 +164,10 @@ fn inject_panic(server: &Server, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
     Ok(())
 }
 
-fn check_allowed(server: &Server, session: &Session) -> Outcome {
+fn check_allowed(server: &Server, client: &Client) -> Outcome {
     let is_allowed = match server.config.lock().choice(Directive::EnableDebugCommand) {
         "yes" => true,
-        "local" => is_local(&session.client.addr),
+        "local" => is_local(&client.addr),
         _ => false,
     };
     if is_allowed {

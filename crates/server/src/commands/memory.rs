@@ -8,7 +8,7 @@ use rustredis_resp::Reply;
 
 use super::info::human;
 use super::{Context, Family};
-use crate::request::session::Background;
+use crate::request::conversation::Wait;
 use crate::upkeep::memory;
 use crate::upkeep::memory_use::{MemoryUse, ratio};
 
@@ -204,7 +204,8 @@ fn malloc_stats(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut 
 }
 
 fn purge(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.session.waits_for = Some(Background::Purge(context.server.purges.ask()));
+    let server = context.server;
+    context.conversation()?.after.wait = Some(Wait::Purge(server.purges.ask()));
     reply.ok();
     Ok(())
 }

@@ -23,29 +23,10 @@ pub mod server;
 pub mod slowlog;
 pub mod transaction;
 
-use rustredis_commands::{Args, Command, CommandError, Registry, Row, Run};
-use rustredis_keyspace::View;
+use rustredis_commands::{Args, Command, CommandError, Registry, Run};
 use rustredis_resp::Reply;
 
-use crate::request::session::Session;
-use crate::request::worker::Worker;
-use crate::start::server::Server;
-
-/// What a command of the server gets besides the view.
-pub struct Context<'a> {
-    /// What all connections share.
-    pub server: &'a Server,
-    /// The connection's own.
-    pub session: &'a mut Session,
-    /// The thread's own.
-    pub worker: &'a Worker,
-    /// The row that runs.
-    pub row: &'a Row,
-}
-
-/// How a command of the server runs. The view covers what the row's keys or reach say.
-pub type ServerHandler =
-    fn(&mut Context<'_>, &mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
+use crate::request::context::{Context, ServerHandler};
 
 /// A family of the server's commands.
 pub struct Family {

@@ -22,10 +22,12 @@ fn monitor(
     _: Args<'_>,
     reply: &mut Reply<'_>,
 ) -> Result<(), CommandError> {
-    if context.session.is_executing {
+    if !context.origin.may_wait() {
         return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
-    context.server.monitors.join(context.server, context.session);
+    if !std::mem::replace(&mut context.conversation()?.is_monitor, true) {
+        context.server.monitors.join(context.server, &context.caller.client);
+    }
     reply.ok();
     Ok(())
 }

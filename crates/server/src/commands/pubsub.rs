@@ -8,8 +8,8 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::clients::pubsub::Topic;
-use crate::request::session::Session;
+use crate::clients::pubsub::{Subscriptions, Topic};
+use crate::request::context::NO_CONNECTION;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -165,42 +165,45 @@ fn words(topic: Topic) -> (&'static str, &'static str) {
     }
 }
 
-fn confirm(session: &Session, reply: &mut Reply<'_>, word: &str, topic: Topic, name: Option<&[u8]>) {
+fn confirm(own: &Subscriptions, reply: &mut Reply<'_>, word: &str, topic: Topic, name: Option<&[u8]>) {
     reply.push(3);
     reply.text(word);
     reply.bulk_or_null(name);
     // Shard channels are counted apart.
     reply.count(match topic {
-        Topic::ShardChannel => session.shard_channels.len(),
-        _ => session.channels.len() + session.patterns.len(),
+        Topic::ShardChannel => own.names(Topic::ShardChannel).len(),
+        _ => own.names(Topic::Channel).len() + own.names(Topic::Pattern).len(),
     });
 }
 
 fn subscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, topic: Topic) -> Outcome {
+    let Context { server, caller, conversation, .. } = context;
+    let own = &mut conversation.as_deref_mut().ok_or(NO_CONNECTION)?.subscriptions;
     for name in args.from(1) {
-        context.server.pubsub.subscribe(context.session, topic, name);
-        confirm(context.session, reply, words(topic).0, topic, Some(name));
+        server.pubsub.subscribe(&caller.client, own, topic, name);
+        confirm(own, reply, words(topic).0, topic, Some(name));
     }
     Ok(())
 }
 
 fn unsubscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, topic: Topic) -> Outcome {
-    let (session, pubsub) = (&mut *context.session, &context.server.pubsub);
+    let Context { server, caller, conversation, .. } = context;
+    let own = &mut conversation.as_deref_mut().ok_or(NO_CONNECTION)?.subscriptions;
     let word = words(topic).1;
     if args.len() > 1 {
         for name in args.from(1) {
-            pubsub.unsubscribe(session, topic, name);
-            confirm(session, reply, word, topic, Some(name));
+            server.pubsub.unsubscribe(&caller.client, own, topic, name);
+            confirm(own, reply, word, topic, Some(name));
         }
         return Ok(());
     }
-    let names: Vec<Box<[u8]>> = topic.names(session).iter().cloned().collect();
+    let names: Vec<Box<[u8]>> = own.names(topic).iter().cloned().collect();
     for name in &names {
-        pubsub.unsubscribe(session, topic, name);
-        confirm(session, reply, word, topic, Some(name));
+        server.pubsub.unsubscribe(&caller.client, own, topic, name);
+        confirm(own, reply, word, topic, Some(name));
     }
     if names.is_empty() {
-        confirm(session, reply, word, topic, None);
+        confirm(own, reply, word, topic, None);
     }
     Ok(())
 }

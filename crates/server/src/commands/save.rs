@@ -7,7 +7,7 @@ use rustredis_resp::Reply;
 use super::{Context, Family};
 use crate::files::rdb;
 use crate::files::snapshot::{Job, Wish};
-use crate::request::session::{Background, SyncWait};
+use crate::request::conversation::{SyncWait, Wait};
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -87,7 +87,7 @@ fn background_save(
     };
     match context.server.snapshots.save(schedules) {
         Wish::Begun => {
-            context.session.waits_for = Some(Background::Cut);
+            context.conversation()?.after.wait = Some(Wait::Cut);
             reply.simple("Background saving started");
         }
         Wish::Scheduled => reply.simple("Background saving scheduled"),
@@ -104,7 +104,7 @@ fn background_save(
 fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match context.server.snapshots.rewrite(context.server) {
         Wish::Begun => {
-            context.session.waits_for = Some(Background::Cut);
+            context.conversation()?.after.wait = Some(Wait::Cut);
             reply.simple("Background append only file rewriting started");
         }
         Wish::Scheduled => reply.simple("Background append only file rewriting scheduled"),
@@ -128,19 +128,20 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
     let timeout_ms =
         args.int(3).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::NegativeTimeout)?;
-    let (server, session) = (context.server, &mut *context.session);
+    let server = context.server;
     if wanted == 1 && !server.aof.is_on() {
         return Err(CommandError::text(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    let is_durable = server.aof.is_on() && server.durability.durable.place() >= session.last_write;
-    if replicas == 0 && i64::from(is_durable) >= wanted || session.is_executing {
+    let is_durable = server.aof.is_on() && server.durability.durable.place() >= context.progress.last_write;
+    if replicas == 0 && i64::from(is_durable) >= wanted || !context.origin.may_wait() {
         reply_synced(reply, is_durable);
         return Ok(());
     }
     let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
-    session.sync_wait = Some(SyncWait { until_ms, has_replicas: replicas > 0, tells_replicas_alone: false });
+    let wait = SyncWait { until_ms, has_replicas: replicas > 0, tells_replicas_alone: false };
+    context.conversation()?.after.wait = Some(Wait::Sync(wait));
     Ok(())
 }
 

@@ -11,7 +11,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family, latency};
 use crate::clock::now_us;
-use crate::request::session::{Background, SyncWait};
+use crate::request::conversation::{SyncWait, Wait};
 use crate::start::end::Wish;
 use crate::start::server::Server;
 
@@ -144,7 +144,7 @@ fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: 
         return Ok(());
     }
     let saves = (saves || saves_not).then_some(saves);
-    context.session.waits_for = Some(Background::End(ending.ask(Wish { saves, is_forced: forces })));
+    context.conversation()?.after.wait = Some(Wait::End(ending.ask(Wish { saves, is_forced: forces })));
     Ok(())
 }
 
@@ -186,12 +186,13 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
     let timeout =
         args.int(2).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms = u64::try_from(timeout).map_err(|_| CommandError::NegativeTimeout)?;
-    if wanted <= 0 || context.session.is_executing {
+    if wanted <= 0 || !context.origin.may_wait() {
         reply.int(0);
         return Ok(());
     }
     let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
-    context.session.sync_wait = Some(SyncWait { until_ms, has_replicas: true, tells_replicas_alone: true });
+    let wait = SyncWait { until_ms, has_replicas: true, tells_replicas_alone: true };
+    context.conversation()?.after.wait = Some(Wait::Sync(wait));
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::gate;
-use crate::request::transaction;
+use crate::request::origin::Origin;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -71,10 +71,11 @@ const ROWS: &[Command] = &[
 ];
 
 fn multi(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if context.session.transaction.is_some() {
+    let conversation = context.conversation()?;
+    if conversation.transaction.is_some() {
         return Err(CommandError::text("ERR MULTI calls can not be nested"));
     }
-    transaction::begin(context.session);
+    conversation.set_transaction(Some(Box::default()));
     reply.ok();
     Ok(())
 }
@@ -85,40 +86,44 @@ fn exec(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -
 }
 
 fn discard(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if context.session.transaction.is_none() {
+    let conversation = context.conversation()?;
+    if conversation.transaction.is_none() {
         return Err(CommandError::text("ERR DISCARD without MULTI"));
     }
-    context.session.set_transaction(None);
-    context.session.ends_watches = true;
+    conversation.set_transaction(None);
+    conversation.after.ends_watches = true;
     reply.ok();
     Ok(())
 }
 
 fn watch(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let session = &mut *context.session;
-    if session.transaction.is_some() {
-        return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
-    }
     // While the server is paused nothing expires.
     let expires = !context.server.gate.has(gate::PAUSED);
+    let conversation = context.conversation()?;
+    if conversation.transaction.is_some() {
+        return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
+    }
     for key in args.keys() {
-        let Entry::Vacant(unwatched) = session.watched.entry((view.db() as u32, key.bytes.into())) else {
+        let Entry::Vacant(unwatched) = conversation.watched.entry((view.db() as u32, key.bytes.into()))
+        else {
             continue;
         };
         // A key whose time has come is watched as one that is not there.
         if expires {
             view.expire_if_due(key);
         }
-        view.watch(key, &session.watch_flag);
+        view.watch(key, &conversation.watch_flag);
         unwatched.insert(view.exists(key));
     }
-    session.client.watched.store(session.watched.len(), Relaxed);
+    let watched = conversation.watched.len();
+    context.caller.client.watched.store(watched, Relaxed);
     reply.ok();
     Ok(())
 }
 
 fn unwatch(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.session.ends_watches = !context.session.is_executing;
+    let ends_watches = context.origin != Origin::Queue;
+    context.conversation()?.after.ends_watches = ends_watches;
     reply.ok();
     Ok(())
 }

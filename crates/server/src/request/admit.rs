@@ -75,10 +75,10 @@ pub async fn admit(
 ) -> Result<Verdict, CommandError> {
     let flags = row.command.flags;
     let name = row.full_name;
-    if !flags.has(Flags::NO_AUTH) && session.must_authenticate(&server.settings) {
+    if !flags.has(Flags::NO_AUTH) && session.caller.must_authenticate(&server.settings) {
         return Err(CommandError::text("NOAUTH Authentication required."));
     }
-    let is_queueing = session.transaction.is_some() && !UNQUEUED_COMMANDS.contains(&name);
+    let is_queueing = session.conversation.transaction.is_some() && !UNQUEUED_COMMANDS.contains(&name);
     if is_queueing && flags.has(Flags::NO_MULTI) {
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
@@ -86,7 +86,7 @@ pub async fn admit(
         let is_short = !eviction::make_room(server, worker).await;
         // What is queued takes memory as well, whatever it is.
         let takes_memory = flags.has(Flags::DENYOOM)
-            || session.transaction.is_some() && !ENDING_COMMANDS.contains(&name)
+            || session.conversation.transaction.is_some() && !ENDING_COMMANDS.contains(&name)
             || name == "exec" && has_queued(server, session, Flags::DENYOOM);
         if is_short && takes_memory && !eviction::wait_for_freeing(server).await {
             return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
@@ -104,7 +104,10 @@ pub async fn admit(
     {
         return Err(CommandError::text("NOREPLICAS Not enough good replicas to write."));
     }
-    if session.is_subscriber() && session.proto == Proto::Resp2 && !SUBSCRIBER_COMMANDS.contains(&name) {
+    if !session.conversation.subscriptions.is_empty()
+        && session.caller.proto == Proto::Resp2
+        && !SUBSCRIBER_COMMANDS.contains(&name)
+    {
         return Err(CommandError::owned(format!(
             "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
             row.full_name
@@ -114,12 +117,12 @@ pub async fn admit(
     if server.gate.has(gate::LOADING) && (!flags.has(Flags::LOADING) || row.reaches_shards(args)) {
         return Err(CommandError::text(LOADING));
     }
-    if session.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
+    if session.conversation.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
         return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
     }
     if server.gate.has(gate::PAUSED) {
         wait_for_end_of_pause(server, session, socket, row).await;
-        if session.client.is_killed() {
+        if session.caller.client.is_killed() {
             return Err(CommandError::text("ERR the connection is being closed"));
         }
         // The time of the batch has become old.
@@ -145,7 +148,7 @@ fn disk_error(server: &Server) -> CommandError {
 
 /// Whether the transaction has a command with this flag.
 fn has_queued(server: &Server, session: &Session, flag: Flags) -> bool {
-    session.transaction.as_ref().is_some_and(|transaction| {
+    session.conversation.transaction.as_ref().is_some_and(|transaction| {
         transaction.queue.iter().any(|queued| server.registry.row(queued.row).command.flags.has(flag))
     })
 }
@@ -159,7 +162,7 @@ fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
         |row: &Row| row.command.flags.has(Flags::WRITE) || REPLICATED_COMMANDS.contains(&row.full_name);
     writes(row)
         || row.full_name == "exec"
-            && session.transaction.as_ref().is_some_and(|transaction| {
+            && session.conversation.transaction.as_ref().is_some_and(|transaction| {
                 transaction.queue.iter().any(|queued| writes(server.registry.row(queued.row)))
             })
 }
@@ -175,7 +178,7 @@ pub fn is_held_back(server: &Server, session: &Session, row: &Row) -> bool {
 /// Waits as long as the server is paused for this command, and the client is there: one that hangs up meanwhile is killed,
 /// for otherwise all places for clients might be taken by those that are gone.
 async fn wait_for_end_of_pause(server: &Server, session: &Session, socket: &Stream, row: &Row) {
-    let client = &session.client;
+    let client = &session.caller.client;
     let mut hung_up = std::pin::pin!(socket.hung_up());
     loop {
         let mut ended = std::pin::pin!(server.pause.ended.notified());

@@ -13,7 +13,7 @@ use rustredis_keyspace::{Effects, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{Proto, Reply};
 
-use crate::request::execute::count_error;
+use crate::request::run::count_error;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 

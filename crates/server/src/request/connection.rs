@@ -32,8 +32,11 @@ use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::net::stream::Stream;
 use crate::request::blocking::BlockedClient;
-use crate::request::execute::{Blocked, Flow, Scratch, TURN_NANOS, count_error};
-use crate::request::session::{ReplyMode, Session, SyncWait};
+use crate::request::caller::Progress;
+use crate::request::conversation::{ReplyMode, SyncWait};
+use crate::request::execute::{Blocked, Flow, Scratch, TURN_NANOS};
+use crate::request::run::count_error;
+use crate::request::session::Session;
 use crate::request::transaction;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
@@ -103,7 +106,7 @@ impl Connection {
         let is_authenticated = !server.settings.requires_password.load(Relaxed);
         let session = Session::new(client, is_authenticated);
         Self {
-            outlet: Rc::new(Outlet::new(stream, session.client.clone())),
+            outlet: Rc::new(Outlet::new(stream, session.caller.client.clone())),
             session,
             output: Vec::new(),
             sent: 0,
@@ -131,7 +134,12 @@ impl Connection {
 
     /// Whether the client still has to authenticate.
     fn must_authenticate(&self) -> bool {
-        !self.session.is_authenticated && self.server.settings.requires_password.load(Relaxed)
+        self.session.caller.must_authenticate(&self.server.settings)
+    }
+
+    /// Whether it is subscribed to anything.
+    fn is_subscriber(&self) -> bool {
+        !self.session.conversation.subscriptions.is_empty()
     }
 
     /// Bytes of replies that leave before the next command is executed.
@@ -150,7 +158,7 @@ impl Connection {
             biased;
             done = work => Some(done),
             () = gone => {
-                self.session.client.kill();
+                self.session.caller.client.kill();
                 None
             }
         }
@@ -188,12 +196,12 @@ impl Connection {
 
     /// Sends mail and replies as far as the socket takes them; false if the client ends.
     pub(crate) fn deliver(&mut self) -> io::Result<bool> {
-        let client = &self.session.client;
+        let client = &self.session.caller.client;
         if client.has_mail() {
             client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);
             if self.server.durability.durable.is_awaited() {
                 // What others did may be told no earlier than they are told themselves.
-                self.session.depends_on = self.server.durability.journal.last();
+                self.session.progress.depends_on = self.server.durability.journal.last();
             }
         }
         if !self.relieve()? {
@@ -202,7 +210,7 @@ impl Connection {
         if self.output.is_empty() {
             self.worker.give_buffer(std::mem::take(&mut self.output));
         }
-        Ok(!self.session.client.is_killed())
+        Ok(!self.session.caller.client.is_killed())
     }
 
     /// Bytes of replies that have not left.
@@ -221,19 +229,19 @@ impl Connection {
             return Some(Instant::now() + BACKLOG_CHECK);
         }
         let timeout_seconds = self.server.settings.timeout_seconds.load(Relaxed);
-        let is_patient = timeout_seconds == 0 || self.session.is_subscriber() || self.session.is_monitor;
+        let is_patient = timeout_seconds == 0 || self.is_subscriber() || self.session.conversation.is_monitor;
         (!is_patient).then(|| Instant::now() + Duration::from_secs(timeout_seconds))
     }
 
     /// Whether its output waits for what it shows to be durable.
     #[inline]
     fn is_held(&self) -> bool {
-        self.server.must_wait(self.session.depends_on)
+        self.server.must_wait(self.session.progress.depends_on)
     }
 
     /// Waits until the condition no longer holds, which whoever writes the journal changes; false if the client ends.
     async fn wait_while(&self, holds: impl Fn(&Self) -> bool) -> bool {
-        let client = &self.session.client;
+        let client = &self.session.caller.client;
         let waiting = std::future::poll_fn(|context| {
             client.register(context.waker());
             self.worker.waiting.watch(client);
@@ -259,7 +267,7 @@ impl Connection {
             match tokio::time::timeout(Duration::from_millis(timeout_ms), waiting).await {
                 Ok(is_alive) => return is_alive,
                 Err(_) if self.server.durability.durable.is_failing() => {
-                    self.server.close_for_disk(&self.session.client);
+                    self.server.close_for_disk(&self.session.caller.client);
                 }
                 // It is slow, and goes on.
                 Err(_) => {}
@@ -279,12 +287,12 @@ impl Connection {
     pub(crate) async fn wait_for_sync(&mut self, wait: SyncWait) {
         // What was answered before leaves first; an error shows itself when the wait is over.
         let _ = self.deliver();
-        self.session.client.set_flag(flags::BLOCKED, true);
-        let client = self.session.client.clone();
+        self.session.caller.client.set_flag(flags::BLOCKED, true);
+        let client = self.session.caller.client.clone();
         client.sync_wait.begin();
         let is_missing = |this: &Self| {
-            let is_durable = || this.server.durability.durable.place() >= this.session.last_write;
-            this.session.client.sync_wait.is_under_way() && (wait.has_replicas || !is_durable())
+            let is_durable = || this.server.durability.durable.place() >= this.session.progress.last_write;
+            this.session.caller.client.sync_wait.is_under_way() && (wait.has_replicas || !is_durable())
         };
         let waiting = async {
             tokio::select! {
@@ -299,11 +307,11 @@ impl Connection {
         };
         client.set_flag(flags::BLOCKED, false);
         let is_failed = client.sync_wait.end();
-        let is_durable = self.server.durability.durable.place() >= self.session.last_write;
+        let is_durable = self.server.durability.durable.place() >= self.session.progress.last_write;
         if !is_alive {
             return;
         }
-        let mut reply = Reply::new(&mut self.output, self.session.proto);
+        let mut reply = Reply::new(&mut self.output, self.session.caller.proto);
         if is_failed {
             let error = CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
             reply.error(&error.to_string());
@@ -322,7 +330,7 @@ impl Connection {
         deadline: Option<Instant>,
         has_room: bool,
     ) -> io::Result<Event> {
-        let client = &self.session.client;
+        let client = &self.session.caller.client;
         let outlet = &self.outlet;
         let unsent = self.unsent();
         let event = std::future::poll_fn(|context| {
@@ -378,7 +386,7 @@ impl Connection {
             self.input.reserve(READ_BYTES_MIN.max(self.input.len()));
         }
         let result = self.outlet.stream().try_read_buf(&mut self.input);
-        let client = &self.session.client;
+        let client = &self.session.caller.client;
         match result {
             Ok(count) => {
                 let stats = self.worker.stats();
@@ -401,15 +409,15 @@ impl Connection {
         if self.input.is_empty() && self.input.capacity() > 0 {
             self.worker.give_buffer(std::mem::take(&mut self.input));
         }
-        self.session.client.input_bytes.store(self.input.len(), Relaxed);
-        self.session.client.input_capacity.store(self.input.capacity(), Relaxed);
+        self.session.caller.client.input_bytes.store(self.input.len(), Relaxed);
+        self.session.caller.client.input_capacity.store(self.input.capacity(), Relaxed);
     }
 
     /// Executes all complete commands of the input; false if the connection ends.
     async fn execute_input(&mut self) -> io::Result<bool> {
         if self.output.capacity() == 0 {
             self.output = self.worker.take_buffer();
-            self.session.client.output_capacity.store(self.output.capacity(), Relaxed);
+            self.session.caller.client.output_capacity.store(self.output.capacity(), Relaxed);
         }
         let mut scratch = self.worker.take_scratch();
         let mut input = std::mem::take(&mut self.input);
@@ -426,7 +434,7 @@ impl Connection {
             scratch.batch.clear();
             let limits = ParseLimits {
                 bulk_bytes_max: self.server.settings.proto_max_bulk_len.load(Relaxed),
-                is_unauthenticated: self.session.must_authenticate(&self.server.settings),
+                is_unauthenticated: self.must_authenticate(),
             };
             // Before authentication one command at a time: AUTH changes what the next may be.
             let commands_max = if limits.is_unauthenticated { 1 } else { BATCH_COMMANDS_MAX };
@@ -457,13 +465,13 @@ impl Connection {
                 }
             }
             if let Some(error) = error {
-                Reply::new(&mut self.output, self.session.proto).error(&format!("ERR {error}"));
+                Reply::new(&mut self.output, self.session.caller.proto).error(&format!("ERR {error}"));
                 return Ok(false);
             }
             if scratch.batch.is_empty() {
                 break;
             }
-            if self.session.client.is_killed() {
+            if self.session.caller.client.is_killed() {
                 return Ok(false);
             }
         }
@@ -481,7 +489,7 @@ impl Connection {
             self.server.stats.query_limit_disconnections.fetch_add(1, Relaxed);
             tracing::warn!(
                 "Closing client that reached max query buffer length: id={} qbuf={bytes}",
-                self.session.client.id
+                self.session.caller.client.id
             );
         }
         is_over
@@ -508,19 +516,19 @@ impl Connection {
     /// Sends replies as far as the socket takes them, unless there are too many of them already; false if the client is
     /// closed for that. The limits are looked at before sending, as in Redis: they bound what a batch of commands answers.
     pub(crate) fn relieve(&mut self) -> io::Result<bool> {
-        let client = &self.session.client;
-        let class = if self.session.is_subscriber() { ClientClass::PubSub } else { ClientClass::Normal };
+        let client = &self.session.caller.client;
+        let class = if self.is_subscriber() { ClientClass::PubSub } else { ClientClass::Normal };
         let limits = self.server.settings.output_limits(class);
         if limits.hard_bytes > 0 || limits.soft_bytes > 0 {
             client.output_bytes.store(self.pending(), Relaxed);
-            if client.is_over_limit(now_ms(), limits) || self.session.is_flooded {
+            if client.is_over_limit(now_ms(), limits) || self.session.progress.is_flooded {
                 self.server.close_for_output(client);
                 return Ok(false);
             }
         }
         self.send()?;
         if self.must_authenticate() && self.pending() > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
-            self.server.close_for_output(&self.session.client);
+            self.server.close_for_output(&self.session.caller.client);
             return Ok(false);
         }
         Ok(true)
@@ -552,10 +560,19 @@ impl Connection {
         }
         if is_held {
             let now_ms = self.worker.now_ms();
-            self.worker.waiting.hold(&self.outlet, &mut self.output, self.session.depends_on, now_ms);
+            self.worker.waiting.hold(
+                &self.outlet,
+                &mut self.output,
+                self.session.progress.depends_on,
+                now_ms,
+            );
         }
-        self.session.client.output_bytes.store(self.pending(), Relaxed);
-        self.session.client.output_capacity.store(self.output.capacity() + self.outlet.held_bytes(), Relaxed);
+        self.session.caller.client.output_bytes.store(self.pending(), Relaxed);
+        self.session
+            .caller
+            .client
+            .output_capacity
+            .store(self.output.capacity() + self.outlet.held_bytes(), Relaxed);
         Ok(())
     }
 
@@ -563,7 +580,7 @@ impl Connection {
     async fn say_farewell(&mut self) -> io::Result<()> {
         let deadline = Instant::now() + FAREWELL;
         loop {
-            if self.session.client.is_killed() {
+            if self.session.caller.client.is_killed() {
                 return Ok(());
             }
             self.send()?;
@@ -573,7 +590,7 @@ impl Connection {
             match self.next_event(None, Some(deadline), false).await? {
                 Event::Killed | Event::TimedOut => return Ok(()),
                 // Nobody reads mail in a farewell; it must not keep the loop awake.
-                Event::Mail => self.session.client.take_mail(&mut self.output, usize::MAX),
+                Event::Mail => self.session.caller.client.take_mail(&mut self.output, usize::MAX),
                 Event::Readable | Event::Writable | Event::Served => {}
             }
         }
@@ -587,25 +604,25 @@ impl Connection {
         while !waiter.is_over() && !waiter.cancel(Vec::new()) {
             tokio::task::yield_now().await;
         }
-        *self.session.client.waiting.lock() = None;
-        self.session.client.set_flag(flags::BLOCKED, false);
+        *self.session.caller.client.waiting.lock() = None;
+        self.session.caller.client.set_flag(flags::BLOCKED, false);
         self.leave_queues(&waiter).await;
         let reply = waiter.take_reply();
-        self.session.depends_on = self.session.depends_on.max(waiter.depends_on());
-        self.session.last_write = self.session.last_write.max(waiter.depends_on());
+        let place = waiter.depends_on();
+        self.session.progress.join(Progress { depends_on: place, last_write: place, is_flooded: false });
         if !waiter.was_served() {
             self.count_unserved(&waiter, reply.as_deref().unwrap_or_default());
         }
         let goes_on = result?;
         if let Some(reply) = reply
-            && self.session.reply_mode == ReplyMode::On
+            && self.session.conversation.reply_mode == ReplyMode::On
         {
             self.output.extend_from_slice(&reply);
         }
-        if self.session.reply_mode == ReplyMode::Skip {
-            self.session.reply_mode = ReplyMode::On;
+        if self.session.conversation.reply_mode == ReplyMode::Skip {
+            self.session.conversation.reply_mode = ReplyMode::On;
         }
-        Ok(goes_on && !self.session.client.is_killed())
+        Ok(goes_on && !self.session.caller.client.is_killed())
     }
 
     /// Counts a command whose wait was ended by nobody who ran it. Who serves a command counts it himself.
@@ -691,16 +708,17 @@ impl Connection {
 
     /// Ends all subscriptions, however many there are: others have their turns between.
     async fn unsubscribe_all(&mut self) {
-        if !self.session.is_subscriber() {
+        if !self.is_subscriber() {
             return;
         }
-        let client = self.session.client.clone();
+        let client = self.session.caller.client.clone();
         // Nobody sends it anything from now on.
         client.kill();
         self.worker.tick();
         self.begin_turn();
         for topic in Topic::ALL {
-            let mut names = std::mem::take(topic.names_mut(&mut self.session)).into_iter();
+            let own = &mut self.session.conversation.subscriptions;
+            let mut names = std::mem::take(own.names_mut(topic)).into_iter();
             while names.len() > 0 {
                 for name in names.by_ref().take(UNSUBSCRIBED_AT_ONCE) {
                     self.server.pubsub.remove(&client, topic, &name);
@@ -710,7 +728,7 @@ impl Connection {
                 }
             }
         }
-        self.session.publish_subscriptions();
+        self.session.conversation.subscriptions.publish(&client);
     }
 }
 
@@ -718,10 +736,14 @@ impl Drop for Connection {
     /// Signs the client off, also where a handler has panicked and `close` was never reached. Its watches are then left behind:
     /// they cost memory and harm nobody.
     fn drop(&mut self) {
-        self.worker.waiting.forget(&self.session.client, &self.outlet);
-        self.server.pubsub.leave(&mut self.session);
-        self.server.monitors.leave(&self.server, &mut self.session);
-        self.server.clients.remove(self.session.client.id);
+        let Session { caller, conversation, .. } = &mut self.session;
+        let client = &caller.client;
+        self.worker.waiting.forget(client, &self.outlet);
+        self.server.pubsub.leave(client, &mut conversation.subscriptions);
+        if conversation.is_monitor {
+            self.server.monitors.leave(&self.server, client);
+        }
+        self.server.clients.remove(client.id);
         self.worker.closed.set(self.worker.closed.get() + 1);
         self.server.clients.leave();
     }

@@ -1,26 +1,24 @@
 //! Errands: a run of a client's plain commands whose keys another thread owns, run there as one message.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::OwnedArgs;
 use rustredis_engine::{Held, catch};
 use rustredis_keyspace::Key;
-use rustredis_resp::Proto;
 
-use crate::clients::client::Client;
 use crate::request::call;
-use crate::request::execute::{TURN_NANOS, Turn, count_effects, needs_everything, run_one, settle};
-use crate::request::session::Session;
+use crate::request::caller::{Caller, Progress};
+use crate::request::context::Context;
+use crate::request::execute::{TURN_NANOS, Turn, needs_everything};
+use crate::request::origin::Origin;
+use crate::request::run::run_one;
+use crate::request::settle::{count_effects, settle};
 use crate::request::worker;
 use crate::start::server::Server;
 
 /// Commands of one client on their way to the thread that owns their keys.
 pub(crate) struct Errand {
-    client: Arc<Client>,
-    db: usize,
-    proto: Proto,
-    no_touch: bool,
+    caller: Caller,
     /// Rows, and arguments.
     pub(crate) commands: Vec<(u16, OwnedArgs)>,
 }
@@ -30,23 +28,20 @@ pub(crate) struct Done {
     pub(crate) replies: Vec<u8>,
     /// How many of the commands ran.
     pub(crate) ran: usize,
-    pub(crate) is_flooded: bool,
-    pub(crate) depends_on: u64,
-    pub(crate) last_write: u64,
+    pub(crate) progress: Progress,
 }
 
 impl Errand {
-    pub(crate) fn new(session: &Session) -> Self {
-        let Session { client, db, proto, no_touch, .. } = session;
-        Self { client: client.clone(), db: *db, proto: *proto, no_touch: *no_touch, commands: Vec::new() }
+    pub(crate) fn new(caller: Caller) -> Self {
+        Self { caller, commands: Vec::new() }
     }
 
     /// Runs the commands on the owner's thread. It stops before one that needs more than is held, and when the replies should
     /// leave first.
-    pub(crate) fn run(self, server: &Server, held: &mut Held<'_>) -> Option<Done> {
+    pub(crate) fn run(mut self, server: &Server, held: &mut Held<'_>) -> Option<Done> {
         let worker = worker::current()?;
-        let mut session = Session::new(self.client, true);
-        session.proto = self.proto;
+        let proto = self.caller.proto;
+        let mut progress = Progress::default();
         let mut scratch = worker.take_scratch();
         let mut replies = Vec::new();
         let ran;
@@ -55,9 +50,17 @@ impl Errand {
         {
             let effects = &mut scratch.effects;
             effects.notify_mask = server.settings.notify_mask.load(Relaxed);
-            let mut view = held.view(self.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.no_touch;
+            let mut view = held.view(self.caller.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.caller.no_touch;
             worker.begun.set(0);
+            let mut context = Context {
+                server,
+                worker: &worker,
+                caller: &mut self.caller,
+                progress: &mut progress,
+                conversation: None,
+                origin: Origin::Owner,
+            };
             let whole = catch(|| {
                 for (row, args) in &self.commands {
                     let args = args.args();
@@ -67,13 +70,13 @@ impl Errand {
                     }
                     view.set_now_ms(worker.now_ms());
                     let row = server.registry.row(*row);
-                    run_one(server, &worker, &mut view, &mut session, &mut replies, row, args);
+                    run_one(&mut context, &mut view, &mut replies, row, args);
                 }
             });
             ran = worker.begun.get();
             if whole.is_none() {
                 let row = server.registry.row(self.commands[call::last_begun(ran)].0);
-                call::give_up(server, &worker, view.effects, row, self.proto, &mut replies);
+                call::give_up(server, &worker, view.effects, row, proto, &mut replies);
             }
             let stale = std::mem::take(&mut *view.effects.stale.borrow_mut());
             for (db, bytes) in stale {
@@ -85,7 +88,6 @@ impl Errand {
         count_effects(&worker, &mut scratch.effects);
         worker.give_scratch(scratch);
         worker.metrics.flush();
-        let Session { is_flooded, depends_on, last_write, .. } = session;
-        Some(Done { replies, ran, is_flooded, depends_on, last_write })
+        Some(Done { replies, ran, progress })
     }
 }

@@ -11,29 +11,27 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::plan::cover;
-use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Plan, PlanContext, Recent, Row, Run};
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Plan, PlanContext, Recent, Row};
 use rustredis_engine::{Kind, catch};
-use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
-use rustredis_metrics::{CommandId, Outcome};
+use rustredis_metrics::CommandId;
 use rustredis_resp::{Batch, Reply};
 
 use crate::clients::client::{Client, flags};
 use crate::clock::now_ms;
-use crate::commands::Context;
 use crate::files::rdb;
 use crate::gate;
 use crate::request::admit;
 use crate::request::blocking::BlockedClient;
 use crate::request::call;
 use crate::request::connection::{Connection, OUTPUT_FLUSH_BYTES};
+use crate::request::conversation::{ReplyMode, Wait};
 use crate::request::errand::Errand;
-use crate::request::record;
-use crate::request::redact;
-use crate::request::session::{Background, ReplyMode, Session};
+use crate::request::origin::Origin;
+use crate::request::run::{count_error, run_one};
+use crate::request::settle::{count_effects, expire_stale, settle};
 use crate::request::transaction;
-use crate::request::waiters;
 use crate::request::worker::Worker;
 use crate::start::end;
 use crate::start::server::Server;
@@ -201,7 +199,7 @@ impl Connection {
         let worker = self.worker.clone();
         worker.tick();
         self.begin_turn();
-        self.session.client.active_ms.store(worker.now_ms(), Relaxed);
+        self.session.caller.client.active_ms.store(worker.now_ms(), Relaxed);
         scratch.prepare(&server, input);
         if server.durability.journal.is_full() && scratch.writes(&server) && !self.wait_for_room().await {
             return Flow::Close;
@@ -211,7 +209,7 @@ impl Connection {
         while index < count {
             if worker.last_clock() >= self.turn_ends.get() {
                 self.let_others().await;
-                if self.session.client.is_killed() {
+                if self.session.caller.client.is_killed() {
                     self.finish_batch(&worker, scratch, index);
                     return Flow::Close;
                 }
@@ -243,7 +241,7 @@ impl Connection {
                     return Flow::Blocked(index, blocked);
                 }
             }
-            if self.session.close_after_reply || self.session.client.is_killed() {
+            if self.session.conversation.after.closes || self.session.caller.client.is_killed() {
                 self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
@@ -255,7 +253,7 @@ impl Connection {
     fn finish_batch(&mut self, worker: &Worker, scratch: &Scratch, commands: usize) {
         worker.metrics.flush();
         bump(&worker.stats().commands, commands as u64);
-        let client = &self.session.client;
+        let client = &self.session.caller.client;
         bump(&client.commands, commands as u64);
         let last = commands.checked_sub(1).map_or(NO_ROW, |last| scratch.prepared[last].row);
         client.last_command.store(last, Relaxed);
@@ -279,7 +277,7 @@ impl Connection {
             let begun = worker.begun.get();
             let last = call::last_begun(begun);
             let row = server.registry.row(scratch.prepared[first + last].row);
-            call::give_up(server, worker, &mut effects, row, self.session.proto, &mut self.output);
+            call::give_up(server, worker, &mut effects, row, self.session.caller.proto, &mut self.output);
             begun
         });
         expire_stale(server, worker, &mut effects);
@@ -324,14 +322,15 @@ impl Connection {
             let covered = cover(server.engine.store(), args.key_refs(), &mut shards);
             let access = row.access;
             let Some(mut held) = server.engine.hold(covered, access) else { break };
-            let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.session.no_touch;
+            let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.session.caller.no_touch;
+            let mut context = self.session.context(server, worker, Origin::Client);
             // Neighbours that need no more than what is held run under the same hold.
             loop {
                 if needs_everything(&view, args) {
                     break 'holds;
                 }
-                run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+                run_one(&mut context, &mut view, &mut self.output, row, args);
                 index += 1;
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
@@ -391,10 +390,11 @@ impl Connection {
             return 0;
         };
         // SAFETY: what is held are the shards of these keys.
-        unsafe { held.touch(self.session.db, keys.iter().map(|key| key.hash)) };
+        unsafe { held.touch(self.session.caller.db, keys.iter().map(|key| key.hash)) };
         let store = server.engine.store();
-        let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
-        view.no_touch = self.session.no_touch;
+        let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
+        view.no_touch = self.session.caller.no_touch;
+        let mut context = self.session.context(server, worker, Origin::Client);
         for index in first..end {
             let row = server.registry.row(scratch.prepared[index].row);
             let args = scratch.args(index, input);
@@ -403,7 +403,7 @@ impl Connection {
             if needs_everything(&view, args) {
                 return index - first;
             }
-            run_one(server, worker, &mut view, &mut self.session, &mut self.output, row, args);
+            run_one(&mut context, &mut view, &mut self.output, row, args);
             if turn.is_over(worker, &self.output) {
                 return index + 1 - first;
             }
@@ -429,7 +429,7 @@ impl Connection {
         }
         let (mut shards, mut covered_shards) = (Vec::new(), Vec::new());
         let mut owner = None;
-        let mut errand = Errand::new(&self.session);
+        let mut errand = Errand::new(self.session.caller.clone());
         for index in first..scratch.batch.len() {
             let Some((row, args)) = scratch.plain(server, index, input) else { break };
             let covered = cover(server.engine.store(), args.key_refs(), &mut covered_shards);
@@ -452,15 +452,13 @@ impl Connection {
             server.engine.run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
         let done = run.flatten()?;
         self.output.extend_from_slice(&done.replies);
-        self.session.is_flooded |= done.is_flooded;
-        self.session.depends_on = self.session.depends_on.max(done.depends_on);
-        self.session.last_write = self.session.last_write.max(done.last_write);
+        self.session.progress.join(done.progress);
         (done.ran > 0).then_some(done.ran)
     }
 
     /// Brings the memory of these commands' keys near.
     fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
-        server.engine.touch(self.session.db, scratch.keys_of(range).iter().map(|key| key.hash));
+        server.engine.touch(self.session.caller.db, scratch.keys_of(range).iter().map(|key| key.hash));
     }
 
     /// One command by the long way: every check, every kind of command.
@@ -472,17 +470,17 @@ impl Connection {
         index: usize,
         input: &[u8],
     ) -> Next {
-        if self.session.reply_mode == ReplyMode::SkipNext {
-            self.session.reply_mode = ReplyMode::Skip;
+        if self.session.conversation.reply_mode == ReplyMode::SkipNext {
+            self.session.conversation.reply_mode = ReplyMode::Skip;
         }
-        let is_silent = self.session.reply_mode != ReplyMode::On;
+        let is_silent = self.session.conversation.reply_mode != ReplyMode::On;
         let mut before = self.output.len();
         let mut effects = std::mem::take(&mut scratch.effects);
         effects.notify_mask = server.settings.notify_mask.load(Relaxed);
         let next = match scratch.row(index).map_err(Clone::clone) {
             Ok(id) => {
                 let row = server.registry.row(id);
-                self.session.client.last_command.store(id, Relaxed);
+                self.session.caller.client.last_command.store(id, Relaxed);
                 let mut shards = std::mem::take(&mut scratch.shards);
                 let args = scratch.args(index, input);
                 if admit::is_held_back(server, &self.session, row) {
@@ -497,8 +495,8 @@ impl Connection {
                 next
             }
             Err(_) if is_http(scratch.args(index, input)) => {
-                self.session.close_after_reply = true;
-                tell_of_http(server, &self.session.client);
+                self.session.conversation.after.closes = true;
+                tell_of_http(server, &self.session.caller.client);
                 Next::Go
             }
             Err(error) => {
@@ -511,7 +509,7 @@ impl Connection {
                 Next::Go
             }
         };
-        if std::mem::take(&mut self.session.ends_watches) {
+        if std::mem::take(&mut self.session.conversation.after.ends_watches) {
             transaction::unwatch_all(self, server, worker, &mut effects).await;
         }
         count_effects(worker, &mut effects);
@@ -521,13 +519,13 @@ impl Connection {
 
     /// Drops a reply that the client does not want, and adds the messages that its own command caused: they follow the reply.
     fn after_reply(&mut self, before: usize, is_silent: bool, next: &Next) {
-        if is_silent && self.session.reply_mode != ReplyMode::On {
+        if is_silent && self.session.conversation.reply_mode != ReplyMode::On {
             self.output.truncate(before);
         }
-        if self.session.reply_mode == ReplyMode::Skip && matches!(next, Next::Go) {
-            self.session.reply_mode = ReplyMode::On;
+        if self.session.conversation.reply_mode == ReplyMode::Skip && matches!(next, Next::Go) {
+            self.session.conversation.reply_mode = ReplyMode::On;
         }
-        let client = &self.session.client;
+        let client = &self.session.caller.client;
         if client.has_mail() {
             client.take_mail(&mut self.output, usize::MAX);
         }
@@ -546,8 +544,8 @@ impl Connection {
         match admit::admit(server, worker, &mut self.session, socket, row, args).await {
             Ok(admit::Verdict::Run) => {}
             Ok(admit::Verdict::Queue) => {
-                transaction::queue(&mut self.session, row, args);
-                Reply::new(&mut self.output, self.session.proto).simple("QUEUED");
+                transaction::queue(&mut self.session.conversation, row, args);
+                Reply::new(&mut self.output, self.session.caller.proto).simple("QUEUED");
                 return Next::Go;
             }
             Err(error) => {
@@ -558,7 +556,7 @@ impl Connection {
         let blocked = if row.full_name == "exec" {
             transaction::execute(self, server, worker, row, args, effects).await;
             if server.gate.has(gate::MONITORED) {
-                server.monitors.show(server, &self.session, row, args);
+                self.show(server, row, args);
             }
             None
         } else {
@@ -567,28 +565,40 @@ impl Connection {
         if let Some(flushed) = worker.flushed.take() {
             rdb::save_flushed(server, flushed).await;
         }
-        if let Some(background) = self.session.waits_for.take() {
-            let is_pending = || match background {
-                Background::TurnOff => server.snapshots.is_turning_off(),
-                Background::Cut => server.snapshots.is_cut_missing(),
-                Background::End(attempt) => server.ending.is_pending(attempt),
-                Background::Purge(wish) => !server.purges.is_done(wish),
-            };
-            let waiting = async {
-                while is_pending() && !self.session.client.is_killed() {
-                    tokio::time::sleep(BACKGROUND_LOOK).await;
-                }
-            };
-            self.unless_gone(waiting).await;
-            if matches!(background, Background::End(_)) {
-                self.refuse(server, worker, Some(row), &end::failure());
-            }
-        }
-        if let Some(wait) = self.session.sync_wait.take() {
-            self.wait_for_sync(wait).await;
+        if let Some(wait) = self.session.conversation.after.wait.take() {
+            self.wait_behind(server, worker, row, wait).await;
         }
         self.expire_stale_anywhere(server, worker, effects).await;
         blocked.map_or(Next::Go, Next::Wait)
+    }
+
+    /// Waits for what a command has asked for.
+    async fn wait_behind(&mut self, server: &Server, worker: &Worker, row: &Row, wait: Wait) {
+        let is_pending = || match wait {
+            Wait::TurnOff => server.snapshots.is_turning_off(),
+            Wait::Cut => server.snapshots.is_cut_missing(),
+            Wait::End(attempt) => server.ending.is_pending(attempt),
+            Wait::Purge(wish) => !server.purges.is_done(wish),
+            Wait::Sync(_) => false,
+        };
+        if let Wait::Sync(wait) = wait {
+            return self.wait_for_sync(wait).await;
+        }
+        let waiting = async {
+            while is_pending() && !self.session.caller.client.is_killed() {
+                tokio::time::sleep(BACKGROUND_LOOK).await;
+            }
+        };
+        self.unless_gone(waiting).await;
+        if matches!(wait, Wait::End(_)) {
+            self.refuse(server, worker, Some(row), &end::failure());
+        }
+    }
+
+    /// Shows a command to those who watch all.
+    fn show(&self, server: &Server, row: &Row, args: Args<'_>) {
+        let caller = &self.session.caller;
+        server.monitors.show(server, &caller.client, caller.db, row, args);
     }
 
     /// Runs a command under a view of its own.
@@ -603,7 +613,7 @@ impl Connection {
     ) -> Option<Blocked> {
         let context = PlanContext {
             store: server.engine.store(),
-            db: self.session.db,
+            db: self.session.caller.db,
             random: &worker.random,
             is_durability_awaited: server.durability.durable.is_awaited(),
         };
@@ -611,32 +621,30 @@ impl Connection {
         let mut held = server.engine.borrow(plan.shards, plan.access).await;
         // Time has passed while others held the shards, or the server was paused.
         worker.tick();
-        let mut view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
-        view.no_touch = self.session.no_touch;
+        let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
+        view.no_touch = self.session.caller.no_touch;
         if needs_everything(&view, args) {
             drop(held);
             held = server.engine.borrow(Covered::All, plan.access).await;
-            view = held.view(self.session.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.session.no_touch;
+            view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.session.caller.no_touch;
         }
-        let (before, proto) = (self.output.len(), self.session.proto);
-        let session = &mut self.session;
-        let run = |view: &mut View<'_>, output: &mut Vec<u8>| {
-            run_one(server, worker, view, session, output, row, args);
-        };
+        let (before, proto) = (self.output.len(), self.session.caller.proto);
+        let context = &mut self.session.context(server, worker, Origin::Client);
+        let run = |view: &mut View<'_>, output: &mut Vec<u8>| run_one(context, view, output, row, args);
         call::guard(server, worker, &mut view, row, proto, &mut self.output, run);
         if server.gate.has(gate::MONITORED) {
-            server.monitors.show(server, &self.session, row, args);
+            self.show(server, row, args);
         }
         let request = view.effects.block.take()?;
         self.output.truncate(before);
-        let client = self.session.client.clone();
+        let client = self.session.caller.client.clone();
         let waiter = BlockedClient::new(
             client.clone(),
             OwnedArgs::new(args),
             row.id,
-            self.session.proto,
-            self.session.db,
+            self.session.caller.proto,
+            self.session.caller.db,
             request.kind,
             request.needs_more_keys,
             view.store().ticket(),
@@ -652,13 +660,13 @@ impl Connection {
 
     /// Answers an error for a command that does not run.
     fn refuse(&mut self, server: &Server, worker: &Worker, row: Option<&Row>, error: &CommandError) {
-        let session = &mut self.session;
+        let conversation = &mut self.session.conversation;
         let is_exec = row.is_some_and(|row| row.full_name == "exec");
-        let error = match &mut session.transaction {
+        let error = match &mut conversation.transaction {
             // Whether or not there is one: a client that sent MULTI behind an error of its own has none.
             _ if is_exec => {
-                session.set_transaction(None);
-                session.ends_watches = true;
+                conversation.set_transaction(None);
+                conversation.after.ends_watches = true;
                 let reason = error.wire();
                 let reason = reason.strip_prefix(b"ERR ").unwrap_or(&reason);
                 &CommandError::Other(
@@ -671,7 +679,7 @@ impl Connection {
             }
             None => error,
         };
-        Reply::new(&mut self.output, session.proto).error(&error.wire());
+        Reply::new(&mut self.output, self.session.caller.proto).error(&error.wire());
         count_error(server, worker, error);
         if let Some(row) = row {
             worker.metrics.reject(CommandId(row.id));
@@ -733,165 +741,4 @@ enum Next {
 #[inline]
 pub(crate) fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
     view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
-}
-
-/// Runs one command under a view that covers it: run, settle, count. An error replaces what it wrote.
-pub fn run_one(
-    server: &Server,
-    worker: &Worker,
-    view: &mut View<'_>,
-    session: &mut Session,
-    output: &mut Vec<u8>,
-    row: &Row,
-    args: Args<'_>,
-) {
-    let started = worker.last_clock();
-    let reply_bytes_max = server.settings.reply_bytes_max.load(Relaxed);
-    worker.begun.set(worker.begun.get() + 1);
-    worker.reply_begin.set(output.len());
-    let mut reply = Reply::limited(output, session.proto, reply_bytes_max);
-    let mark = reply.mark();
-    begin(view, row, args);
-    let result = match row.command.run {
-        Run::Keys(handler) => handler(view, args, &mut reply),
-        Run::Server => match server.handlers[row.id as usize] {
-            Some(handler) => handler(&mut Context { server, session, worker, row }, view, args, &mut reply),
-            None => Err(CommandError::text("ERR the command has no function")),
-        },
-        Run::Container => Err(CommandError::Arity(row.full_name.to_owned())),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Ok,
-        Err(error) => {
-            session.is_flooded |= reply.is_full();
-            reply.cut(mark);
-            reply.error(&error.wire());
-            count_error(server, worker, &error);
-            Outcome::Failed
-        }
-    };
-    if !view.effects.is_clean() {
-        settle(server, worker, view, Some((row, args)));
-        let place = worker.lane.take_committed();
-        if place != 0 {
-            session.last_write = place;
-        }
-    }
-    if server.durability.durable.is_awaited() {
-        record::depend(server, session, row, args);
-    }
-    let now = worker.read_clock();
-    let nanos = now.saturating_sub(started);
-    if view.effects.block.is_some() && !session.is_executing {
-        // A command that waits is counted once it has been served.
-        return;
-    }
-    worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if nanos >= server.settings.slow_nanos.load(Relaxed) {
-        note_slow(server, &session.client, row, args, nanos);
-    }
-}
-
-/// Whether what the command does goes to the journal. WATCH, which needs its shards alone too, does nothing that does.
-#[inline]
-fn is_journalled(row: &Row) -> bool {
-    row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
-}
-
-/// Begins a command: with clean effects, and without what a write reads and whose time has come. A command with one key meets it
-/// where it changes it.
-#[inline]
-pub(crate) fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
-    debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
-    view.effects.begin();
-    if args.key_refs().len() > 1 && is_journalled(row) {
-        args.keys().for_each(|key| view.expire_ahead(key));
-    }
-}
-
-/// Tells the latency monitor and the slow log of a command that one of them may want.
-#[cold]
-pub(crate) fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
-    let now_s = (now_ms() / 1000) as i64;
-    let is_fast = row.command.flags.has(Flags::FAST);
-    server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
-    if row.command.flags.has(Flags::SKIP_SLOWLOG) || !server.slowlog.is_slow(nanos) {
-        return;
-    }
-    let name = client.identity.lock().name.clone();
-    let shown = redact::shown(row, args);
-    server.slowlog.push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
-}
-
-/// Counts an error reply.
-#[cold]
-pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
-    bump(&worker.stats().errors, 1);
-    server.stats.count_error(&error.code());
-}
-
-/// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
-/// keyspace events and waiters. The only place for effects. `None` for what nobody commanded.
-pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
-    settle_change(server, worker, view, command);
-    if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
-        waiters::serve_all(server, worker, view);
-    }
-}
-
-/// The journal's and the events' part of [`settle`].
-pub(crate) fn settle_change(
-    server: &Server,
-    worker: &Worker,
-    view: &mut View<'_>,
-    command: Option<(&Row, Args<'_>)>,
-) {
-    if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| is_journalled(row)) {
-        view.expire_found();
-    }
-    bump(&worker.stats().dirty, view.effects.dirty);
-    if server.durability.journal.is_on() {
-        record::record(server, worker, view, command);
-    } else {
-        view.effects.expired.clear();
-        view.effects.expired_fields_of.clear();
-    }
-    publish_events(server, view);
-    if std::mem::take(&mut view.effects.has_flushed_all) {
-        worker.flushed.set(rdb::note_flushed(server));
-    }
-    view.effects.journal = Journal::Verbatim;
-    view.effects.dirty = 0;
-}
-
-fn publish_events(server: &Server, view: &mut View<'_>) {
-    for event in view.effects.events.drain(..) {
-        server.pubsub.publish_event(server, &event);
-    }
-}
-
-/// Deletes keys that readers found expired, as far as their shards can be held here.
-fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
-    if effects.stale.borrow().is_empty() {
-        return;
-    }
-    let stale = std::mem::take(&mut *effects.stale.borrow_mut());
-    for (db, bytes) in stale {
-        let key = Key::new(&bytes);
-        let covered = Covered::One(server.engine.store().shard_of(key.hash));
-        if let Some(mut held) = server.engine.hold(covered, Access::Write) {
-            let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
-            view.expire_if_due(key);
-            settle(server, worker, &mut view, None);
-        }
-    }
-}
-
-/// Moves the counters of reads and expirations to the worker's statistics.
-pub(crate) fn count_effects(worker: &Worker, effects: &mut Effects) {
-    let stats = worker.stats();
-    bump(&stats.hits, effects.hits.take());
-    bump(&stats.misses, effects.misses.take());
-    bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
-    bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
 }

@@ -14,7 +14,7 @@ use rustredis_keyspace::effects::Journal as JournalForm;
 use rustredis_keyspace::{Covered, View};
 use rustredis_persistence::journal::{Place, Touched, Unit};
 
-use crate::request::session::Session;
+use crate::request::caller::Progress;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 
@@ -116,7 +116,7 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
 }
 
 /// Notes up to which place the reply of a command that has run depends on the journal. The view is still held.
-pub fn depend(server: &Server, session: &mut Session, row: &Row, args: Args<'_>) {
+pub fn depend(server: &Server, progress: &mut Progress, row: &Row, args: Args<'_>) {
     let journal = &server.durability.journal;
     let store = server.engine.store();
     let place = if row.reaches_keys_alone(args) {
@@ -124,7 +124,7 @@ pub fn depend(server: &Server, session: &mut Session, row: &Row, args: Args<'_>)
     } else {
         journal.last()
     };
-    session.depends_on = session.depends_on.max(place);
+    progress.depend_on(place);
 }
 
 /// Says in the log, once, that servers before 7.4 cannot load what is being written.

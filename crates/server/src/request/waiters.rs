@@ -12,7 +12,8 @@ use rustredis_resp::Reply;
 
 use crate::request::blocking::BlockedClient;
 use crate::request::call;
-use crate::request::execute::{begin, count_error, note_slow, settle_change};
+use crate::request::run::{begin, count_error, note_slow};
+use crate::request::settle::settle_change;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 

@@ -15,7 +15,7 @@ use crate::clients::client::flags;
 use crate::clock::now_ms;
 use crate::files::rdb;
 use crate::gate;
-use crate::request::execute::settle;
+use crate::request::settle::settle;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 use crate::upkeep::eviction;

@@ -18,7 +18,7 @@ use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
 
 use crate::clock::now_ms;
 use crate::gate;
-use crate::request::execute::settle;
+use crate::request::settle::settle;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 use crate::upkeep::memory;

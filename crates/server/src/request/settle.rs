@@ -1,0 +1,84 @@
+//! Settling: what follows from what a command did, with the view still held.
+
+use rustredis_commands::{Args, Flags, Row};
+use rustredis_keyspace::effects::Journal;
+use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+
+use crate::files::rdb;
+use crate::request::record;
+use crate::request::waiters;
+use crate::request::worker::Worker;
+use crate::start::server::Server;
+use crate::upkeep::stats::bump;
+
+/// Whether what the command does goes to the journal. WATCH, which needs its shards alone too, does nothing that does.
+#[inline]
+pub(crate) fn is_journalled(row: &Row) -> bool {
+    row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
+}
+
+/// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
+/// keyspace events and waiters. The only place for effects. `None` for what nobody commanded.
+pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+    settle_change(server, worker, view, command);
+    if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
+        waiters::serve_all(server, worker, view);
+    }
+}
+
+/// The journal's and the events' part of [`settle`].
+pub(crate) fn settle_change(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    command: Option<(&Row, Args<'_>)>,
+) {
+    if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| is_journalled(row)) {
+        view.expire_found();
+    }
+    bump(&worker.stats().dirty, view.effects.dirty);
+    if server.durability.journal.is_on() {
+        record::record(server, worker, view, command);
+    } else {
+        view.effects.expired.clear();
+        view.effects.expired_fields_of.clear();
+    }
+    publish_events(server, view);
+    if std::mem::take(&mut view.effects.has_flushed_all) {
+        worker.flushed.set(rdb::note_flushed(server));
+    }
+    view.effects.journal = Journal::Verbatim;
+    view.effects.dirty = 0;
+}
+
+fn publish_events(server: &Server, view: &mut View<'_>) {
+    for event in view.effects.events.drain(..) {
+        server.pubsub.publish_event(server, &event);
+    }
+}
+
+/// Deletes keys that readers found expired, as far as their shards can be held here.
+pub(crate) fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effects) {
+    if effects.stale.borrow().is_empty() {
+        return;
+    }
+    let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+    for (db, bytes) in stale {
+        let key = Key::new(&bytes);
+        let covered = Covered::One(server.engine.store().shard_of(key.hash));
+        if let Some(mut held) = server.engine.hold(covered, Access::Write) {
+            let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
+            view.expire_if_due(key);
+            settle(server, worker, &mut view, None);
+        }
+    }
+}
+
+/// Moves the counters of reads and expirations to the worker's statistics.
+pub(crate) fn count_effects(worker: &Worker, effects: &mut Effects) {
+    let stats = worker.stats();
+    bump(&stats.hits, effects.hits.take());
+    bump(&stats.misses, effects.misses.take());
+    bump(&stats.expired_keys, std::mem::take(&mut effects.expired_keys));
+    bump(&stats.expired_fields, std::mem::take(&mut effects.expired_fields));
+}
