@@ -1,11 +1,11 @@
-//! What other connections may know of a client and do to it: its mailbox, its registry entry.
+//! What other connections may know of a client and do to it.
 //!
 //! A connection is a task on one thread; its [`Client`] is the part that others reach. Messages (pub/sub, MONITOR) are put
 //! into the mailbox, already encoded, and the task is woken; it writes them between replies. A client for which too much
 //! waits to be sent is over its limit, whoever finds that out, and is closed, as Redis does with a subscriber that does
 //! not read.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize,
@@ -13,11 +13,12 @@ use std::sync::atomic::{
 };
 
 use atomic_waker::AtomicWaker;
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 use rustredis_keyspace::WatchFlag;
 use rustredis_resp::Proto;
 
-use crate::request::blocking::BlockedClient;
+use crate::clients::blocked::BlockedClient;
+use crate::upkeep::settings::OutputLimits;
 
 /// What a client is called and who it is.
 #[derive(Debug, Default, Clone)]
@@ -122,17 +123,6 @@ pub mod flags {
     pub const NO_TOUCH: u32 = 1 << 8;
     /// READONLY.
     pub const READONLY: u32 = 1 << 9;
-}
-
-/// Limits of what may wait to be sent to a client (`client-output-buffer-limit`).
-#[derive(Clone, Copy, Debug)]
-pub struct OutputLimits {
-    /// Bytes that close the client at once; 0 none.
-    pub hard_bytes: usize,
-    /// Bytes that close it after `soft_ms`; 0 none.
-    pub soft_bytes: usize,
-    /// How long the soft limit may be passed.
-    pub soft_ms: u64,
 }
 
 /// A wait in WAITAOF or WAIT, which CLIENT UNBLOCK ends from another connection.
@@ -335,69 +325,6 @@ impl Client {
     }
 }
 
-/// All clients that are connected.
-#[derive(Debug, Default)]
-pub struct Clients {
-    by_id: RwLock<HashMap<u64, Arc<Client>>>,
-    next_id: AtomicU64,
-    /// Sockets that are open or about to be served: ahead of `by_id` after an accept, behind it after a kill.
-    sockets: AtomicUsize,
-}
-
-impl Clients {
-    /// Makes room for one more socket: an id that was never used, or nothing if there are `sockets_max` already.
-    pub fn admit(&self, sockets_max: usize) -> Option<u64> {
-        if self.sockets.fetch_add(1, Relaxed) >= sockets_max {
-            self.leave();
-            return None;
-        }
-        Some(self.next_id.fetch_add(1, Relaxed) + 1)
-    }
-
-    /// Gives back the room of [`Clients::admit`].
-    pub fn leave(&self) {
-        self.sockets.fetch_sub(1, Relaxed);
-    }
-
-    /// Adds a client.
-    pub fn add(&self, client: Arc<Client>) {
-        self.by_id.write().insert(client.id, client);
-    }
-
-    /// Removes a client, if it is there.
-    pub fn remove(&self, id: u64) {
-        self.by_id.write().remove(&id);
-    }
-
-    /// Closes a client, from wherever; to everybody else it is gone at once. False if it was being closed already.
-    pub fn kill(&self, client: &Client) -> bool {
-        self.remove(client.id);
-        client.kill()
-    }
-
-    /// The client with this id.
-    pub fn get(&self, id: u64) -> Option<Arc<Client>> {
-        self.by_id.read().get(&id).cloned()
-    }
-
-    /// All clients, in the order of their ids.
-    pub fn all(&self) -> Vec<Arc<Client>> {
-        let mut all: Vec<_> = self.by_id.read().values().cloned().collect();
-        all.sort_unstable_by_key(|client| client.id);
-        all
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.by_id.read().len()
-    }
-
-    /// Whether nobody is connected.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -441,15 +368,5 @@ mod tests {
         check(10, 8_001, false);
         check(10, 9_001, false);
         check(10, 9_002, true);
-    }
-
-    #[test]
-    fn there_is_room_for_so_many_sockets() {
-        let clients = Clients::default();
-        assert_eq!(clients.admit(2), Some(1));
-        assert_eq!(clients.admit(2), Some(2));
-        assert_eq!(clients.admit(2), None);
-        clients.leave();
-        assert_eq!(clients.admit(2), Some(3));
     }
 }

@@ -3,10 +3,10 @@
 use std::fmt::Write;
 use std::sync::atomic::Ordering::Relaxed;
 
+use rustredis_commands::Registry;
 use rustredis_config::ClientClass;
 
 use crate::clients::client::{Client, flags};
-use crate::start::server::Server;
 
 /// The class that a name stands for, as `TYPE` takes it; `None` if it is none. Nobody is of class master.
 pub fn class_of_name(name: &[u8]) -> Option<Option<ClientClass>> {
@@ -76,7 +76,7 @@ fn flag_letters(client: &Client) -> String {
 
 /// Appends the client's line. `argument_bytes` are those of the command that it runs. What Redis holds in a fixed buffer
 /// and in a list is here one buffer (`obl`, `rbs`) and the mailbox (`oll`); `omem` is what the output limits look at.
-pub fn describe(out: &mut String, server: &Server, client: &Client, now_ms: u64, argument_bytes: usize) {
+pub fn describe(out: &mut String, registry: &Registry, client: &Client, now_ms: u64, argument_bytes: usize) {
     let load = |counter: &std::sync::atomic::AtomicUsize| counter.load(Relaxed);
     let (input, input_capacity) = (load(&client.input_bytes), load(&client.input_capacity));
     let (output, output_capacity) = (load(&client.output_bytes), load(&client.output_capacity));
@@ -84,7 +84,7 @@ pub fn describe(out: &mut String, server: &Server, client: &Client, now_ms: u64,
     let pending = client.pending_bytes();
     let total = client.memory_bytes() + argument_bytes;
     let row = client.last_command.load(Relaxed);
-    let command = server.registry.rows().get(row as usize).map_or("NULL", |row| row.full_name);
+    let command = registry.rows().get(row as usize).map_or("NULL", |row| row.full_name);
     let identity = client.identity.lock().clone();
     // Writing to a string cannot fail.
     let _ = writeln!(

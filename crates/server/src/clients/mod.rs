@@ -1,8 +1,11 @@
 //! Who is connected, what they may take, and what they hear of each other.
 
 pub mod acl_log;
+pub mod blocked;
 pub mod client;
+pub mod connected;
 pub mod limits;
 pub mod list;
 pub mod monitor;
+pub mod pause;
 pub mod pubsub;

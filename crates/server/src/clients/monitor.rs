@@ -9,59 +9,61 @@ use std::io::Write;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustredis_commands::{Args, Flags, Row};
 use rustredis_resp::quote::quote;
 
 use crate::clients::client::{Client, flags};
+use crate::clients::connected::Clients;
 use crate::clock::now_us;
-use crate::gate;
-use crate::request::redact;
-use crate::start::server::Server;
+use crate::gate::{self, Gate};
 
 /// Who watches all commands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Monitors {
+    clients: Arc<Clients>,
+    gate: Arc<Gate>,
     watching: Mutex<Vec<Arc<Client>>>,
 }
 
 impl Monitors {
+    /// Nobody watches.
+    pub fn new(clients: Arc<Clients>, gate: Arc<Gate>) -> Self {
+        Self { clients, gate, watching: Mutex::default() }
+    }
+
     /// Begins the watch of a client that does not watch yet.
-    pub fn join(&self, server: &Server, client: &Arc<Client>) {
+    pub fn join(&self, client: &Arc<Client>) {
         client.set_flag(flags::MONITOR, true);
         let mut watching = self.watching.lock();
         watching.push(client.clone());
-        server.gate.set(gate::MONITORED, true);
+        self.gate.set(gate::MONITORED, true);
     }
 
     /// Ends the watch of a client.
-    pub fn leave(&self, server: &Server, client: &Client) {
+    pub fn leave(&self, client: &Client) {
         client.set_flag(flags::MONITOR, false);
         let mut watching = self.watching.lock();
-        watching.retain(|other| other.id != client.id);
+        watching.retain(|watching| watching.id != client.id);
         if watching.is_empty() {
-            server.gate.set(gate::MONITORED, false);
+            self.gate.set(gate::MONITORED, false);
         }
     }
 
-    /// Shows a command to those who watch. Commands for administrators are not shown.
-    pub fn show(&self, server: &Server, client: &Client, db: usize, row: &Row, args: Args<'_>) {
-        if row.command.flags.has_any(Flags::ADMIN.with(Flags::SKIP_MONITOR)) {
-            return;
-        }
+    /// Shows a command of this client, with the arguments that may be seen, to those who watch.
+    pub fn show(&self, client: &Client, db: usize, arguments: &[&[u8]]) {
         let is_unix = client.has_flag(flags::UNIX_SOCKET);
         let scheme = if is_unix { "unix:" } else { "" };
         let addr = if is_unix { client.addr.trim_end_matches(":0") } else { &client.addr };
-        self.tell(server, &format!("{db} {scheme}{addr}"), &redact::shown(row, args));
+        self.tell(&format!("{db} {scheme}{addr}"), arguments);
     }
 
     /// Sends a line about a command; `source` is the database and who sent it.
-    fn tell(&self, server: &Server, source: &str, arguments: &[&[u8]]) {
+    fn tell(&self, source: &str, arguments: &[&[u8]]) {
         // The time is taken under the lock, so that the lines' times ascend.
         let watching = self.watching.lock();
         let now_us = now_us();
         let line: Arc<[u8]> = line(now_us, source, arguments).into();
         for client in watching.iter().filter(|client| !client.is_killed()) {
-            server.send(client, line.clone(), now_us / 1000);
+            self.clients.send(client, line.clone(), now_us / 1000);
         }
     }
 }

@@ -21,8 +21,9 @@ use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Proto, Reply};
 
 use crate::clients::client::{Client, flags};
+use crate::clients::connected::Clients;
 use crate::clock::now_ms;
-use crate::start::server::Server;
+use crate::upkeep::settings::Settings;
 
 /// Locks that the channels are spread over.
 const SHARDS: usize = 32;
@@ -54,7 +55,7 @@ pub struct Subscriptions {
 }
 
 impl Subscriptions {
-    /// The names of a kind.
+    /// The names of this kind.
     pub fn names(&self, topic: Topic) -> &HashSet<Box<[u8]>> {
         match topic {
             Topic::Channel => &self.channels,
@@ -72,7 +73,7 @@ impl Subscriptions {
         }
     }
 
-    /// How many there are of all kinds.
+    /// How many there are.
     pub fn len(&self) -> usize {
         self.channels.len() + self.patterns.len() + self.shard_channels.len()
     }
@@ -113,8 +114,10 @@ impl Shard {
 }
 
 /// Who is subscribed to what.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PubSub {
+    clients: Arc<Clients>,
+    settings: Arc<Settings>,
     shards: [CachePadded<Mutex<Shard>>; SHARDS],
     /// All subscriptions of all clients: events are not even formatted while there are none.
     subscriptions: AtomicUsize,
@@ -156,11 +159,11 @@ impl<'a> Message<'a> {
     }
 
     /// Puts it into the mailboxes; how many that were.
-    fn deliver(mut self, server: &Server, subscribers: &Subscribers, now_ms: u64) -> usize {
+    fn deliver(mut self, clients: &Clients, subscribers: &Subscribers, now_ms: u64) -> usize {
         let mut receivers = 0;
         for client in subscribers.values().filter(|client| !client.is_killed()) {
             let message = self.encoded(client.proto());
-            server.send(client, message, now_ms);
+            clients.send(client, message, now_ms);
             receivers += 1;
         }
         receivers
@@ -168,6 +171,11 @@ impl<'a> Message<'a> {
 }
 
 impl PubSub {
+    /// Nobody is subscribed to anything.
+    pub fn new(clients: Arc<Clients>, settings: Arc<Settings>) -> Self {
+        Self { clients, settings, shards: Default::default(), subscriptions: AtomicUsize::new(0) }
+    }
+
     fn shard(&self, name: &[u8]) -> &Mutex<Shard> {
         &self.shards[hashing::hash(name) as usize % SHARDS]
     }
@@ -208,7 +216,7 @@ impl PubSub {
         true
     }
 
-    /// Ends a subscription that the client's own list has forgotten already.
+    /// Ends a subscription that its client has forgotten already.
     pub fn remove(&self, client: &Client, topic: Topic, name: &[u8]) {
         for shard in self.shards_of(topic, name) {
             let mut shard = shard.lock();
@@ -239,7 +247,7 @@ impl PubSub {
     }
 
     /// Sends a message to all who hear this channel; how many that are.
-    pub fn publish(&self, server: &Server, channel: &[u8], payload: &[u8]) -> usize {
+    pub fn publish(&self, channel: &[u8], payload: &[u8]) -> usize {
         if self.subscriptions.load(Relaxed) == 0 {
             return 0;
         }
@@ -247,45 +255,46 @@ impl PubSub {
         let shard = self.shard(channel).lock();
         let mut receivers = 0;
         if let Some(subscribers) = shard.channels.get(channel) {
-            receivers += Message::new("message", None, channel, payload).deliver(server, subscribers, now_ms);
+            receivers +=
+                Message::new("message", None, channel, payload).deliver(&self.clients, subscribers, now_ms);
         }
         for (pattern, subscribers) in &shard.patterns {
             if glob::matches(pattern, channel, Case::Sensitive) {
                 let message = Message::new("pmessage", Some(pattern), channel, payload);
-                receivers += message.deliver(server, subscribers, now_ms);
+                receivers += message.deliver(&self.clients, subscribers, now_ms);
             }
         }
         receivers
     }
 
     /// Sends a message to all who hear this shard channel; how many that are.
-    pub fn publish_to_shard_channel(&self, server: &Server, channel: &[u8], payload: &[u8]) -> usize {
+    pub fn publish_to_shard_channel(&self, channel: &[u8], payload: &[u8]) -> usize {
         if self.subscriptions.load(Relaxed) == 0 {
             return 0;
         }
         let shard = self.shard(channel).lock();
         shard.shard_channels.get(channel).map_or(0, |subscribers| {
-            Message::new("smessage", None, channel, payload).deliver(server, subscribers, now_ms())
+            Message::new("smessage", None, channel, payload).deliver(&self.clients, subscribers, now_ms())
         })
     }
 
     /// Publishes a keyspace event, as `notify-keyspace-events` says.
-    pub fn publish_event(&self, server: &Server, event: &Event) {
+    pub fn publish_event(&self, event: &Event) {
         if self.subscriptions.load(Relaxed) == 0 {
             return;
         }
-        let mask = server.settings.notify_mask.load(Relaxed);
+        let mask = self.settings.notify_mask.load(Relaxed);
         if mask & event.class.0 == 0 {
             return;
         }
         if mask & EventClass::KEYSPACE.0 != 0 {
             let mut channel = format!("__keyspace@{}__:", event.db).into_bytes();
             channel.extend_from_slice(&event.key);
-            self.publish(server, &channel, event.name.as_bytes());
+            self.publish(&channel, event.name.as_bytes());
         }
         if mask & EventClass::KEYEVENT.0 != 0 {
             let channel = format!("__keyevent@{}__:{}", event.db, event.name);
-            self.publish(server, channel.as_bytes(), &event.key);
+            self.publish(channel.as_bytes(), &event.key);
         }
     }
 
@@ -320,15 +329,19 @@ impl PubSub {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::upkeep::stats::Stats;
 
-    fn subscriber(id: u64) -> (Arc<Client>, Subscriptions) {
-        (Arc::new(Client::new(id, String::new(), String::new(), -1, 0, 0)), Subscriptions::default())
+    fn client(id: u64) -> (Arc<Client>, Subscriptions) {
+        let client = Client::new(id, String::new(), String::new(), -1, 0, 0);
+        (Arc::new(client), Subscriptions::default())
     }
 
     #[test]
     fn who_leaves_is_forgotten_everywhere() {
-        let pubsub = PubSub::default();
-        let (mut one, mut two) = (subscriber(1), subscriber(2));
+        let settings = Arc::<Settings>::default();
+        let clients = Arc::new(Clients::new(settings.clone(), Arc::new(Stats::new(1, 1))));
+        let pubsub = PubSub::new(clients, settings);
+        let (mut one, mut two) = (client(1), client(2));
         for (client, own) in [&mut one, &mut two] {
             assert!(pubsub.subscribe(client, own, Topic::Channel, b"news"));
             assert!(!pubsub.subscribe(client, own, Topic::Channel, b"news"));

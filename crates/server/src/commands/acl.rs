@@ -289,7 +289,7 @@ pub(super) fn note_refusal(context: &Context<'_>, args: Args<'_>, username: &[u8
     let len_max = usize::try_from(server.config.lock().int(Directive::AcllogMaxLen)).unwrap_or(0);
     let mut client_info = String::new();
     let bytes = args.from(0).map(<[u8]>::len).sum();
-    list::describe(&mut client_info, server, client, now_ms(), bytes);
+    list::describe(&mut client_info, &server.registry, client, now_ms(), bytes);
     let client_info = client_info.trim_end().to_owned();
     let place = if context.origin == Origin::Queue { "multi" } else { "toplevel" };
     server.acl_log.note(place, args.get(0), username, client_info, now_ms(), len_max);

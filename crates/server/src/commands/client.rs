@@ -146,7 +146,7 @@ fn lines<'c>(context: &Context<'_>, args: Args<'_>, clients: impl IntoIterator<I
     let mut text = String::new();
     for client in clients {
         let bytes = if client.id == context.caller.client.id { own_bytes } else { 0 };
-        describe(&mut text, context.server, client, now_ms, bytes);
+        describe(&mut text, &context.server.registry, client, now_ms, bytes);
     }
     text
 }
@@ -341,7 +341,7 @@ fn pause(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
     if until_ms > i64::MAX as u64 {
         return Err(CommandError::TimeoutOutOfRange);
     }
-    context.server.pause(until_ms, pauses_reads);
+    context.server.pause.begin(until_ms, pauses_reads);
     reply.ok();
     Ok(())
 }
@@ -352,7 +352,7 @@ fn wrong_words(args: Args<'_>) -> CommandError {
 }
 
 fn unpause(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.server.unpause();
+    context.server.pause.end();
     reply.ok();
     Ok(())
 }

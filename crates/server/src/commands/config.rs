@@ -19,7 +19,7 @@ use crate::clients::client::flags;
 use crate::clients::limits;
 use crate::files::aof;
 use crate::gate;
-use crate::net::listen::{self, Addresses};
+use crate::net::listen::Addresses;
 use crate::request::admit::LOADING;
 use crate::request::conversation::Wait;
 use crate::start::server::Server;
@@ -171,7 +171,7 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
         enter_directory(config).map_err(|error| SetError::not_applied(name, error.to_string()))?;
     }
     if let Some(name) = changed(Directive::Port).or(changed(Directive::Bind))
-        && let Err(error) = listen::relisten(server, Addresses::of(config))
+        && let Err(error) = server.listening.relisten(Addresses::of(config))
     {
         if let Some(directory) = left_directory {
             // It was there a moment ago; if it is gone, the new one stays.

@@ -234,7 +234,7 @@ fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
     conversation.reply_mode = ReplyMode::On;
     server.pubsub.leave(&client, &mut conversation.subscriptions);
     if std::mem::take(&mut conversation.is_monitor) {
-        server.monitors.leave(server, &client);
+        server.monitors.leave(&client);
     }
     caller.select(0);
     caller.set_proto(Proto::Resp2);

@@ -156,7 +156,7 @@ fn server(server: &Server, fields: &mut Fields) {
     fields.add("process_id", std::process::id());
     fields.add("process_supervised", "no");
     fields.add("run_id", &server.run_id);
-    fields.add("tcp_port", server.port.load(Relaxed));
+    fields.add("tcp_port", server.listening.port());
     fields.add("server_time_usec", now_us);
     let uptime_seconds = server.uptime_seconds();
     fields.add("uptime_in_seconds", uptime_seconds);
@@ -169,13 +169,13 @@ fn server(server: &Server, fields: &mut Fields) {
     fields.add("config_file", config.file().map(|path| path.display().to_string()).unwrap_or_default());
     fields.add("io_threads_active", 0);
     let mut listeners = 0;
-    if server.port.load(Relaxed) != 0 {
+    if server.listening.port() != 0 {
         let addresses: String = config
             .bind()
             .iter()
             .map(|address| format!(",bind={}", String::from_utf8_lossy(address)))
             .collect();
-        fields.add("listener0", format_args!("name=tcp{addresses},port={}", server.port.load(Relaxed)));
+        fields.add("listener0", format_args!("name=tcp{addresses},port={}", server.listening.port()));
         listeners += 1;
     }
     if let Some(path) = config.path(Directive::Unixsocket) {

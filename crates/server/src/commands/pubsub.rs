@@ -209,13 +209,13 @@ fn unsubscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>,
 }
 
 fn publish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.pubsub.publish(context.server, args.get(1), args.get(2)));
+    reply.count(context.server.pubsub.publish(args.get(1), args.get(2)));
     Ok(())
 }
 
 fn spublish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let pubsub = &context.server.pubsub;
-    reply.count(pubsub.publish_to_shard_channel(context.server, args.get(1), args.get(2)));
+    reply.count(pubsub.publish_to_shard_channel(args.get(1), args.get(2)));
     Ok(())
 }
 

@@ -7,15 +7,17 @@
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustredis_config::{Config, Directive};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::request::worker::{Arrival, StdStream};
-use crate::start::server::Server;
+use crate::clients::connected::Clients;
+use crate::net::stream::StdStream;
+use crate::upkeep::settings::Settings;
+use crate::upkeep::stats::Stats;
 
 /// How long `CONFIG SET` waits for the main thread.
 const RELISTEN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,21 +138,62 @@ pub struct Relisten {
     answer: std::sync::mpsc::SyncSender<Result<(), String>>,
 }
 
-/// Asks the main thread to listen at these addresses and waits until it does, for milliseconds.
-///
-/// # Errors
-/// Why it cannot; then it listens where it did.
-pub fn relisten(server: &Server, addresses: Addresses) -> Result<(), String> {
-    let (answer, answered) = std::sync::mpsc::sync_channel(1);
-    let ended = "the server is ending";
-    server.relisten.send(Relisten { addresses, answer }).map_err(|_| ended)?;
-    answered.recv_timeout(RELISTEN_TIMEOUT).map_err(|_| ended)?
+/// Where the server listens, as others see it.
+#[derive(Debug)]
+pub struct Listening {
+    port: AtomicU16,
+    wishes: mpsc::UnboundedSender<Relisten>,
+}
+
+impl Listening {
+    /// What is known at the start; wishes go to the main thread.
+    pub fn new(port: u16, wishes: mpsc::UnboundedSender<Relisten>) -> Self {
+        Self { port: AtomicU16::new(port), wishes }
+    }
+
+    /// The port that is served; 0 without TCP.
+    pub fn port(&self) -> u16 {
+        self.port.load(Relaxed)
+    }
+
+    /// Asks the main thread to listen at these addresses and waits until it does, for milliseconds.
+    ///
+    /// # Errors
+    /// Why it cannot; then it listens where it did.
+    pub fn relisten(&self, addresses: Addresses) -> Result<(), String> {
+        let (answer, answered) = std::sync::mpsc::sync_channel(1);
+        let ended = "the server is ending";
+        self.wishes.send(Relisten { addresses, answer }).map_err(|_| ended)?;
+        answered.recv_timeout(RELISTEN_TIMEOUT).map_err(|_| ended)?
+    }
+}
+
+/// A connection on its way to its worker.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The socket.
+    pub stream: StdStream,
+    /// Its id.
+    pub id: u64,
+}
+
+/// Welcomes who comes, or not, and hands each to a worker.
+#[derive(Debug)]
+pub struct Reception {
+    /// Of whom there is room for so many.
+    pub clients: Arc<Clients>,
+    /// Counts who comes.
+    pub stats: Arc<Stats>,
+    /// Says who is welcome.
+    pub settings: Arc<Settings>,
+    /// The workers.
+    pub workers: Vec<mpsc::UnboundedSender<Arrival>>,
 }
 
 /// The accepting tasks of the main thread.
 pub struct Acceptors {
-    server: Arc<Server>,
-    workers: Arc<Vec<mpsc::UnboundedSender<Arrival>>>,
+    reception: Arc<Reception>,
+    listening: Arc<Listening>,
     tcp: Vec<JoinHandle<()>>,
     addresses: Addresses,
 }
@@ -158,12 +201,12 @@ pub struct Acceptors {
 impl Acceptors {
     /// Accepts at these sockets, within the main thread's runtime; `addresses` is where the TCP ones are.
     pub fn new(
-        server: Arc<Server>,
-        workers: Vec<mpsc::UnboundedSender<Arrival>>,
+        reception: Reception,
+        listening: Arc<Listening>,
         listeners: Vec<Listener>,
         addresses: Addresses,
     ) -> Self {
-        let mut acceptors = Self { server, workers: Arc::new(workers), tcp: Vec::new(), addresses };
+        let mut acceptors = Self { reception: Arc::new(reception), listening, tcp: Vec::new(), addresses };
         acceptors.spawn(listeners);
         acceptors
     }
@@ -171,7 +214,7 @@ impl Acceptors {
     fn spawn(&mut self, listeners: Vec<Listener>) {
         for listener in listeners {
             let is_tcp = matches!(listener, Listener::Tcp(_));
-            let task = tokio::task::spawn_local(accept(listener, self.server.clone(), self.workers.clone()));
+            let task = tokio::task::spawn_local(accept(listener, self.reception.clone()));
             if is_tcp {
                 self.tcp.push(task);
             }
@@ -189,7 +232,7 @@ impl Acceptors {
             Ok(listeners) => {
                 let has_tcp = !listeners.is_empty();
                 self.spawn(listeners);
-                self.server.port.store(if has_tcp { usize::from(addresses.port) } else { 0 }, Relaxed);
+                self.listening.port.store(if has_tcp { addresses.port } else { 0 }, Relaxed);
                 self.addresses = addresses;
                 Ok(())
             }
@@ -208,7 +251,7 @@ impl Acceptors {
 }
 
 /// Accepts clients and spreads them over the workers.
-async fn accept(listener: Listener, server: Arc<Server>, workers: Arc<Vec<mpsc::UnboundedSender<Arrival>>>) {
+async fn accept(listener: Listener, reception: Arc<Reception>) {
     match listener {
         Listener::Tcp(listener) => {
             let listener =
@@ -218,7 +261,7 @@ async fn accept(listener: Listener, server: Arc<Server>, workers: Arc<Vec<mpsc::
                 match listener.accept().await {
                     Ok((stream, peer)) => {
                         let Ok(stream) = stream.into_std() else { continue };
-                        let seconds = server.settings.tcp_keepalive_seconds.load(Relaxed);
+                        let seconds = reception.settings.tcp_keepalive_seconds.load(Relaxed);
                         if seconds > 0 {
                             let alive = socket2::TcpKeepalive::new()
                                 .with_time(Duration::from_secs(u64::from(seconds)))
@@ -227,7 +270,7 @@ async fn accept(listener: Listener, server: Arc<Server>, workers: Arc<Vec<mpsc::
                             // A socket without keep-alive serves as well.
                             let _ = socket2::SockRef::from(&stream).set_tcp_keepalive(&alive);
                         }
-                        welcome(&server, &workers, StdStream::Tcp(stream), !peer.ip().is_loopback());
+                        reception.welcome(StdStream::Tcp(stream), !peer.ip().is_loopback());
                     }
                     Err(error) => pause_accepting(&error).await,
                 }
@@ -241,7 +284,7 @@ async fn accept(listener: Listener, server: Arc<Server>, workers: Arc<Vec<mpsc::
                 match listener.accept().await {
                     Ok((stream, _)) => {
                         let Ok(stream) = stream.into_std() else { continue };
-                        welcome(&server, &workers, StdStream::Unix(stream), false);
+                        reception.welcome(StdStream::Unix(stream), false);
                     }
                     Err(error) => pause_accepting(&error).await,
                 }
@@ -261,26 +304,28 @@ password is set for the default user. In this mode connections are only accepted
 want to connect from external computers, set a password (requirepass), disable protected mode (protected-mode no), or \
 bind to the loopback interface only.\r\n";
 
-fn welcome(server: &Server, workers: &[mpsc::UnboundedSender<Arrival>], stream: StdStream, is_remote: bool) {
-    let refuse = |text: &[u8]| {
-        server.stats.rejected_connections.fetch_add(1, Relaxed);
-        // Whoever does not read his refusal is closed all the same.
-        let _ = match &stream {
-            StdStream::Tcp(stream) => std::io::Write::write(&mut &*stream, text),
-            StdStream::Unix(stream) => std::io::Write::write(&mut &*stream, text),
+impl Reception {
+    fn welcome(&self, stream: StdStream, is_remote: bool) {
+        let refuse = |text: &[u8]| {
+            self.stats.rejected_connections.fetch_add(1, Relaxed);
+            // Whoever does not read his refusal is closed all the same.
+            let _ = match &stream {
+                StdStream::Tcp(stream) => std::io::Write::write(&mut &*stream, text),
+                StdStream::Unix(stream) => std::io::Write::write(&mut &*stream, text),
+            };
         };
-    };
-    if is_remote
-        && server.settings.protected_mode.load(Relaxed)
-        && !server.settings.requires_password.load(Relaxed)
-    {
-        return refuse(PROTECTED);
+        if is_remote
+            && self.settings.protected_mode.load(Relaxed)
+            && !self.settings.requires_password.load(Relaxed)
+        {
+            return refuse(PROTECTED);
+        }
+        let Some(id) = self.clients.admit(self.settings.maxclients.load(Relaxed)) else {
+            return refuse(b"-ERR max number of clients reached\r\n");
+        };
+        self.stats.connections.fetch_add(1, Relaxed);
+        let worker = (id as usize) % self.workers.len();
+        // A worker that has ended means that the server is ending.
+        let _ = self.workers[worker].send(Arrival { stream, id });
     }
-    let Some(id) = server.clients.admit(server.settings.maxclients.load(Relaxed)) else {
-        return refuse(b"-ERR max number of clients reached\r\n");
-    };
-    server.stats.connections.fetch_add(1, Relaxed);
-    let worker = (id as usize) % workers.len();
-    // A worker that has ended means that the server is ending.
-    let _ = workers[worker].send(Arrival { stream, id });
 }

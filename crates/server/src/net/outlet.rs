@@ -1,8 +1,8 @@
 //! The way out of a connection: its socket, and the replies that wait there until what they show is durable.
 //!
 //! With `appendfsync always` a reply waits for a sync that it shares with many others. The connection hands it over and goes
-//! on to wait for input; when the sync is done, the worker's [`release`](crate::request::durability::release) writes the replies of the whole group
-//! without polling one connection. Waking each was measured: with 1,000 clients it cost a fifth of the processor time of a request.
+//! on to wait for input; when the sync is done, the worker writes the replies of the whole group without polling one
+//! connection. Waking each was measured: with 1,000 clients it cost a fifth of the processor time of a request.
 
 use std::cell::{Cell, RefCell};
 use std::io;

@@ -8,10 +8,17 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 
-use crate::request::worker::StdStream;
-
 /// How often a wait looks whether the client has gone that has sent more already.
 const HANG_UP_LOOK: Duration = Duration::from_millis(100);
+
+/// An accepted socket that no runtime knows yet.
+#[derive(Debug)]
+pub enum StdStream {
+    /// TCP.
+    Tcp(std::net::TcpStream),
+    /// A unix socket.
+    Unix(std::os::unix::net::UnixStream),
+}
 
 /// A socket.
 #[derive(Debug)]

@@ -171,7 +171,8 @@ fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
 pub fn is_held_back(server: &Server, session: &Session, row: &Row) -> bool {
     server.gate.has(gate::PAUSED)
         && server
-            .pause_state(now_ms())
+            .pause
+            .state(now_ms())
             .is_some_and(|pause| pause.pauses_reads || is_paused_write(server, session, row))
 }
 
@@ -181,10 +182,10 @@ async fn wait_for_end_of_pause(server: &Server, session: &Session, socket: &Stre
     let client = &session.caller.client;
     let mut hung_up = std::pin::pin!(socket.hung_up());
     loop {
-        let mut ended = std::pin::pin!(server.pause.ended.notified());
+        let mut ended = std::pin::pin!(server.pause.ended());
         // Registered before the state is looked at, so that an end in between is not missed.
         ended.as_mut().enable();
-        let Some(pause) = server.pause_state(now_ms()) else { break };
+        let Some(pause) = server.pause.state(now_ms()) else { break };
         if client.is_killed() || !pause.pauses_reads && !is_paused_write(server, session, row) {
             break;
         }

@@ -24,6 +24,7 @@ use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{ParseLimits, Parser, Reply};
 use tokio::time::Instant;
 
+use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
 use crate::clients::pubsub::Topic;
 use crate::clock::now_ms;
@@ -31,7 +32,6 @@ use crate::commands::save::reply_synced;
 use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::net::stream::Stream;
-use crate::request::blocking::BlockedClient;
 use crate::request::caller::Progress;
 use crate::request::conversation::{ReplyMode, SyncWait};
 use crate::request::execute::{Blocked, Flow, Scratch, TURN_NANOS};
@@ -267,7 +267,7 @@ impl Connection {
             match tokio::time::timeout(Duration::from_millis(timeout_ms), waiting).await {
                 Ok(is_alive) => return is_alive,
                 Err(_) if self.server.durability.durable.is_failing() => {
-                    self.server.close_for_disk(&self.session.caller.client);
+                    self.server.clients.close_for_disk(&self.session.caller.client);
                 }
                 // It is slow, and goes on.
                 Err(_) => {}
@@ -522,13 +522,13 @@ impl Connection {
         if limits.hard_bytes > 0 || limits.soft_bytes > 0 {
             client.output_bytes.store(self.pending(), Relaxed);
             if client.is_over_limit(now_ms(), limits) || self.session.progress.is_flooded {
-                self.server.close_for_output(client);
+                self.server.clients.close_for_output(client);
                 return Ok(false);
             }
         }
         self.send()?;
         if self.must_authenticate() && self.pending() > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
-            self.server.close_for_output(&self.session.caller.client);
+            self.server.clients.close_for_output(&self.session.caller.client);
             return Ok(false);
         }
         Ok(true)
@@ -741,7 +741,7 @@ impl Drop for Connection {
         self.worker.waiting.forget(client, &self.outlet);
         self.server.pubsub.leave(client, &mut conversation.subscriptions);
         if conversation.is_monitor {
-            self.server.monitors.leave(&self.server, client);
+            self.server.monitors.leave(client);
         }
         self.server.clients.remove(client.id);
         self.worker.closed.set(self.worker.closed.get() + 1);

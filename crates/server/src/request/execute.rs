@@ -18,17 +18,18 @@ use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_metrics::CommandId;
 use rustredis_resp::{Batch, Reply};
 
+use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
 use crate::clock::now_ms;
 use crate::files::rdb;
 use crate::gate;
 use crate::request::admit;
-use crate::request::blocking::BlockedClient;
 use crate::request::call;
 use crate::request::connection::{Connection, OUTPUT_FLUSH_BYTES};
 use crate::request::conversation::{ReplyMode, Wait};
 use crate::request::errand::Errand;
 use crate::request::origin::Origin;
+use crate::request::redact;
 use crate::request::run::{count_error, run_one};
 use crate::request::settle::{count_effects, expire_stale, settle};
 use crate::request::transaction;
@@ -598,7 +599,7 @@ impl Connection {
     /// Shows a command to those who watch all.
     fn show(&self, server: &Server, row: &Row, args: Args<'_>) {
         let caller = &self.session.caller;
-        server.monitors.show(server, &caller.client, caller.db, row, args);
+        redact::show(server, &caller.client, caller.db, row, args);
     }
 
     /// Runs a command under a view of its own.

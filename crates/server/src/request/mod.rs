@@ -1,7 +1,6 @@
 //! The way of a request: from the bytes of a read to the replies, and what a session remembers between.
 
 pub mod admit;
-pub mod blocking;
 pub mod call;
 pub mod caller;
 pub mod connection;

@@ -1,9 +1,19 @@
 //! What others may see of a command: passwords and user names are left out of MONITOR and SLOWLOG.
 
-use rustredis_commands::{Args, Row};
+use rustredis_commands::{Args, Flags, Row};
+
+use crate::clients::client::Client;
+use crate::start::server::Server;
 
 /// Stands for what is not shown.
 const REDACTED: &[u8] = b"(redacted)";
+
+/// Shows a command to those who watch. Commands for administrators are not shown.
+pub fn show(server: &Server, client: &Client, db: usize, row: &Row, args: Args<'_>) {
+    if !row.command.flags.has_any(Flags::ADMIN.with(Flags::SKIP_MONITOR)) {
+        server.monitors.show(client, db, &shown(row, args));
+    }
+}
 
 /// The arguments of a command, its name first, as others may see them.
 pub fn shown<'a>(row: &Row, args: Args<'a>) -> Vec<&'a [u8]> {

@@ -53,7 +53,7 @@ pub(crate) fn settle_change(
 
 fn publish_events(server: &Server, view: &mut View<'_>) {
     for event in view.effects.events.drain(..) {
-        server.pubsub.publish_event(server, &event);
+        server.pubsub.publish_event(&event);
     }
 }
 

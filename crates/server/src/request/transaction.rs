@@ -17,6 +17,7 @@ use crate::request::connection::Connection;
 use crate::request::conversation::{Conversation, Queued, Transaction};
 use crate::request::origin::Origin;
 use crate::request::record;
+use crate::request::redact;
 use crate::request::run::run_one;
 use crate::request::waiters;
 use crate::request::worker::Worker;
@@ -150,7 +151,7 @@ async fn run_queue(
         }
         if server.gate.has(gate::MONITORED) {
             let caller = &session.caller;
-            server.monitors.show(server, &caller.client, caller.db, row, args);
+            redact::show(server, &caller.client, caller.db, row, args);
         }
     }
     drop(deferral);

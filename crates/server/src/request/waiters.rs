@@ -10,7 +10,7 @@ use rustredis_keyspace::{Key, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
 
-use crate::request::blocking::BlockedClient;
+use crate::clients::blocked::BlockedClient;
 use crate::request::call;
 use crate::request::run::{begin, count_error, note_slow};
 use crate::request::settle::settle_change;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use crate::clock::now_ms;
 use crate::files::rdb::Flushed;
+use crate::net::listen::Arrival;
 use crate::net::stream::Stream;
 use crate::request::connection::Connection;
 use crate::request::durability::{self, Waiting};
@@ -30,22 +31,6 @@ const INPUT_BYTES: usize = 32 * 1024;
 const POOLED_BYTES_MAX: usize = 64 * 1024;
 /// Buffers and scratches that are kept for the next who needs one.
 const POOLED_MAX: usize = 16;
-
-/// A connection on its way to its worker.
-pub struct Arrival {
-    /// The socket.
-    pub stream: StdStream,
-    /// Its id.
-    pub id: u64,
-}
-
-/// An accepted socket.
-pub enum StdStream {
-    /// TCP.
-    Tcp(std::net::TcpStream),
-    /// A unix socket.
-    Unix(std::os::unix::net::UnixStream),
-}
 
 /// What the connections of a thread share.
 pub struct Worker {

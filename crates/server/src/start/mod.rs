@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
@@ -12,7 +12,11 @@ use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog, Strategy};
 use rustredis_persistence::storage::{Disk, Faulty};
 use tokio::sync::mpsc;
 
+use crate::clients::connected::Clients;
 use crate::clients::limits;
+use crate::clients::monitor::Monitors;
+use crate::clients::pause::Pause;
+use crate::clients::pubsub::PubSub;
 use crate::clock::now_ms;
 use crate::commands;
 use crate::files::aof::Aof;
@@ -21,11 +25,11 @@ use crate::files::load::{self, Loading};
 use crate::files::rdb::RdbState;
 use crate::files::snapshot::Snapshots;
 use crate::gate::{self, Gate};
-use crate::net::listen::{self, Acceptors, Addresses, Listener, Relisten};
+use crate::net::listen::{self, Acceptors, Addresses, Arrival, Listener, Listening, Reception, Relisten};
 use crate::request::durability::Durability;
-use crate::request::worker::{self, Arrival};
+use crate::request::worker;
 use crate::start::end::{Ending, Signals, Wish};
-use crate::start::server::{Pause, Server};
+use crate::start::server::Server;
 use crate::upkeep::give_back::Purges;
 use crate::upkeep::log;
 use crate::upkeep::memory;
@@ -90,11 +94,7 @@ fn start(mut config: Config) -> Result<(), String> {
         server.metrics.strategy().name(),
         server.threads
     );
-    tracing::info!(
-        "Running mode=standalone, port={}, PID: {}",
-        server.port.load(Relaxed),
-        std::process::id()
-    );
+    tracing::info!("Running mode=standalone, port={}, PID: {}", server.listening.port(), std::process::id());
     write_pid_file(&server);
     Aof::start(&server)
         .map_err(|error| format!("Can't start the threads of the append-only file: {error}"))?;
@@ -109,7 +109,13 @@ fn start(mut config: Config) -> Result<(), String> {
         .map_err(|error| format!("Can't start the runtime: {error}"))?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
-        let acceptors = Acceptors::new(server.clone(), arrivals, listeners, addresses);
+        let reception = Reception {
+            clients: server.clients.clone(),
+            stats: server.stats.clone(),
+            settings: server.settings.clone(),
+            workers: arrivals,
+        };
+        let acceptors = Acceptors::new(reception, server.listening.clone(), listeners, addresses);
         tokio::task::spawn_local(grant(acceptors, wishes));
         let mut signals = Signals::listen();
         tokio::select! {
@@ -205,29 +211,33 @@ fn build(
     // What fits is what CONFIG GET shows.
     let _ = config.set(&[(b"maxclients", maxclients.to_string().as_bytes())], Origin::Local);
     let has_tcp = listeners.iter().any(|listener| matches!(listener, Listener::Tcp(_)));
-    let port = if has_tcp { config.int(Directive::Port) as usize } else { 0 };
+    let port = if has_tcp { config.int(Directive::Port) as u16 } else { 0 };
+    let settings = Arc::<Settings>::default();
+    let stats = Arc::new(Stats::new(threads, databases));
+    let gate = Arc::<Gate>::default();
+    let clients = Arc::new(Clients::new(settings.clone(), stats.clone()));
     let server = Server {
         handlers: commands::handlers(&registry),
         registry,
-        settings: Settings::default(),
+        pubsub: PubSub::new(clients.clone(), settings.clone()),
+        monitors: Monitors::new(clients.clone(), gate.clone()),
+        pause: Pause::new(gate.clone()),
+        settings,
         engine,
-        clients: Default::default(),
-        pubsub: Default::default(),
-        monitors: Default::default(),
+        clients,
         metrics,
         slowlog: SlowLog::new(-1, 0),
         latency: LatencyMonitor::new(0),
-        stats: Stats::new(threads, databases),
+        stats,
         eviction: Default::default(),
         purges: Purges::new(threads),
         clock,
-        gate: Arc::new(Gate::default()),
-        pause: Pause::default(),
+        gate,
         run_id: random_hex(),
         replication_id: Mutex::new(random_hex()),
         started_ms: now_ms(),
         threads,
-        port: AtomicUsize::new(port),
+        listening: Arc::new(Listening::new(port, relisten)),
         expires_actively: AtomicBool::new(true),
         rdb: RdbState::new(now_ms()),
         storage: Arc::new(Faulty::new(Box::new(Disk), Arc::default())),
@@ -237,7 +247,6 @@ fn build(
         loading: Loading::default(),
         durability: Durability::new(threads, shards),
         ending: Ending::default(),
-        relisten,
         config: Mutex::default(),
     };
     server.apply(&config);

@@ -1,11 +1,11 @@
 //! What all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
-use rustredis_config::{ClientClass, Config, Directive};
+use rustredis_config::{Config, Directive};
 use rustredis_engine::Engine;
 use rustredis_keyspace::Key;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
@@ -13,8 +13,9 @@ use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::Faulty;
 
 use crate::clients::acl_log::AclLog;
-use crate::clients::client::{Client, Clients};
+use crate::clients::connected::Clients;
 use crate::clients::monitor::Monitors;
+use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
 use crate::clock::now_ms;
 use crate::files::aof::{self, Aof};
@@ -22,7 +23,7 @@ use crate::files::load::Loading;
 use crate::files::rdb::RdbState;
 use crate::files::snapshot::Snapshots;
 use crate::gate::{self, Gate};
-use crate::net::listen::Relisten;
+use crate::net::listen::Listening;
 use crate::request::context::ServerHandler;
 use crate::request::durability::Durability;
 use crate::start::end::Ending;
@@ -36,7 +37,7 @@ pub struct Server {
     /// The configuration.
     pub config: Mutex<Config>,
     /// The part of it that is read on hot paths.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The store and how it is entered.
     pub engine: Arc<Engine>,
     /// All commands.
@@ -44,7 +45,7 @@ pub struct Server {
     /// The functions of the server's own commands, by row.
     pub handlers: Vec<Option<ServerHandler>>,
     /// Who is connected.
-    pub clients: Clients,
+    pub clients: Arc<Clients>,
     /// Who is subscribed to what.
     pub pubsub: PubSub,
     /// Who watches all commands.
@@ -56,7 +57,7 @@ pub struct Server {
     /// Slow events.
     pub latency: LatencyMonitor,
     /// Counters of the server.
-    pub stats: Stats,
+    pub stats: Arc<Stats>,
     /// What the workers share about eviction.
     pub eviction: Eviction,
     /// MEMORY PURGE.
@@ -75,10 +76,8 @@ pub struct Server {
     pub started_ms: u64,
     /// Worker threads.
     pub threads: usize,
-    /// The port that is served; 0 without TCP.
-    pub port: AtomicUsize,
-    /// Takes wishes to listen elsewhere to the main thread.
-    pub relisten: tokio::sync::mpsc::UnboundedSender<Relisten>,
+    /// Where it listens.
+    pub listening: Arc<Listening>,
     /// Whether keys expire on their own (`DEBUG SET-ACTIVE-EXPIRE`).
     pub expires_actively: AtomicBool,
     /// Where files are written.
@@ -97,23 +96,6 @@ pub struct Server {
     pub rdb: RdbState,
     /// Attempts to end it.
     pub ending: Ending,
-}
-
-/// CLIENT PAUSE.
-#[derive(Debug, Default)]
-pub struct Pause {
-    state: Mutex<PauseState>,
-    /// Wakes who waits when the pause ends before its time.
-    pub ended: tokio::sync::Notify,
-}
-
-/// A pause under way.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct PauseState {
-    /// Unix ms; 0 if nothing is paused.
-    pub until_ms: u64,
-    /// Whether reads wait too.
-    pub pauses_reads: bool,
 }
 
 impl Server {
@@ -140,75 +122,6 @@ impl Server {
         self.aof.apply(self, config);
         aof::apply_gate(self, config);
         crate::upkeep::log::set_level(config.choice(Directive::Loglevel));
-    }
-
-    /// Begins a pause, or makes the one under way longer and stricter.
-    pub fn pause(&self, until_ms: u64, pauses_reads: bool) {
-        let mut state = self.pause.state.lock();
-        state.until_ms = state.until_ms.max(until_ms);
-        state.pauses_reads |= pauses_reads;
-        self.gate.set(gate::PAUSED, true);
-    }
-
-    /// Ends the pause.
-    pub fn unpause(&self) {
-        let mut state = self.pause.state.lock();
-        *state = PauseState::default();
-        self.gate.set(gate::PAUSED, false);
-        drop(state);
-        self.pause.ended.notify_waiters();
-    }
-
-    /// The pause under way; one whose time is over ends here.
-    pub fn pause_state(&self, now_ms: u64) -> Option<PauseState> {
-        if !self.gate.has(gate::PAUSED) {
-            return None;
-        }
-        let mut state = self.pause.state.lock();
-        if state.until_ms > now_ms {
-            return Some(*state);
-        }
-        *state = PauseState::default();
-        self.gate.set(gate::PAUSED, false);
-        None
-    }
-
-    /// Puts a message into a client's mailbox, and closes the client if it does not read.
-    pub fn send(&self, client: &Client, message: Arc<[u8]>, now_ms: u64) {
-        client.send(message);
-        if client.is_over_limit(now_ms, self.settings.output_limits(ClientClass::PubSub)) {
-            self.close_for_output(client);
-        }
-    }
-
-    /// Closes a client for which more waits to be sent than its limits allow.
-    #[cold]
-    pub fn close_for_output(&self, client: &Client) {
-        if !self.clients.kill(client) {
-            return;
-        }
-        self.stats.output_limit_disconnections.fetch_add(1, Relaxed);
-        tracing::warn!(
-            "Client id={} addr={} scheduled to be closed ASAP for overcoming of output buffer limits ({} bytes).",
-            client.id,
-            client.addr,
-            client.pending_bytes()
-        );
-    }
-
-    /// Closes a client whose reply has waited too long for an append-only file that cannot be written. Whether what it wrote will
-    /// be kept nobody knows: it is written when the disk can again, if the server lives to see that.
-    #[cold]
-    pub fn close_for_disk(&self, client: &Client) {
-        if self.clients.kill(client) {
-            self.stats.write_timeout_disconnections.fetch_add(1, Relaxed);
-            tracing::warn!(
-                "Closing client id={} addr={} without a reply: for {} ms what it waits for could not be written to the AOF file",
-                client.id,
-                client.addr,
-                self.settings.aof_write_timeout_ms.load(Relaxed)
-            );
-        }
     }
 
     /// The shards of these keys, ascending.

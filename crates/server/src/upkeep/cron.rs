@@ -61,7 +61,7 @@ async fn close_overdue(worker: Rc<Worker>) {
         let timeout_ms = server.settings.aof_write_timeout_ms.load(Relaxed);
         if timeout_ms > 0 && server.durability.durable.is_failing() {
             let end_ms = now_ms().saturating_sub(timeout_ms);
-            worker.waiting.since(end_ms, |client| server.close_for_disk(client));
+            worker.waiting.since(end_ms, |client| server.clients.close_for_disk(client));
         }
     }
 }
@@ -210,7 +210,7 @@ async fn expire(worker: Rc<Worker>) {
     loop {
         let hz = u64::from(server.settings.hz.load(Relaxed)).clamp(1, 500);
         tokio::time::sleep(Duration::from_millis(1000 / hz)).await;
-        let is_paused = server.pause_state(now_ms()).is_some();
+        let is_paused = server.pause.state(now_ms()).is_some();
         if is_paused || server.gate.has(gate::LOADING) || !server.expires_actively.load(Relaxed) {
             continue;
         }

@@ -6,6 +6,7 @@ pub mod give_back;
 pub mod log;
 pub mod memory;
 pub mod memory_use;
+pub mod policy;
 pub mod rates;
 pub mod sampled;
 pub mod settings;

@@ -9,8 +9,7 @@ use rustredis_keyspace::access::ACCESS_POLICY;
 use rustredis_keyspace::effects::EventClass;
 use rustredis_keyspace::limits::LIMITS;
 
-use crate::clients::client::OutputLimits;
-use crate::upkeep::eviction::Policy;
+use crate::upkeep::policy::Policy;
 
 /// Copies of directives.
 #[derive(Debug, Default)]
@@ -52,6 +51,17 @@ pub struct Settings {
     normal_output: ClassLimits,
     replica_output: ClassLimits,
     pubsub_output: ClassLimits,
+}
+
+/// Limits of what may wait to be sent to a client (`client-output-buffer-limit`).
+#[derive(Clone, Copy, Debug)]
+pub struct OutputLimits {
+    /// Bytes that close the client at once; 0 none.
+    pub hard_bytes: usize,
+    /// Bytes that close it after `soft_ms`; 0 none.
+    pub soft_bytes: usize,
+    /// How long the soft limit may be passed.
+    pub soft_ms: u64,
 }
 
 /// The limits of a class of clients.
