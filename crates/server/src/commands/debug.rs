@@ -114,7 +114,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
         (b"digest-value", 3..) => digest_values(view, args, reply),
         (b"set-active-expire", 3) => {
-            context.server.expires_actively.store(is_on(args.get(2)), Relaxed);
+            context.server.expiry.is_active.store(is_on(args.get(2)), Relaxed);
             reply.ok();
         }
         (b"set-skip-checksum-validation", 3) => {

@@ -99,7 +99,7 @@ fn usage(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
 }
 
 fn stats(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let memory = MemoryUse::of(context.server);
+    let memory = MemoryUse::of(context.server.engine.store(), &context.server.clients);
     let count = |reply: &mut Reply<'_>, name: &str, value: usize| {
         reply.text(name);
         reply.count(value);
@@ -148,7 +148,7 @@ fn stats(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
 }
 
 fn doctor(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let memory = MemoryUse::of(context.server);
+    let memory = MemoryUse::of(context.server.engine.store(), &context.server.clients);
     let clients = context.server.clients.len();
     reply.verbatim("txt", &diagnosis(&memory, clients));
     Ok(())

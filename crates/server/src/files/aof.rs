@@ -15,6 +15,7 @@ use rustredis_config::{Config, Directive};
 use rustredis_keyspace::View;
 use rustredis_persistence::aof::manifest::{self, BaseFormat, File, Manifest};
 use rustredis_persistence::aof::{Hooks, Policy, Status, Step, Target, Writer};
+use rustredis_persistence::journal::Journal;
 use rustredis_persistence::storage::{self, DirectoryLock, Storage};
 
 use crate::clock::now_ms;
@@ -23,8 +24,8 @@ use crate::gate;
 use crate::start::server::Server;
 
 /// See the module's text.
-#[derive(Default)]
 pub struct Aof {
+    journal: Arc<Journal>,
     writer: OnceLock<Writer>,
     files: Mutex<Option<Files>>,
     /// Whether changes are written, or will be as soon as a base is there.
@@ -49,6 +50,18 @@ pub struct Files {
 }
 
 impl Aof {
+    /// A file that is off.
+    pub fn new(journal: Arc<Journal>) -> Self {
+        Self {
+            journal,
+            writer: OnceLock::new(),
+            files: Mutex::default(),
+            is_on: AtomicBool::new(false),
+            older_bytes: AtomicU64::new(0),
+            base_bytes: AtomicU64::new(0),
+        }
+    }
+
     /// Starts the threads that write; the file is off.
     ///
     /// # Errors
@@ -119,9 +132,9 @@ impl Aof {
     }
 
     /// Bytes that wait to be written. Takes each lane's lock.
-    pub fn waiting_bytes(&self, server: &Server) -> usize {
+    pub fn waiting_bytes(&self) -> usize {
         let staged = self.status().map_or(0, |status| status.staged_bytes.load(Relaxed));
-        server.durability.journal.pending_bytes() + staged
+        self.journal.pending_bytes() + staged
     }
 
     /// Bytes of all files when they were loaded or rewritten last.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use rustredis_commands::{Args, CommandError, Flags, Row};
+use rustredis_keyspace::View;
 use rustredis_resp::Proto;
 
 use crate::clients::client::flags;
@@ -13,9 +14,9 @@ use crate::clock::now_ms;
 use crate::gate;
 use crate::net::stream::Stream;
 use crate::request::session::Session;
+use crate::request::settle::settle;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
-use crate::upkeep::eviction;
 
 /// What is to be done with a command that passed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ const PAUSE_STEP_MS: u64 = 100;
 pub fn is_free(server: &Server, input_bytes: usize, commands: usize) -> bool {
     match server.gate.bits() {
         0 => true,
-        gate::MEMORY_LIMITED => eviction::has_room(server, input_bytes, commands),
+        gate::MEMORY_LIMITED => server.eviction.has_room(input_bytes, commands),
         _ => false,
     }
 }
@@ -83,12 +84,13 @@ pub async fn admit(
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
     if server.gate.has(gate::MEMORY_LIMITED) {
-        let is_short = !eviction::make_room(server, worker).await;
+        let settle = |view: &mut View<'_>| settle(server, worker, view, None);
+        let is_short = !server.eviction.make_room(worker.thread(&settle), &worker.eviction).await;
         // What is queued takes memory as well, whatever it is.
         let takes_memory = flags.has(Flags::DENYOOM)
             || session.conversation.transaction.is_some() && !ENDING_COMMANDS.contains(&name)
             || name == "exec" && has_queued(server, session, Flags::DENYOOM);
-        if is_short && takes_memory && !eviction::wait_for_freeing(server).await {
+        if is_short && takes_memory && !server.eviction.wait_for_freeing().await {
             return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
         }
     }

@@ -15,6 +15,7 @@ pub mod redact;
 pub mod run;
 pub mod session;
 pub mod settle;
+pub mod tasks;
 pub mod transaction;
 pub mod waiters;
 pub mod worker;

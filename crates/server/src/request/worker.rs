@@ -8,22 +8,23 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rustredis_keyspace::Random;
-use rustredis_metrics::{Clock, WorkerMetrics};
+use rustredis_keyspace::{Random, View};
+use rustredis_metrics::WorkerMetrics;
 use tokio::sync::mpsc;
 
-use crate::clock::now_ms;
+use crate::clock::ThreadClock;
 use crate::files::rdb::Flushed;
 use crate::net::listen::Arrival;
 use crate::net::stream::Stream;
 use crate::request::connection::Connection;
-use crate::request::durability::{self, Waiting};
+use crate::request::durability::Waiting;
 use crate::request::execute::Scratch;
 use crate::request::record::{self, Lane};
+use crate::request::tasks;
 use crate::start::server::Server;
-use crate::upkeep::cron;
 use crate::upkeep::eviction::Pool;
 use crate::upkeep::stats::WorkerStats;
+use crate::upkeep::thread::Thread;
 
 /// Size of the lent input buffers, in bytes.
 const INPUT_BYTES: usize = 32 * 1024;
@@ -58,11 +59,7 @@ pub struct Worker {
     pub closed: Cell<u64>,
     /// What it remembers of keys that may be evicted.
     pub eviction: RefCell<Pool>,
-    clock: Clock,
-    last_clock: Cell<u64>,
-    /// Unix ms at `last_wall_clock`, by the nanosecond clock.
-    wall_ms: Cell<u64>,
-    wall_clock: Cell<u64>,
+    clock: ThreadClock,
     buffers: RefCell<Vec<Vec<u8>>>,
     #[allow(clippy::vec_box, reason = "a scratch is lent and moved; boxed, that is one word")]
     scratches: RefCell<Vec<Box<Scratch>>>,
@@ -70,7 +67,6 @@ pub struct Worker {
 
 impl Worker {
     fn new(index: usize, server: Arc<Server>) -> Self {
-        let clock = server.clock;
         let seed = rustredis_keyspace::hashing::hash(&index.to_le_bytes());
         Self {
             index,
@@ -84,10 +80,7 @@ impl Worker {
             flushed: Cell::new(None),
             closed: Cell::new(0),
             eviction: RefCell::default(),
-            last_clock: Cell::new(clock.now()),
-            wall_ms: Cell::new(now_ms()),
-            wall_clock: Cell::new(clock.now()),
-            clock,
+            clock: ThreadClock::new(server.clock),
             server,
             buffers: RefCell::default(),
             scratches: RefCell::default(),
@@ -107,32 +100,31 @@ impl Worker {
 
     /// Reads both clocks, at the start of a batch.
     pub fn tick(&self) {
-        let now = self.clock.now();
-        self.last_clock.set(now);
-        self.wall_clock.set(now);
-        self.wall_ms.set(now_ms());
+        self.clock.tick();
     }
 
     /// Unix time of the request in milliseconds. A batch begins with the system's clock and goes on with ours, so that
     /// a slow command does not leave the next one in the past.
     #[inline]
     pub fn now_ms(&self) -> u64 {
-        let passed = self.last_clock.get().saturating_sub(self.wall_clock.get());
-        if passed < 1_000_000 { self.wall_ms.get() } else { self.wall_ms.get() + passed / 1_000_000 }
+        self.clock.now_ms()
     }
 
     /// The nanosecond clock as it was read last.
     #[inline]
     pub fn last_clock(&self) -> u64 {
-        self.last_clock.get()
+        self.clock.last()
     }
 
     /// Reads the nanosecond clock: the end of one command is the start of the next.
     #[inline]
     pub fn read_clock(&self) -> u64 {
-        let now = self.clock.now();
-        self.last_clock.set(now);
-        now
+        self.clock.read()
+    }
+
+    /// What upkeep on this thread needs of it.
+    pub fn thread<'w>(&'w self, settle: &'w dyn Fn(&mut View<'_>)) -> Thread<'w> {
+        Thread { clock: &self.clock, random: &self.random, stats: self.stats(), settle }
     }
 
     /// Lends an empty buffer.
@@ -218,12 +210,7 @@ pub fn run(
         server.engine.enter_worker(index);
         let worker = Rc::new(Worker::new(index, server.clone()));
         CURRENT.set(Some(worker.clone()));
-        cron::start(&worker);
-        let (durability, waiting, sending) =
-            (server.durability.clone(), worker.waiting.clone(), worker.clone());
-        let release =
-            durability::release(durability, index, waiting, move |outlet| outlet.release(sending.stats()));
-        cron::spawn("The task that sends held replies", release);
+        tasks::start(&worker);
         while let Some(Arrival { stream, id }) = arrivals.recv().await {
             match Stream::adopt(stream) {
                 Ok(stream) => {

@@ -30,6 +30,9 @@ use crate::request::durability::Durability;
 use crate::request::worker;
 use crate::start::end::{Ending, Signals, Wish};
 use crate::start::server::Server;
+use crate::upkeep::cron::Cron;
+use crate::upkeep::eviction::{self, Eviction};
+use crate::upkeep::expiry::Expiry;
 use crate::upkeep::give_back::Purges;
 use crate::upkeep::log;
 use crate::upkeep::memory;
@@ -216,20 +219,50 @@ fn build(
     let stats = Arc::new(Stats::new(threads, databases));
     let gate = Arc::<Gate>::default();
     let clients = Arc::new(Clients::new(settings.clone(), stats.clone()));
+    let pause = Arc::new(Pause::new(gate.clone()));
+    let latency = Arc::new(LatencyMonitor::new(0));
+    let durability = Durability::new(threads, shards);
+    let aof = Arc::new(Aof::new(durability.journal.clone()));
+    let expiry = Expiry {
+        engine: engine.clone(),
+        settings: settings.clone(),
+        pause: pause.clone(),
+        gate: gate.clone(),
+        stats: stats.clone(),
+        latency: latency.clone(),
+        threads,
+        is_active: AtomicBool::new(true),
+    };
+    let eviction = Eviction::new(eviction::Parts {
+        engine: engine.clone(),
+        settings: settings.clone(),
+        pause: pause.clone(),
+        gate: gate.clone(),
+        stats: stats.clone(),
+        latency: latency.clone(),
+        aof: aof.clone(),
+    });
+    let cron = Cron {
+        clients: clients.clone(),
+        settings: settings.clone(),
+        stats: stats.clone(),
+        gate: gate.clone(),
+        engine: engine.clone(),
+    };
     let server = Server {
         handlers: commands::handlers(&registry),
         registry,
         pubsub: PubSub::new(clients.clone(), settings.clone()),
         monitors: Monitors::new(clients.clone(), gate.clone()),
-        pause: Pause::new(gate.clone()),
+        pause,
         settings,
         engine,
         clients,
         metrics,
         slowlog: SlowLog::new(-1, 0),
-        latency: LatencyMonitor::new(0),
+        latency,
         stats,
-        eviction: Default::default(),
+        eviction,
         purges: Purges::new(threads),
         clock,
         gate,
@@ -238,14 +271,15 @@ fn build(
         started_ms: now_ms(),
         threads,
         listening: Arc::new(Listening::new(port, relisten)),
-        expires_actively: AtomicBool::new(true),
+        expiry,
+        cron,
         rdb: RdbState::new(now_ms()),
         storage: Arc::new(Faulty::new(Box::new(Disk), Arc::default())),
-        aof: Aof::default(),
+        aof,
         snapshots: Snapshots::default(),
         acl_log: Default::default(),
         loading: Loading::default(),
-        durability: Durability::new(threads, shards),
+        durability,
         ending: Ending::default(),
         config: Mutex::default(),
     };

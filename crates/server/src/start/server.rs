@@ -1,7 +1,6 @@
 //! What all connections share.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use rustredis_commands::Registry;
@@ -27,7 +26,9 @@ use crate::net::listen::Listening;
 use crate::request::context::ServerHandler;
 use crate::request::durability::Durability;
 use crate::start::end::Ending;
+use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::Eviction;
+use crate::upkeep::expiry::Expiry;
 use crate::upkeep::give_back::Purges;
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
@@ -55,7 +56,7 @@ pub struct Server {
     /// Slow commands.
     pub slowlog: SlowLog,
     /// Slow events.
-    pub latency: LatencyMonitor,
+    pub latency: Arc<LatencyMonitor>,
     /// Counters of the server.
     pub stats: Arc<Stats>,
     /// What the workers share about eviction.
@@ -67,7 +68,7 @@ pub struct Server {
     /// What sends each command the long way.
     pub gate: Arc<Gate>,
     /// CLIENT PAUSE.
-    pub pause: Pause,
+    pub pause: Arc<Pause>,
     /// Forty hexadecimal digits, new at each start.
     pub run_id: String,
     /// The same for the history of the data set, which replicas know it by.
@@ -78,12 +79,14 @@ pub struct Server {
     pub threads: usize,
     /// Where it listens.
     pub listening: Arc<Listening>,
-    /// Whether keys expire on their own (`DEBUG SET-ACTIVE-EXPIRE`).
-    pub expires_actively: AtomicBool,
+    /// Keys that expire on their own.
+    pub expiry: Expiry,
+    /// What happens by the clock.
+    pub cron: Cron,
     /// Where files are written.
     pub storage: Arc<Faulty>,
     /// The append-only file.
-    pub aof: Aof,
+    pub aof: Arc<Aof>,
     /// Background saves and rewrites.
     pub snapshots: Snapshots,
     /// Who was refused.

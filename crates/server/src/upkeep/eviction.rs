@@ -9,19 +9,25 @@
 //! task of the first worker goes on. What is big is freed by another thread: until it has done so its bytes count as
 //! free, for else everything would be evicted while it works.
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use rustredis_engine::Engine;
 use rustredis_keyspace::snapshot;
 use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
+use rustredis_metrics::LatencyMonitor;
 
+use crate::clients::pause::Pause;
 use crate::clock::now_ms;
-use crate::gate;
-use crate::request::settle::settle;
-use crate::request::worker::Worker;
-use crate::start::server::Server;
+use crate::files::aof::Aof;
+use crate::gate::{self, Gate};
 use crate::upkeep::memory;
 use crate::upkeep::policy::Policy;
+use crate::upkeep::settings::Settings;
+use crate::upkeep::stats::Stats;
+use crate::upkeep::thread::Thread;
 
 /// A key that may go.
 #[derive(Debug)]
@@ -37,6 +43,13 @@ const POOL_MAX: usize = 16;
 const TRIES_MAX: usize = 8;
 /// How long it is remembered which databases have keys, in ms.
 const DATABASES_MS: u64 = 100;
+
+/// What a command may allocate besides its arguments, in bytes: table slots, a compact value that becomes a table.
+const COMMAND_BYTES: usize = 16 << 10;
+/// How long a command that would be refused waits at most for memory that is being freed already.
+const FREEING_MAX: Duration = Duration::from_secs(5);
+/// How often it looks.
+const FREEING_LOOK: Duration = Duration::from_millis(1);
 
 /// What a worker remembers from one eviction to the next.
 #[derive(Debug, Default)]
@@ -86,12 +99,30 @@ impl Pool {
 }
 
 /// What the workers share about eviction.
-#[derive(Debug, Default)]
 pub struct Eviction {
+    parts: Parts,
     /// Bytes, estimated, of evicted values that another thread is still to free.
     buried_bytes: AtomicUsize,
     /// Asks the task of the first worker to go on.
     wanted: tokio::sync::Notify,
+}
+
+/// What eviction looks at.
+pub struct Parts {
+    /// The keys.
+    pub engine: Arc<Engine>,
+    /// What the configuration allows.
+    pub settings: Arc<Settings>,
+    /// While the server is paused nobody's data change.
+    pub pause: Arc<Pause>,
+    /// While the data set is loaded the files decide what is there.
+    pub gate: Arc<Gate>,
+    /// What is counted.
+    pub stats: Arc<Stats>,
+    /// Hears how long it takes.
+    pub latency: Arc<LatencyMonitor>,
+    /// Knows what waits to be written.
+    pub aof: Arc<Aof>,
 }
 
 /// How a run of evictions ended.
@@ -105,230 +136,230 @@ enum Outcome {
     Nothing,
 }
 
-/// Whether more memory is used than `maxmemory` allows, and something may be done about it: while the data set is loaded the files
-/// decide what is there, and while the server is paused nobody's data change.
-fn is_over(server: &Server) -> bool {
-    if server.gate.has(gate::LOADING)
-        || server.gate.has(gate::PAUSED) && server.pause.state(now_ms()).is_some()
-    {
-        return false;
+impl Eviction {
+    /// Nothing was evicted yet.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts, buried_bytes: AtomicUsize::new(0), wanted: tokio::sync::Notify::new() }
     }
-    let limit = server.settings.maxmemory.load(Relaxed);
-    let used = memory::used_bytes();
-    if limit == 0 || used as u64 <= limit {
-        return false;
-    }
-    // Evicting adds to it: the more is evicted, the more would have to be.
-    let used = used.saturating_sub(not_counted_bytes(server));
-    if used as u64 <= limit {
-        return false;
-    }
-    let buried = &server.eviction.buried_bytes;
-    if server.engine.store().lazyfree_pending.load(Relaxed) == 0 {
-        buried.store(0, Relaxed);
-        return true;
-    }
-    used.saturating_sub(buried.load(Relaxed)) as u64 > limit
-}
 
-/// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, or was preserved for a
-/// snapshot and is to be written, and the empty tables of databases.
-pub fn not_counted_bytes(server: &Server) -> usize {
-    server.aof.waiting_bytes(server) + snapshot::waiting_bytes() + server.engine.store().bank_bytes()
-}
-
-/// What a command may allocate besides its arguments, in bytes: table slots, a compact value that becomes a table.
-const COMMAND_BYTES: usize = 16 << 10;
-
-/// Whether commands with so many bytes of arguments cannot reach the limit. What a command allocates beyond its arguments
-/// (BITOP, SETRANGE) is not foreseen; the next batch makes room for it.
-#[inline]
-pub fn has_room(server: &Server, input_bytes: usize, commands: usize) -> bool {
-    let wanted = 2 * input_bytes + commands * COMMAND_BYTES;
-    (memory::used_bytes() + wanted) as u64 <= server.settings.maxmemory.load(Relaxed)
-}
-
-/// Evicts until the limit is kept, or for as long as a command may; false if the limit is passed and nothing can be done
-/// about it, so that what needs memory is to be refused.
-pub async fn make_room(server: &Server, worker: &Worker) -> bool {
-    if !is_over(server) {
-        server.stats.observe_exceeded(false, worker.last_clock());
-        return true;
-    }
-    server.stats.observe_exceeded(true, worker.last_clock());
-    if server.settings.policy() == Policy::NoEviction {
-        return false;
-    }
-    match evict(server, worker, patience_nanos(server)).await {
-        Outcome::Enough => {
-            server.stats.observe_exceeded(false, worker.last_clock());
-            true
-        }
-        Outcome::Unfinished => {
-            server.eviction.wanted.notify_one();
-            true
-        }
-        Outcome::Nothing => !is_over(server),
-    }
-}
-
-/// How long a command that would be refused waits at most for memory that is being freed already.
-const FREEING_MAX: Duration = Duration::from_secs(5);
-/// How often it looks.
-const FREEING_LOOK: Duration = Duration::from_millis(1);
-
-/// Waits for what was removed before (by FLUSHALL, say) and is still to be freed by another thread: in Redis that memory would be
-/// there already. Whether the limit is kept then.
-pub async fn wait_for_freeing(server: &Server) -> bool {
-    let pending = &server.engine.store().lazyfree_pending;
-    let freed = async {
-        while is_over(server) && pending.load(Relaxed) > 0 {
-            tokio::time::sleep(FREEING_LOOK).await;
-        }
-    };
-    // Whether or not all was freed in time, the limit decides.
-    let _ = tokio::time::timeout(FREEING_MAX, freed).await;
-    !is_over(server)
-}
-
-/// How long a command may evict: 50 us for each point of tenacity up to 10, then 15% more for each, at 100 without end.
-fn patience_nanos(server: &Server) -> u64 {
-    match server.settings.eviction_tenacity.load(Relaxed) {
-        tenacity @ 0..=10 => 50_000 * u64::from(tenacity),
-        tenacity @ 11..=99 => (500_000.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64,
-        _ => u64::MAX,
-    }
-}
-
-/// Goes on where commands have left off, for as long as the server runs. On the first worker.
-pub async fn go_on(worker: std::rc::Rc<Worker>) {
-    let server = worker.server.clone();
-    loop {
-        // Memory may grow past the limit without a command, and the other thread may be done with freeing.
-        let _ = tokio::time::timeout(Duration::from_millis(100), server.eviction.wanted.notified()).await;
-        worker.tick();
-        if server.settings.maxmemory.load(Relaxed) == 0 || server.settings.policy() == Policy::NoEviction {
-            continue;
-        }
-        while is_over(&server)
-            && evict(&server, &worker, patience_nanos(&server).min(1_000_000)).await == Outcome::Unfinished
+    /// Whether more memory is used than `maxmemory` allows, and something may be done about it: while the data set is loaded the files
+    /// decide what is there, and while the server is paused nobody's data change.
+    fn is_over(&self) -> bool {
+        if self.parts.gate.has(gate::LOADING)
+            || self.parts.gate.has(gate::PAUSED) && self.parts.pause.state(now_ms()).is_some()
         {
-            tokio::task::yield_now().await;
-            worker.tick();
+            return false;
         }
-    }
-}
-
-async fn evict(server: &Server, worker: &Worker, patience_nanos: u64) -> Outcome {
-    let store = server.engine.store();
-    let policy = server.settings.policy();
-    let started = worker.read_clock();
-    let mut pool = worker.eviction.take();
-    pool.refresh(policy, store, worker.now_ms());
-    let mut tries = 0;
-    let outcome = loop {
-        if !is_over(server) {
-            break Outcome::Enough;
+        let limit = self.parts.settings.maxmemory.load(Relaxed);
+        let used = memory::used_bytes();
+        if limit == 0 || used as u64 <= limit {
+            return false;
         }
-        let has_evicted = match policy {
-            Policy::AllKeysRandom | Policy::VolatileRandom => evict_random(server, worker, &pool).await,
-            _ => evict_best(server, worker, &mut pool).await,
-        };
-        if has_evicted {
-            tries = 0;
-        } else {
-            tries += 1;
-            pool.look(store, worker.now_ms());
-            if pool.databases.is_empty() || tries == TRIES_MAX {
-                break Outcome::Nothing;
-            }
+        // Evicting adds to it: the more is evicted, the more would have to be.
+        let used = used.saturating_sub(self.not_counted_bytes());
+        if used as u64 <= limit {
+            return false;
         }
-        if worker.read_clock().saturating_sub(started) > patience_nanos {
-            break Outcome::Unfinished;
-        }
-    };
-    worker.eviction.replace(pool);
-    let nanos = worker.read_clock().saturating_sub(started);
-    server.latency.observe("eviction-cycle", nanos, (worker.now_ms() / 1000) as i64);
-    outcome
-}
-
-/// Evicts a random key; whether there was one.
-async fn evict_random(server: &Server, worker: &Worker, pool: &Pool) -> bool {
-    let (store, among) = (server.engine.store(), pool.policy.among());
-    if pool.databases.is_empty() {
-        return false;
-    }
-    let db = pool.databases[worker.random.below(pool.databases.len())];
-    let Some(shard) = store.random_shard(db, among, &worker.random) else { return false };
-    let mut key = None;
-    let mut effects = Effects::default();
-    {
-        let mut held = server.engine.borrow(Covered::One(shard), Access::Read).await;
-        let view = held.view(db, worker.now_ms(), &worker.random, &mut effects);
-        view.sample(shard, among, 1, |entry| key = Some(entry.key().to_vec()));
-    }
-    match key {
-        Some(key) => delete(server, worker, db, &key, among).await,
-        None => false,
-    }
-}
-
-/// Samples each database, then evicts the best candidate of the pool; whether there was one.
-async fn evict_best(server: &Server, worker: &Worker, pool: &mut Pool) -> bool {
-    let store = server.engine.store();
-    let (policy, among) = (pool.policy, pool.policy.among());
-    let samples = server.settings.maxmemory_samples.load(Relaxed).max(1);
-    let databases = std::mem::take(&mut pool.databases);
-    for db in &databases {
-        // Of one shard's expiries the next is known at once, so each sample is another shard.
-        let (shards, samples) = if policy == Policy::VolatileTtl { (samples, 1) } else { (1, samples) };
-        for _ in 0..shards {
-            let Some(shard) = store.random_shard(*db, among, &worker.random) else { break };
-            let mut effects = Effects::default();
-            let now_ms = worker.now_ms();
-            let mut held = server.engine.borrow(Covered::One(shard), Access::Read).await;
-            let view = held.view(*db, now_ms, &worker.random, &mut effects);
-            let mut offer = |entry: &Entry| pool.offer(policy.score(entry, now_ms), *db, entry.key());
-            if policy == Policy::VolatileTtl {
-                view.next_to_expire(shard).into_iter().for_each(&mut offer);
-            } else {
-                view.sample(shard, among, samples, &mut offer);
-            }
-        }
-    }
-    pool.databases = databases;
-    while let Some(best) = pool.candidates.pop() {
-        // A candidate may have gone since, or may have been made to stay.
-        if delete(server, worker, best.db, &best.key, among).await {
+        let buried = &self.buried_bytes;
+        if self.parts.engine.store().lazyfree_pending.load(Relaxed) == 0 {
+            buried.store(0, Relaxed);
             return true;
         }
+        used.saturating_sub(buried.load(Relaxed)) as u64 > limit
     }
-    false
-}
 
-/// Evicts this key, if it is there and still may go; whether it did.
-async fn delete(server: &Server, worker: &Worker, db: usize, bytes: &[u8], among: Among) -> bool {
-    let key = Key::new(bytes);
-    let mut effects = Effects::with_events(server.settings.notify_mask.load(Relaxed));
-    let covered = Covered::One(server.engine.store().shard_of(key.hash));
-    let mut held = server.engine.borrow(covered, Access::Write).await;
-    let started = worker.read_clock();
-    let mut view = held.view(db, worker.now_ms(), &worker.random, &mut effects);
-    let may_go = |entry: &Entry| among == Among::All || entry.expire_at_ms().is_some();
-    if !view.lookup(key).is_some_and(may_go) {
-        return false;
+    /// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, or was preserved for a
+    /// snapshot and is to be written, and the empty tables of databases.
+    pub fn not_counted_bytes(&self) -> usize {
+        self.parts.aof.waiting_bytes() + snapshot::waiting_bytes() + self.parts.engine.store().bank_bytes()
     }
-    let Some(buried_bytes) = view.evict(key) else { return false };
-    settle(server, worker, &mut view, None);
-    drop(held);
-    if buried_bytes > 0 {
-        server.eviction.buried_bytes.fetch_add(buried_bytes, Relaxed);
+
+    /// Whether commands with so many bytes of arguments cannot reach the limit. What a command allocates beyond its arguments
+    /// (BITOP, SETRANGE) is not foreseen; the next batch makes room for it.
+    #[inline]
+    pub fn has_room(&self, input_bytes: usize, commands: usize) -> bool {
+        let wanted = 2 * input_bytes + commands * COMMAND_BYTES;
+        (memory::used_bytes() + wanted) as u64 <= self.parts.settings.maxmemory.load(Relaxed)
     }
-    server.stats.evicted_keys.fetch_add(1, Relaxed);
-    let nanos = worker.read_clock().saturating_sub(started);
-    server.latency.observe("eviction-del", nanos, (worker.now_ms() / 1000) as i64);
-    true
+
+    /// Evicts until the limit is kept, or for as long as a command may; false if the limit is passed and nothing can be done
+    /// about it, so that what needs memory is to be refused.
+    pub async fn make_room(&self, thread: Thread<'_>, pool: &RefCell<Pool>) -> bool {
+        if !self.is_over() {
+            self.parts.stats.observe_exceeded(false, thread.clock.last());
+            return true;
+        }
+        self.parts.stats.observe_exceeded(true, thread.clock.last());
+        if self.parts.settings.policy() == Policy::NoEviction {
+            return false;
+        }
+        match self.evict(thread, pool, self.patience_nanos()).await {
+            Outcome::Enough => {
+                self.parts.stats.observe_exceeded(false, thread.clock.last());
+                true
+            }
+            Outcome::Unfinished => {
+                self.wanted.notify_one();
+                true
+            }
+            Outcome::Nothing => !self.is_over(),
+        }
+    }
+
+    /// Waits for what was removed before (by FLUSHALL, say) and is still to be freed by another thread: in Redis that memory would be
+    /// there already. Whether the limit is kept then.
+    pub async fn wait_for_freeing(&self) -> bool {
+        let pending = &self.parts.engine.store().lazyfree_pending;
+        let freed = async {
+            while self.is_over() && pending.load(Relaxed) > 0 {
+                tokio::time::sleep(FREEING_LOOK).await;
+            }
+        };
+        // Whether or not all was freed in time, the limit decides.
+        let _ = tokio::time::timeout(FREEING_MAX, freed).await;
+        !self.is_over()
+    }
+
+    /// How long a command may evict: 50 us for each point of tenacity up to 10, then 15% more for each, at 100 without end.
+    fn patience_nanos(&self) -> u64 {
+        match self.parts.settings.eviction_tenacity.load(Relaxed) {
+            tenacity @ 0..=10 => 50_000 * u64::from(tenacity),
+            tenacity @ 11..=99 => (500_000.0 * 1.15_f64.powi(tenacity as i32 - 10)) as u64,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Goes on where commands have left off, for as long as the server runs. On the first worker.
+    pub async fn go_on(&self, thread: Thread<'_>, pool: &RefCell<Pool>) {
+        loop {
+            // Memory may grow past the limit without a command, and the other thread may be done with freeing.
+            let _ = tokio::time::timeout(Duration::from_millis(100), self.wanted.notified()).await;
+            thread.clock.tick();
+            if self.parts.settings.maxmemory.load(Relaxed) == 0
+                || self.parts.settings.policy() == Policy::NoEviction
+            {
+                continue;
+            }
+            while self.is_over()
+                && self.evict(thread, pool, self.patience_nanos().min(1_000_000)).await == Outcome::Unfinished
+            {
+                tokio::task::yield_now().await;
+                thread.clock.tick();
+            }
+        }
+    }
+
+    async fn evict(&self, thread: Thread<'_>, shared: &RefCell<Pool>, patience_nanos: u64) -> Outcome {
+        let store = self.parts.engine.store();
+        let policy = self.parts.settings.policy();
+        let started = thread.clock.read();
+        let mut pool = shared.take();
+        pool.refresh(policy, store, thread.clock.now_ms());
+        let mut tries = 0;
+        let outcome = loop {
+            if !self.is_over() {
+                break Outcome::Enough;
+            }
+            let has_evicted = match policy {
+                Policy::AllKeysRandom | Policy::VolatileRandom => self.evict_random(thread, &pool).await,
+                _ => self.evict_best(thread, &mut pool).await,
+            };
+            if has_evicted {
+                tries = 0;
+            } else {
+                tries += 1;
+                pool.look(store, thread.clock.now_ms());
+                if pool.databases.is_empty() || tries == TRIES_MAX {
+                    break Outcome::Nothing;
+                }
+            }
+            if thread.clock.read().saturating_sub(started) > patience_nanos {
+                break Outcome::Unfinished;
+            }
+        };
+        shared.replace(pool);
+        let nanos = thread.clock.read().saturating_sub(started);
+        self.parts.latency.observe("eviction-cycle", nanos, (thread.clock.now_ms() / 1000) as i64);
+        outcome
+    }
+
+    /// Evicts a random key; whether there was one.
+    async fn evict_random(&self, thread: Thread<'_>, pool: &Pool) -> bool {
+        let (store, among) = (self.parts.engine.store(), pool.policy.among());
+        if pool.databases.is_empty() {
+            return false;
+        }
+        let db = pool.databases[thread.random.below(pool.databases.len())];
+        let Some(shard) = store.random_shard(db, among, thread.random) else { return false };
+        let mut key = None;
+        let mut effects = Effects::default();
+        {
+            let mut held = self.parts.engine.borrow(Covered::One(shard), Access::Read).await;
+            let view = held.view(db, thread.clock.now_ms(), thread.random, &mut effects);
+            view.sample(shard, among, 1, |entry| key = Some(entry.key().to_vec()));
+        }
+        match key {
+            Some(key) => self.delete(thread, db, &key, among).await,
+            None => false,
+        }
+    }
+
+    /// Samples each database, then evicts the best candidate of the pool; whether there was one.
+    async fn evict_best(&self, thread: Thread<'_>, pool: &mut Pool) -> bool {
+        let store = self.parts.engine.store();
+        let (policy, among) = (pool.policy, pool.policy.among());
+        let samples = self.parts.settings.maxmemory_samples.load(Relaxed).max(1);
+        let databases = std::mem::take(&mut pool.databases);
+        for db in &databases {
+            // Of one shard's expiries the next is known at once, so each sample is another shard.
+            let (shards, samples) = if policy == Policy::VolatileTtl { (samples, 1) } else { (1, samples) };
+            for _ in 0..shards {
+                let Some(shard) = store.random_shard(*db, among, thread.random) else { break };
+                let mut effects = Effects::default();
+                let now_ms = thread.clock.now_ms();
+                let mut held = self.parts.engine.borrow(Covered::One(shard), Access::Read).await;
+                let view = held.view(*db, now_ms, thread.random, &mut effects);
+                let mut offer = |entry: &Entry| pool.offer(policy.score(entry, now_ms), *db, entry.key());
+                if policy == Policy::VolatileTtl {
+                    view.next_to_expire(shard).into_iter().for_each(&mut offer);
+                } else {
+                    view.sample(shard, among, samples, &mut offer);
+                }
+            }
+        }
+        pool.databases = databases;
+        while let Some(best) = pool.candidates.pop() {
+            // A candidate may have gone since, or may have been made to stay.
+            if self.delete(thread, best.db, &best.key, among).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Evicts this key, if it is there and still may go; whether it did.
+    async fn delete(&self, thread: Thread<'_>, db: usize, bytes: &[u8], among: Among) -> bool {
+        let key = Key::new(bytes);
+        let mut effects = Effects::with_events(self.parts.settings.notify_mask.load(Relaxed));
+        let covered = Covered::One(self.parts.engine.store().shard_of(key.hash));
+        let mut held = self.parts.engine.borrow(covered, Access::Write).await;
+        let started = thread.clock.read();
+        let mut view = held.view(db, thread.clock.now_ms(), thread.random, &mut effects);
+        let may_go = |entry: &Entry| among == Among::All || entry.expire_at_ms().is_some();
+        if !view.lookup(key).is_some_and(may_go) {
+            return false;
+        }
+        let Some(buried_bytes) = view.evict(key) else { return false };
+        (thread.settle)(&mut view);
+        drop(held);
+        if buried_bytes > 0 {
+            self.buried_bytes.fetch_add(buried_bytes, Relaxed);
+        }
+        self.parts.stats.evicted_keys.fetch_add(1, Relaxed);
+        let nanos = thread.clock.read().saturating_sub(started);
+        self.parts.latency.observe("eviction-del", nanos, (thread.clock.now_ms() / 1000) as i64);
+        true
+    }
 }
 
 #[cfg(test)]

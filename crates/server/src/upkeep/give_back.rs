@@ -6,14 +6,14 @@
 //! when MEMORY PURGE asks all of them to. What ended threads have left behind, and what lies in no heap any more, is
 //! looked after by whoever looks.
 
-use std::rc::Rc;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::request::worker::Worker;
 use crate::upkeep::memory;
+use crate::upkeep::stats::WorkerStats;
 
 /// How often a worker sees whether there is something to give back.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
@@ -83,27 +83,40 @@ fn unused_bytes() -> usize {
     memory::resident_bytes().saturating_sub(memory::used_bytes())
 }
 
-/// Gives back what the worker's heap has free, whenever that is worthwhile or asked for. Runs as long as the worker does.
-pub async fn run(worker: Rc<Worker>) {
-    let purges = &worker.server.purges;
-    let mut asked = purges.asked.subscribe();
-    let mut watch = Watch { unused: unused_bytes(), closed: 0, commands: 0 };
-    loop {
-        let wish = tokio::select! {
-            Ok(()) = asked.changed() => Some(*asked.borrow_and_update()),
-            () = tokio::time::sleep(LOOK_PERIOD) => None,
-        };
-        let commands = worker.stats().commands.load(Relaxed);
-        let closed = worker.closed.get();
-        let (resident, used) = (memory::resident_bytes(), memory::used_bytes());
-        let is_worthwhile = watch.is_worthwhile(resident, used, commands, closed);
-        if wish.is_some() || is_worthwhile {
-            worker.drop_pools();
-            memory::purge();
-            watch = Watch { unused: unused_bytes(), closed, commands };
-        }
-        if let Some(wish) = wish {
-            purges.done[worker.index].store(wish, Release);
+/// A worker's part in it.
+pub struct Heap<'w> {
+    /// The worker's number.
+    pub worker: usize,
+    /// Its counters.
+    pub stats: &'w WorkerStats,
+    /// Its connections that have ended.
+    pub closed: &'w Cell<u64>,
+    /// Gives what its pools keep back to the allocator.
+    pub drop_pools: &'w dyn Fn(),
+}
+
+impl Purges {
+    /// Gives back what the worker's heap has free, whenever that is worthwhile or asked for. Runs as long as the worker does.
+    pub async fn run(&self, heap: Heap<'_>) {
+        let mut asked = self.asked.subscribe();
+        let mut watch = Watch { unused: unused_bytes(), closed: 0, commands: 0 };
+        loop {
+            let wish = tokio::select! {
+                Ok(()) = asked.changed() => Some(*asked.borrow_and_update()),
+                () = tokio::time::sleep(LOOK_PERIOD) => None,
+            };
+            let commands = heap.stats.commands.load(Relaxed);
+            let closed = heap.closed.get();
+            let (resident, used) = (memory::resident_bytes(), memory::used_bytes());
+            let is_worthwhile = watch.is_worthwhile(resident, used, commands, closed);
+            if wish.is_some() || is_worthwhile {
+                (heap.drop_pools)();
+                memory::purge();
+                watch = Watch { unused: unused_bytes(), closed, commands };
+            }
+            if let Some(wish) = wish {
+                self.done[heap.worker].store(wish, Release);
+            }
         }
     }
 }

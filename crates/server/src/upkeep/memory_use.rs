@@ -6,7 +6,7 @@
 
 use rustredis_keyspace::Store;
 
-use crate::start::server::Server;
+use crate::clients::connected::Clients;
 use crate::upkeep::memory;
 use crate::upkeep::sampled::Sampled;
 
@@ -49,10 +49,9 @@ pub struct MemoryUse {
 
 impl MemoryUse {
     /// Looks.
-    pub fn of(server: &Server) -> Self {
+    pub fn of(store: &Store, clients: &Clients) -> Self {
         static FROM_KERNEL: Sampled<(usize, usize)> = Sampled::new();
         let (resident, committed) = FROM_KERNEL.get(|| (memory::resident_bytes(), memory::committed_bytes()));
-        let store = server.engine.store();
         let tables: Vec<Tables> = store.databases_in_use().filter_map(|db| tables_of(store, db)).collect();
         Self {
             used: memory::used_bytes(),
@@ -60,7 +59,7 @@ impl MemoryUse {
             startup: memory::startup_bytes(),
             resident,
             committed,
-            clients: server.clients.all().iter().map(|client| client.memory_bytes()).sum(),
+            clients: clients.all().iter().map(|client| client.memory_bytes()).sum(),
             keys: tables.iter().map(|tables| store.keys(tables.db)).sum(),
             tables,
         }

@@ -2,6 +2,7 @@
 
 pub mod cron;
 pub mod eviction;
+pub mod expiry;
 pub mod give_back;
 pub mod log;
 pub mod memory;
@@ -12,3 +13,4 @@ pub mod sampled;
 pub mod settings;
 pub mod stats;
 pub mod supervise;
+pub mod thread;

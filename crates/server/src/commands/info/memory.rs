@@ -25,7 +25,7 @@ pub fn human(bytes: usize) -> String {
 }
 
 pub(super) fn memory(server: &Server, fields: &mut Fields) {
-    let memory = MemoryUse::of(server);
+    let memory = MemoryUse::of(server.engine.store(), &server.clients);
     let mut both = |name: &str, bytes: usize| {
         fields.add(name, bytes);
         fields.add(format_args!("{name}_human"), human(bytes));
@@ -75,11 +75,11 @@ pub(super) fn memory(server: &Server, fields: &mut Fields) {
     excess("allocator_rss", "", memory.resident, memory.committed);
     excess("rss_overhead", "", memory.resident, memory.resident);
     excess("mem_fragmentation", "", memory.resident, memory.used);
-    fields.add("mem_not_counted_for_evict", crate::upkeep::eviction::not_counted_bytes(server));
+    fields.add("mem_not_counted_for_evict", server.eviction.not_counted_bytes());
     fields.all(&["mem_replication_backlog", "mem_total_replication_buffers", "mem_clients_slaves"], 0);
     fields.add("mem_clients_normal", memory.clients);
     fields.add("mem_cluster_links", 0);
-    fields.add("mem_aof_buffer", server.aof.waiting_bytes(server));
+    fields.add("mem_aof_buffer", server.aof.waiting_bytes());
     fields.add("mem_allocator", allocator::allocator_name());
     fields.add("active_defrag_running", 0);
     let store = server.engine.store();
