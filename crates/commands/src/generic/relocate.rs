@@ -3,7 +3,7 @@
 //! A database is a table in the same shard, so MOVE stays within one shard, and COPY ... DB needs no more than the shards of
 //! its two keys.
 
-use rustredis_keyspace::{Entry, EventClass, Key, Value, View};
+use rustredis_keyspace::{Entry, EventClass, Key, Kind, Value, View};
 use rustredis_resp::Reply;
 
 use super::database;
@@ -50,15 +50,35 @@ pub const ROWS: &[Command] = &[
         .docs(Group::Generic, "1.0.0", "O(1)", "key db", "Moves a key to another database."),
 ];
 
+/// How a value goes on elsewhere, besides its content.
+#[derive(Clone, Copy)]
+struct Manner {
+    expire_at_ms: Option<u64>,
+    /// Whether a string stays text though it reads as an integer.
+    is_text: bool,
+}
+
+impl Manner {
+    fn of(entry: &Entry) -> Self {
+        let is_text = entry.kind() == Kind::String && entry.is_text();
+        Self { expire_at_ms: entry.expire_at_ms(), is_text }
+    }
+}
+
 /// Stores `value` as it was elsewhere: with its expiry, and its fields' expiries tracked. What was there goes first: the key comes
 /// into being anew, and serves who waits for it.
-fn put(view: &mut View<'_>, key: Key<'_>, value: Value, expire_at_ms: Option<u64>) {
+fn put(view: &mut View<'_>, key: Key<'_>, value: Value, manner: Manner) {
     let next_field_expiry = match &value {
         Value::Hash(hash) => hash.next_expiry(),
         _ => None,
     };
     view.delete(key);
-    view.insert(key, value, expire_at_ms);
+    view.insert(key, value, manner.expire_at_ms);
+    if manner.is_text
+        && let Ok(Some(entry)) = view.string_mut(key)
+    {
+        entry.set_text();
+    }
     if let Some(at_ms) = next_field_expiry {
         view.track_field_expiry(key, at_ms);
     }
@@ -66,8 +86,8 @@ fn put(view: &mut View<'_>, key: Key<'_>, value: Value, expire_at_ms: Option<u64
 
 /// Puts a key's entry under another name or into another database; when it was used last goes along.
 fn put_entry(view: &mut View<'_>, key: Key<'_>, entry: Entry) {
-    let (expire_at_ms, clock) = (entry.expire_at_ms(), entry.clock());
-    put(view, key, entry.into_value(), expire_at_ms);
+    let (manner, clock) = (Manner::of(&entry), entry.clock());
+    put(view, key, entry.into_value(), manner);
     if let Some(entry) = view.peek(key) {
         entry.set_clock(clock);
     }
@@ -134,9 +154,9 @@ fn copy(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     }
     let is_copied = view.read(from).is_some() && (replaces || !exists_in(view, to_db, to));
     if is_copied && let Some(entry) = view.peek(from) {
-        let (value, expire_at_ms) = (entry.to_value(), entry.expire_at_ms());
+        let (value, manner) = (entry.to_value(), Manner::of(entry));
         view.select(to_db);
-        put(view, to, value, expire_at_ms);
+        put(view, to, value, manner);
         view.changed(to, EventClass::GENERIC, "copy_to");
         view.select(from_db);
     }
@@ -209,6 +229,12 @@ mod tests {
         let mut harness = Harness::new();
         harness.run("SET a 1 PX 10");
         harness.run("SET b 2");
+        check(&mut harness, "INCRBYFLOAT text 3", "$1 3");
+        check(&mut harness, "COPY text copied", ":1");
+        check(&mut harness, "RENAME copied renamed", "+OK");
+        check(&mut harness, "MOVE text 1", ":1");
+        check(&mut harness, "OBJECT ENCODING renamed", "$6 embstr");
+        check(&mut harness, "DEL renamed", ":1");
         check(&mut harness, "COPY a a", "-ERR source and destination objects are the same");
         check(&mut harness, "COPY a b", ":0");
         check(&mut harness, "COPY a b REPLACE", ":1");

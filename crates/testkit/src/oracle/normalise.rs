@@ -164,12 +164,20 @@ impl Normaliser {
 }
 
 /// Whether the servers may hold different data behind this exchange, so that no reply after it tells anything. Redis keeps the
-/// registers that it has set before it meets a broken one, though it refuses the command and journals nothing; we change
-/// nothing. It takes a HyperLogLog that SETBIT or the like has damaged.
+/// registers that it has set before it meets a broken one, though it refuses the command and journals nothing, where we change
+/// nothing (it takes a HyperLogLog that SETBIT or the like has damaged); and it adds the time to live of RESTORE past the last
+/// millisecond there is, into the past, where ours ends with the last.
 pub(super) fn ends_comparison(command: &Command, reply: &Reply, coverage: Coverage) -> bool {
-    coverage == Coverage::Redis70
-        && ["PFADD", "PFMERGE"].contains(&command.name().as_str())
-        && matches!(reply, Reply::Error(text) if text.starts_with("INVALIDOBJ"))
+    let is_half_done = || {
+        ["PFADD", "PFMERGE"].contains(&command.name().as_str())
+            && matches!(reply, Reply::Error(text) if text.starts_with("INVALIDOBJ"))
+    };
+    let is_past_time = || {
+        let ttl = command.arguments.get(2).and_then(|ttl| std::str::from_utf8(ttl).ok());
+        let is_far = |ttl: i64| ttl > i64::MAX / 2;
+        command.name() == "RESTORE" && ttl.and_then(|ttl| ttl.parse().ok()).is_some_and(is_far)
+    };
+    coverage == Coverage::Redis70 && (is_half_done() || is_past_time())
 }
 
 /// True for commands that answer with a time that passes.
@@ -387,6 +395,13 @@ mod tests {
         assert!(agree(&command, &zero, &error, Coverage::Redis70));
         assert!(!agree(&command, &zero, &error, Coverage::Own));
         assert!(!agree(&command, &error, &zero, Coverage::Redis70));
+    }
+
+    #[test]
+    fn what_leaves_the_data_open() {
+        let ok = Reply::ok();
+        assert!(ends_comparison(&Command::line("RESTORE k 9223372036854775807 x"), &ok, Coverage::Redis70));
+        assert!(!ends_comparison(&Command::line("RESTORE k 300000000000 x"), &ok, Coverage::Redis70));
     }
 
     #[test]
