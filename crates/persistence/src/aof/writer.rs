@@ -15,12 +15,12 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::atomic::{Ordering, Ordering::Release};
-use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::group::Group;
-use crate::journal::{Durable, Journal, Place, Sequencer, Stream};
+use crate::journal::{Durable, EndsInPanic, IDLE_ROUNDS, Journal, Place, Runner, Sink};
 use crate::storage::{StorageFile, write_all};
 
 /// When what was written is synced.
@@ -77,12 +77,8 @@ pub struct Hooks {
     pub fatal: Box<dyn Fn(io::Error) + Send + Sync>,
 }
 
-/// How much is written to a file at a time, in bytes.
-const CHUNK_BYTES: usize = 4 << 20;
 /// How long the thread gathers entries of which nobody waits to be durable.
 const GATHERING: Duration = Duration::from_millis(1);
-/// Rounds without an entry until the thread sleeps until it is woken.
-const IDLE_ROUNDS: u32 = 50;
 /// Between two attempts after an error.
 const RETRY: Duration = Duration::from_millis(100);
 /// Between two syncs with `everysec`.
@@ -162,9 +158,17 @@ fn errno(error: &io::Error) -> i32 {
 /// A file to write to, and its length in bytes.
 pub type Target = (Arc<dyn StorageFile>, u64);
 
+/// A file that is written to: what goes there is what its sink gets.
+struct Open {
+    sink: Arc<Sink>,
+    file: Arc<dyn StorageFile>,
+    bytes: u64,
+    number: u64,
+}
+
 enum Control {
-    /// Entries behind `after` go to another file, or nowhere; `file` is its number.
-    Switch { after: Place, target: Option<Target>, file: u64 },
+    /// Entries behind `after` go to another file, or nowhere.
+    Switch { after: Place, next: Option<Open> },
     /// All entries up to `until` must be on the disk.
     Flush { until: Place, done: mpsc::Sender<io::Result<()>> },
     /// The thread ends.
@@ -179,21 +183,11 @@ struct Shared {
     /// While set, nothing is synced but for `always` (`no-appendfsync-on-rewrite`).
     holds_syncs: AtomicBool,
     controls: Mutex<Vec<Control>>,
+    /// What the file gets to which new entries go.
+    sink: Mutex<Option<Arc<Sink>>>,
     /// How many files there were.
     files: AtomicU64,
     hooks: Hooks,
-}
-
-/// Ends the process with a thread of these that panics: clients would wait for what it was to write for ever. The panic's own
-/// message is in the log; what is acknowledged is in the files.
-struct EndsInPanic;
-
-impl Drop for EndsInPanic {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            std::process::abort();
-        }
-    }
 }
 
 /// A handle to the threads.
@@ -215,6 +209,7 @@ impl Writer {
             has_timestamps: AtomicBool::new(false),
             holds_syncs: AtomicBool::new(false),
             controls: Mutex::default(),
+            sink: Mutex::default(),
             files: AtomicU64::new(0),
             hooks,
         });
@@ -224,7 +219,6 @@ impl Writer {
             let _end = EndsInPanic;
             sync_jobs(&syncer, &received);
         })?;
-        // Here and not on its thread: what is appended before that runs for the first time stands behind its beginning.
         let writing = Writing::new(shared.clone(), jobs);
         let thread = thread::Builder::new().name("aof".into()).spawn(move || {
             let _end = EndsInPanic;
@@ -246,12 +240,15 @@ impl Writer {
     /// Sets when what is written is synced.
     pub fn set_policy(&self, policy: Policy) {
         self.shared.policy.store(policy as u8, Relaxed);
-        self.shared.journal.wake();
+        self.shared.journal.wake_writer();
     }
 
     /// Sets whether `#TS:` lines are written.
     pub fn set_timestamps(&self, on: bool) {
         self.shared.has_timestamps.store(on, Relaxed);
+        if let Some(sink) = &*self.lock_sink() {
+            sink.set_timestamps(on);
+        }
     }
 
     /// Holds the syncs of `everysec` back, or lets them happen again.
@@ -259,13 +256,25 @@ impl Writer {
         self.shared.holds_syncs.store(on, Relaxed);
     }
 
-    /// Has entries behind `after` go to another file, or nowhere. What comes before is written to the old one and synced. `after` is
-    /// the journal's last place, and the caller holds everything, so nobody appends meanwhile. Gives back the number of the file,
-    /// for [`Writer::mend`].
-    pub fn switch(&self, after: Place, target: Option<Target>) -> u64 {
-        let file = self.shared.files.fetch_add(1, Relaxed) + 1;
-        self.send(Control::Switch { after, target, file });
-        file
+    /// Has entries from now on go to another file, or nowhere. What comes before is written to the old one and synced. The caller
+    /// holds everything, so nobody appends meanwhile. Gives back the number of the file, for [`Writer::mend`].
+    pub fn switch(&self, target: Option<Target>) -> u64 {
+        let number = self.shared.files.fetch_add(1, Relaxed) + 1;
+        let next = target.map(|(file, bytes)| {
+            let sink = Arc::new(Sink::of_writer());
+            sink.set_timestamps(self.shared.has_timestamps.load(Relaxed));
+            Open { sink, file, bytes, number }
+        });
+        let sink = next.as_ref().map(|open| open.sink.clone());
+        let left = std::mem::replace(&mut *self.lock_sink(), sink.clone());
+        let after = self.shared.journal.exchange(left.as_ref(), sink);
+        self.send(Control::Switch { after, next });
+        number
+    }
+
+    /// Whether new entries go to a file.
+    pub fn is_on(&self) -> bool {
+        self.lock_sink().is_some()
     }
 
     /// Says that a base which is in its place and on the disk holds all that was before the file of this number: what the files
@@ -276,7 +285,7 @@ impl Writer {
         status.mended_file.fetch_max(file, Ordering::AcqRel);
         if was_lost && !status.is_lost() {
             status.sync_errno.store(0, Relaxed);
-            self.shared.journal.wake();
+            self.shared.journal.wake_writer();
             (self.shared.hooks.progressed)();
         }
     }
@@ -301,9 +310,13 @@ impl Writer {
         }
     }
 
+    fn lock_sink(&self) -> MutexGuard<'_, Option<Arc<Sink>>> {
+        self.shared.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn send(&self, control: Control) {
         self.shared.controls.lock().unwrap_or_else(PoisonError::into_inner).push(control);
-        self.shared.journal.wake();
+        self.shared.journal.wake_writer();
     }
 }
 
@@ -333,13 +346,14 @@ fn sync_jobs(shared: &Shared, jobs: &mpsc::Receiver<Job>) {
 struct Writing {
     shared: Arc<Shared>,
     jobs: mpsc::Sender<Job>,
-    sequencer: Sequencer,
-    stream: Stream,
-    /// Bytes of the stream that are in the file already, after a write that could not be cut away.
+    open: Option<Open>,
+    /// What is to be written next, and the place of its last entry; none if it is written.
+    piece: Vec<u8>,
+    piece_end: Option<Place>,
+    /// Bytes of it that are in the file already, after a write that could not be cut away.
     sent: usize,
-    target: Option<Target>,
-    /// The number of that file.
-    file: u64,
+    /// Up to where the sinks have got their entries.
+    taken: Place,
     controls: VecDeque<Control>,
     last_sync: Instant,
     group: Group,
@@ -348,15 +362,14 @@ struct Writing {
 
 impl Writing {
     fn new(shared: Arc<Shared>, jobs: mpsc::Sender<Job>) -> Self {
-        let sequencer = Sequencer::new(&shared.journal, shared.journal.last());
         Self {
             shared,
             jobs,
-            sequencer,
-            stream: Stream::default(),
+            open: None,
+            piece: Vec::new(),
+            piece_end: None,
             sent: 0,
-            target: None,
-            file: 0,
+            taken: 0,
             controls: VecDeque::new(),
             last_sync: Instant::now(),
             group: Group::default(),
@@ -365,22 +378,29 @@ impl Writing {
     }
 
     fn run(mut self) {
-        self.shared.journal.enter_reader();
+        self.shared.journal.enter(Runner::Writer);
         loop {
             // A call is about what stands in the lanes now; the next is about what comes behind.
             self.shared.journal.take_group_call();
-            self.sequencer.collect(&self.shared.journal);
+            if self.pumps() {
+                self.shared.journal.collect();
+            }
             // Looked at after the lanes: what stands behind a switch was appended after the switch was sent.
             let sent =
                 std::mem::take(&mut *self.shared.controls.lock().unwrap_or_else(PoisonError::into_inner));
             self.controls.extend(sent);
-            let taken = self.sequencer.taken();
+            let taken = self.taken;
             if self.obey() {
                 return;
             }
-            self.idle_rounds = if self.sequencer.taken() > taken { 0 } else { self.idle_rounds + 1 };
+            self.idle_rounds = if self.taken > taken { 0 } else { self.idle_rounds + 1 };
             self.rest();
         }
+    }
+
+    /// Whether this thread pumps: while there is a file, and until all is written that came before it was left.
+    fn pumps(&self) -> bool {
+        self.open.is_some() || self.shared.journal.runner() == Runner::Writer
     }
 
     fn has_controls(&self) -> bool {
@@ -393,27 +413,29 @@ impl Writing {
 
     /// Writes and does what it was told, in order and as far as the disk lets it; true at the end.
     fn obey(&mut self) -> bool {
+        self.write();
         while let Some(control) = self.controls.pop_front() {
             match control {
-                Control::Switch { after, target, file } => {
-                    let mut is_done = self.write_until(after);
-                    if !is_done && target.is_none() && self.shared.status.write_error().is_some() {
+                Control::Switch { after, next } => {
+                    if next.is_none() && !self.is_drained() && self.shared.status.write_error().is_some() {
                         // Nobody wants the file any more, and the disk does not take it.
                         self.give_file_up();
-                        is_done = self.write_until(after);
                     }
-                    if !is_done {
-                        self.controls.push_front(Control::Switch { after, target, file });
+                    if !self.is_drained() {
+                        self.controls.push_front(Control::Switch { after, next });
                         return false;
                     }
                     self.leave_file(after);
-                    let bytes = target.as_ref().map_or(0, |(_, bytes)| *bytes);
+                    let bytes = next.as_ref().map_or(0, |open| open.bytes);
                     self.shared.status.file_bytes.store(bytes, Relaxed);
-                    (self.target, self.file) = (target, file);
-                    self.stream.restart();
+                    self.open = next;
+                    self.write();
+                    if self.open.is_none() && self.shared.journal.has_room_again() {
+                        (self.shared.hooks.progressed)();
+                    }
                 }
                 Control::Flush { until, done } => {
-                    let is_written = self.write_until(until);
+                    let is_written = self.open.is_none() || self.shared.status.written() >= until;
                     let result = match self.shared.status.write_error() {
                         Some(error) if !is_written => Err(error),
                         _ if !is_written => {
@@ -426,56 +448,75 @@ impl Writing {
                     // Who does not wait any more needs no answer.
                     let _ = done.send(result);
                 }
-                Control::Stop => {
-                    self.write_until(Place::MAX);
-                    return true;
-                }
+                Control::Stop => return true,
             }
         }
-        self.write_until(Place::MAX);
         self.sync_if_due();
         false
     }
 
-    /// Writes entries up to `until`, as far as they are there; whether it came so far.
-    fn write_until(&mut self, until: Place) -> bool {
-        self.stream.has_timestamps = self.shared.has_timestamps.load(Relaxed);
-        let is_done = loop {
-            if self.stream.bytes.is_empty() {
-                self.sequencer.merge(until, CHUNK_BYTES, &mut self.stream);
+    /// Gives the sinks what was collected, and writes what the file gets, as far as the disk lets it.
+    fn write(&mut self) {
+        if !self.pumps() {
+            return;
+        }
+        let mut takes_more = true;
+        let waiting = loop {
+            let turn = self.shared.journal.give();
+            self.taken = turn.taken;
+            while takes_more && self.take_piece() {
+                takes_more = self.write_piece();
             }
-            if self.stream.bytes.is_empty() {
-                break self.sequencer.taken() >= until;
-            }
-            if !self.write_chunk() {
-                break false;
+            // Others get theirs all the same.
+            if !turn.has_given {
+                break turn.staged_bytes + self.waiting_bytes();
             }
         };
-        let staged = self.stream.bytes.len() + self.sequencer.staged_bytes();
-        self.shared.status.staged_bytes.store(staged, Relaxed);
-        if staged == 0 && self.shared.journal.is_full() {
-            self.shared.journal.has_room_again();
+        let journal = &self.shared.journal;
+        self.shared.status.staged_bytes.store(waiting, Relaxed);
+        journal.note_waiting(waiting);
+        if waiting == 0 && journal.has_room_again() {
             (self.shared.hooks.progressed)();
         }
-        is_done
     }
 
-    /// Writes the stream's bytes; whether it succeeded.
-    fn write_chunk(&mut self) -> bool {
+    /// Bytes that the file has got and that are not written.
+    fn waiting_bytes(&self) -> usize {
+        self.piece.len() + self.open.as_ref().map_or(0, |open| open.sink.waiting_bytes())
+    }
+
+    /// Takes what is to be written next, unless something is; whether there is something.
+    fn take_piece(&mut self) -> bool {
+        if self.piece_end.is_none()
+            && let Some(open) = &self.open
+        {
+            self.piece_end = open.sink.take(&mut self.piece);
+        }
+        self.piece_end.is_some()
+    }
+
+    /// Whether all is written that goes to the file that is to be left.
+    fn is_drained(&self) -> bool {
+        self.piece_end.is_none() && self.open.as_ref().is_none_or(|open| open.sink.is_drained())
+    }
+
+    /// Writes the piece; whether it succeeded.
+    fn write_piece(&mut self) -> bool {
+        let (Some(end), Some(open)) = (self.piece_end, &mut self.open) else { return true };
         let status = &self.shared.status;
-        if let Some((file, length)) = &mut self.target {
+        if !self.piece.is_empty() {
             let started = Instant::now();
-            let result = write_all(&**file, &self.stream.bytes[self.sent..]);
+            let result = write_all(&*open.file, &self.piece[self.sent..]);
             let is_syncing = status.pending_syncs.load(Relaxed) > 0;
             (self.shared.hooks.took)(Step::Write { is_syncing }, started.elapsed());
             match result {
-                Ok(()) => *length += (self.stream.bytes.len() - self.sent) as u64,
+                Ok(()) => open.bytes += (self.piece.len() - self.sent) as u64,
                 Err((written, error)) => {
                     // The file should end with a whole command. If it cannot be cut, the rest is written behind what is there.
-                    let is_cut = self.sent == 0 && (written == 0 || file.truncate(*length).is_ok());
+                    let is_cut = self.sent == 0 && (written == 0 || open.file.truncate(open.bytes).is_ok());
                     if !is_cut {
                         self.sent += written;
-                        *length += written as u64;
+                        open.bytes += written as u64;
                     }
                     if status.write_errno.swap(errno(&error), Relaxed) != errno(&error) {
                         (self.shared.hooks.progressed)();
@@ -483,44 +524,50 @@ impl Writing {
                     return false;
                 }
             }
-            status.file_bytes.store(*length, Relaxed);
+            status.file_bytes.store(open.bytes, Relaxed);
         }
-        self.sent = 0;
-        if self.stream.bytes.capacity() > 2 * CHUNK_BYTES {
-            self.stream.bytes = Vec::new();
-        } else {
-            self.stream.bytes.clear();
-        }
-        status.written.store(self.sequencer.taken(), Release);
+        self.end_piece();
+        let status = &self.shared.status;
+        status.written.store(end, Release);
         if status.write_errno.swap(0, Relaxed) != 0 {
             (self.shared.hooks.progressed)();
         }
         true
     }
 
+    fn end_piece(&mut self) {
+        self.piece_end = None;
+        self.sent = 0;
+        self.piece.clear();
+    }
+
     /// Writes no more to the file: what waits for it goes nowhere.
     fn give_file_up(&mut self) {
-        self.target = None;
-        self.sent = 0;
+        self.open = None;
+        self.end_piece();
+        self.shared.status.write_errno.store(0, Relaxed);
+        self.shared.status.staged_bytes.store(0, Relaxed);
+        (self.shared.hooks.progressed)();
     }
 
     /// Has the file synced that is left for another, before anything behind it counts as durable.
     fn leave_file(&mut self, place: Place) {
         if self.policy() == Policy::Always {
             self.commit();
-        } else if let Some((file, _)) = &self.target {
-            self.order_sync(file.clone(), place);
+        } else if let Some(open) = &self.open {
+            self.order_sync(open, place);
         }
-        if self.target.is_none() && !self.shared.status.is_lost() {
+        if self.open.is_none() && !self.shared.status.is_lost() {
             // Nothing was written, so nothing is missing.
             self.shared.status.written.fetch_max(place, Release);
             self.shared.status.durable.advance(place);
         }
     }
 
-    fn order_sync(&self, file: Arc<dyn StorageFile>, place: Place) {
+    fn order_sync(&self, open: &Open, place: Place) {
         self.shared.status.pending_syncs.fetch_add(1, Relaxed);
-        if self.jobs.send(Job { file, number: self.file, place }).is_err() {
+        let job = Job { file: open.file.clone(), number: open.number, place };
+        if self.jobs.send(job).is_err() {
             self.shared.status.pending_syncs.fetch_sub(1, Relaxed);
         }
     }
@@ -533,14 +580,14 @@ impl Writing {
         }
         let status = &self.shared.status;
         let place = status.written();
-        if let Some((file, _)) = &self.target {
+        if let Some(open) = &self.open {
             if let Some(error) = status.sync_error().filter(|_| status.is_lost()) {
                 return Err(error);
             }
             let started = Instant::now();
-            let result = file.sync();
+            let result = open.file.sync();
             (self.shared.hooks.took)(Step::Sync, started.elapsed());
-            result.inspect_err(|error| status.lose(self.file, error))?;
+            result.inspect_err(|error| status.lose(open.number, error))?;
             status.note_sync(place, started);
         }
         self.last_sync = Instant::now();
@@ -581,9 +628,9 @@ impl Writing {
                     self.last_sync = Instant::now();
                 } else if !self.shared.holds_syncs.load(Relaxed)
                     && !status.is_lost()
-                    && let Some((file, _)) = &self.target
+                    && let Some(open) = &self.open
                 {
-                    self.order_sync(file.clone(), status.written());
+                    self.order_sync(open, status.written());
                     self.last_sync = Instant::now();
                 }
             }
@@ -599,15 +646,16 @@ impl Writing {
         }
         let journal = &self.shared.journal;
         let is_awaited = self.group.is_awaited(self.last_sync.elapsed());
-        if self.policy() == Policy::Always && (is_awaited || journal.last() > self.sequencer.taken()) {
+        let is_pumping = self.pumps();
+        if is_pumping && self.policy() == Policy::Always && (is_awaited || journal.last() > self.taken) {
             return self.gather();
         }
         if self.idle_rounds < IDLE_ROUNDS || !self.controls.is_empty() {
             return thread::park_timeout(GATHERING);
         }
         self.group.rest();
-        journal.set_dormant(true);
-        if journal.pending_bytes() == 0 {
+        journal.set_dormant(Runner::Writer, true);
+        if !is_pumping || journal.pending_bytes() == 0 {
             let is_sync_due = status.durable.place() < status.written() && !status.is_lost();
             if self.policy() == Policy::Everysec && is_sync_due {
                 thread::park_timeout(SECOND.saturating_sub(self.last_sync.elapsed()).max(GATHERING));
@@ -615,7 +663,7 @@ impl Writing {
                 thread::park();
             }
         }
-        journal.set_dormant(false);
+        journal.set_dormant(Runner::Writer, false);
     }
 
     /// Waits for the rest of the next group.

@@ -97,7 +97,7 @@ impl Aof {
         writer.set_policy(policy);
         writer.set_timestamps(config.bool(Directive::AofTimestampEnabled));
         server.durability.journal.set_limit(config.bytes(Directive::AofBufferLimit) as usize);
-        server.durability.durable.set_awaited(policy == Policy::Always && server.durability.journal.is_on());
+        server.durability.durable.set_awaited(policy == Policy::Always && writer.is_on());
         server.durability.progressed();
     }
 
@@ -109,6 +109,11 @@ impl Aof {
     /// Whether changes are written, or will be as soon as a base is there.
     pub fn is_on(&self) -> bool {
         self.is_on.load(Relaxed)
+    }
+
+    /// Whether changes are written.
+    pub fn is_written(&self) -> bool {
+        self.writer.get().is_some_and(Writer::is_on)
     }
 
     /// Says that the file is wanted, or is not any more.
@@ -159,10 +164,8 @@ impl Aof {
     pub fn switch(&self, server: &Server, view: &View<'_>, target: Option<Target>) -> Option<u64> {
         debug_assert!(view.covered() == rustredis_keyspace::Covered::All);
         let writer = self.writer.get()?;
-        let journal = &server.durability.journal;
         let is_on = target.is_some();
-        let file = writer.switch(journal.last(), target);
-        journal.set_on(is_on);
+        let file = writer.switch(target);
         server.durability.durable.set_awaited(is_on && writer.policy() == Policy::Always);
         Some(file)
     }

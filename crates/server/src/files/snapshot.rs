@@ -328,7 +328,7 @@ impl Snapshots {
     /// Whether what is written to the append-only file has no base yet: it is being turned on.
     pub fn is_base_missing(&self, server: &Server) -> bool {
         let is_turning_on = self.state().running.is_some_and(|(job, _)| job == Job::TurnOn);
-        server.aof.is_on() && (is_turning_on || !server.durability.journal.is_on())
+        server.aof.is_on() && (is_turning_on || !server.aof.is_written())
     }
 
     /// Notes that a save point has asked for a save.
@@ -367,7 +367,7 @@ impl Snapshots {
 
 /// What a rewrite is: the first one turns the append-only file on.
 fn rewrite_job(server: &Server) -> Job {
-    if server.aof.is_on() && !server.durability.journal.is_on() { Job::TurnOn } else { Job::Rewrite }
+    if server.aof.is_on() && !server.aof.is_written() { Job::TurnOn } else { Job::Rewrite }
 }
 
 /// Why a snapshot was not taken.
@@ -750,7 +750,7 @@ pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failu
     let storage = &*server.storage;
     let format = base_format(server);
     let temporary = files.directory.join(leftovers::temporary_base_name());
-    let was_on = server.durability.journal.is_on();
+    let was_on = server.aof.is_written();
     let mut increment = None;
     let mut target = None;
     if turns_on || was_on {

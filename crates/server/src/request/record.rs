@@ -12,7 +12,7 @@ use std::sync::Once;
 use rustredis_commands::{Args, Flags, Row};
 use rustredis_keyspace::effects::Journal as JournalForm;
 use rustredis_keyspace::{Covered, View};
-use rustredis_persistence::journal::{Place, Touched, Unit};
+use rustredis_persistence::journal::{Audience, Place, Touched, Unit};
 
 use crate::request::caller::Progress;
 use crate::request::worker::Worker;
@@ -95,7 +95,7 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     let journal = &server.durability.journal;
     let second = worker.now_ms() / 1000;
     let mut append = |touched: Touched<&mut dyn Iterator<Item = usize>>| {
-        journal.append(worker.index, &mut unit, touched, second)
+        journal.append(worker.index, &mut unit, Audience::Both, touched, second)
     };
     // The keys say more precisely than a view of the one lock who must wait for this.
     let keys = command.filter(|(row, args)| row.reaches_keys_alone(*args)).map(|(_, args)| args.key_refs());
@@ -113,6 +113,23 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     };
     worker.lane.committed.set(place);
     worker.lane.is_fresh.set(true);
+}
+
+/// Puts a command into the journal that replicas alone get, if there is anybody. The view covers everything.
+pub fn tell_replicas<'w>(
+    server: &Server,
+    worker: &Worker,
+    db: usize,
+    words: impl ExactSizeIterator<Item = &'w [u8]>,
+) {
+    let journal = &server.durability.journal;
+    if journal.is_heard_by(Audience::Replicas) {
+        let mut unit = Unit::default();
+        unit.add(db, words);
+        let touched = Touched::Everything::<std::iter::Empty<usize>>;
+        journal.append(worker.index, &mut unit, Audience::Replicas, touched, worker.now_ms() / 1000);
+        worker.lane.is_fresh.set(true);
+    }
 }
 
 /// Notes up to which place the reply of a command that has run depends on the journal. The view is still held.

@@ -82,7 +82,7 @@ fn look_after_files(server: &Server) {
     if server.gate.has(gate::LOADING) || server.snapshots.state().running.is_some() {
         return;
     }
-    if server.aof.is_on() && !server.durability.journal.is_on() {
+    if server.aof.is_on() && !server.aof.is_written() {
         // Turning it on has failed; it is tried again as long as it is wanted.
         if server.snapshots.may_try_again() {
             server.snapshots.rewrite(server);
@@ -117,11 +117,7 @@ fn look_after_files(server: &Server) {
         return;
     }
     let (now_bytes, base_bytes) = (server.aof.current_bytes(), server.aof.base_bytes().max(1));
-    if server.durability.journal.is_on()
-        && percentage > 0
-        && now_bytes > min_bytes
-        && server.snapshots.may_rewrite()
-    {
+    if server.aof.is_written() && percentage > 0 && now_bytes > min_bytes && server.snapshots.may_rewrite() {
         let growth = (now_bytes * 100 / base_bytes).saturating_sub(100);
         if growth >= percentage {
             tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");

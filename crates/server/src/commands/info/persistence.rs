@@ -62,7 +62,7 @@ fn aof(server: &Server, fields: &mut Fields) {
     let Some(status) = server.aof.status() else { return };
     fields.add("aof_current_size", server.aof.current_bytes());
     fields.add("aof_base_size", server.aof.base_bytes());
-    fields.add("aof_pending_rewrite", u8::from(!server.durability.journal.is_on()));
+    fields.add("aof_pending_rewrite", u8::from(!server.aof.is_written()));
     fields.add("aof_buffer_length", server.aof.waiting_bytes());
     fields.add("aof_pending_bio_fsync", status.pending_syncs.load(Relaxed));
     fields.add("aof_delayed_fsync", status.delayed_syncs.load(Relaxed));
