@@ -23,6 +23,7 @@ mod faults;
 mod files;
 mod give_back;
 mod info;
+mod journal;
 mod limits;
 mod loading;
 mod memory;

@@ -5,6 +5,8 @@
 //! whoever wants data, as it stops all of Redis. Deliberately absent: what corrupts the server, or crashes it otherwise than a bug
 //! would (PANIC-AT is such a bug on demand).
 
+mod journal;
+
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -84,7 +86,7 @@ const HELP: &[&str] = &[
     "    * NOFLUSH: forget nothing; a key that is in the file too is an error.",
     "    * MERGE: the file's keys replace those that are there.",
     "REPLICATE <word> [<word> ...]",
-    "    Send a command to the replicas alone: there are none.",
+    "    Send a command to the replicas alone: there are none, but a recording.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire without being accessed.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -108,7 +110,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
     check_allowed(context.server, &context.caller.client)?;
     let word = args.get(1).to_ascii_lowercase();
     match (word.as_slice(), args.len()) {
-        (b"help", 2) => super::help(reply, "DEBUG", HELP),
+        (b"help", 2) => super::help(reply, "DEBUG", &[HELP, journal::HELP].concat()),
         (b"sleep", 3) => sleep(args, reply),
         (b"object", 3) => object(context.server, view, args, reply)?,
         (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
@@ -139,8 +141,8 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             *context.server.replication_id.lock() = random_hex();
             reply.ok();
         }
-        // Sends the words to all replicas, of which there are none.
-        (b"replicate", 3..) => reply.ok(),
+        (b"replicate", 3..) => journal::replicate(context, view, args, reply),
+        (b"journal-record", 3..) => journal::record(context, args, reply)?,
         (b"stringmatch-test", 2) => match_at_random(&context.worker.random, reply),
         (b"structsize", 2) => reply.simple(&structure_sizes()),
         (b"listpack", 3) => log_listpack(view, args, reply)?,

@@ -5,4 +5,5 @@ pub mod delay;
 pub mod leftovers;
 pub mod load;
 pub mod rdb;
+pub mod recorder;
 pub mod snapshot;

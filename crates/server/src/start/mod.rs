@@ -280,6 +280,7 @@ fn build(
         acl_log: Default::default(),
         loading: Loading::default(),
         durability,
+        recorder: Default::default(),
         ending: Ending::default(),
         config: Mutex::default(),
     };

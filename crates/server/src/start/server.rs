@@ -20,6 +20,7 @@ use crate::clock::now_ms;
 use crate::files::aof::{self, Aof};
 use crate::files::load::Loading;
 use crate::files::rdb::RdbState;
+use crate::files::recorder::Recorder;
 use crate::files::snapshot::Snapshots;
 use crate::gate::{self, Gate};
 use crate::net::listen::Listening;
@@ -95,6 +96,8 @@ pub struct Server {
     pub loading: Loading,
     /// What replies wait for.
     pub durability: Durability,
+    /// A recording of the journal.
+    pub recorder: Recorder,
     /// Saves and loads.
     pub rdb: RdbState,
     /// Attempts to end it.
