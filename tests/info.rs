@@ -22,6 +22,22 @@ const REDIS_ONLY: [&str; 2] = ["gcc_version", "atomicvar_api"];
 /// Fields that depend on the machine or that 7.2 no longer has.
 const GONE: [&str; 3] = ["used_memory_functions", "cluster_connections", "used_memory_scripts_eval"];
 
+/// The labels of fields that come in lines of their own, and what the lines begin with.
+const FAMILIES: [(&str, &str); 6] = [
+    ("command", "cmdstat_"),
+    ("percentile", "latency_percentiles_usec_"),
+    ("code", "errorstat_"),
+    ("database", "db"),
+    ("index", "listener"),
+    ("rank", "hot_shard_"),
+];
+
+fn family_of(labels: &str) -> &'static str {
+    let is_of = |(label, _): &&(&str, &str)| labels.contains(&format!("\"{label}\""));
+    // A percentile's sample has the command's label too.
+    FAMILIES.iter().rev().find(is_of).map_or("", |(_, prefix)| *prefix)
+}
+
 every_engine! {
     fn sections_are_chosen_by_name(server: &Server) {
         let mut client = server.client();
@@ -128,6 +144,39 @@ every_engine! {
         client.check("LATENCY LATEST", "[]");
         client.check("LATENCY GRAPH nosuch", "-ERR No samples available for event 'nosuch'");
         assert!(!client.line("LATENCY DOCTOR").text().is_empty());
+    }
+
+    /// INFO's lines and the typed samples are one set, and the reference page has a row for each.
+    fn fields_are_samples(server: &Server) with ["--appendonly", "yes", "--enable-debug-command", "yes"] {
+        if server.is_redis() {
+            return;
+        }
+        let mut client = server.client();
+        client.check("SET a 1", "+OK");
+        client.check("INCRBY a x", "-ERR value is not an integer or out of range");
+        let Reply::Array(samples) = client.line("DEBUG SAMPLES") else { panic!("an array") };
+        let mut named = BTreeSet::new();
+        for sample in &samples {
+            let Reply::Array(parts) = sample else { panic!("an array") };
+            let [_, name, labels, kind, _, help] = &parts[..] else { panic!("six parts: {sample}") };
+            assert!(["counter", "gauge", "fact"].contains(&kind.text().as_str()), "{sample}");
+            assert!(help.text().ends_with('.'), "{sample}");
+            let is_single = labels.to_string() == "[]";
+            let name = if is_single { name.text() } else { family_of(&labels.to_string()).to_owned() };
+            named.insert(name);
+        }
+        let page = include_str!("../docs/info.md");
+        for field in client.line("INFO everything").text().lines().filter_map(|line| line.split_once(':')) {
+            let prefixes = FAMILIES.iter().filter(|(_, prefix)| field.0.starts_with(prefix));
+            let family = prefixes.map(|(_, prefix)| *prefix).next().filter(|_| field.1.contains('='));
+            let name = family.unwrap_or(field.0);
+            assert!(named.contains(name), "{name} is no sample");
+            let row = format!("| `{name}{}", if family.is_some() { "<" } else { "` |" });
+            assert!(page.contains(&row), "docs/info.md has no {row}");
+        }
+        let shown: BTreeSet<String> = fields(server).into_iter().collect();
+        let is_shown = |name: &&String| shown.contains(*name) || FAMILIES.iter().any(|(_, prefix)| name == prefix);
+        assert_eq!(named.iter().find(|name| !is_shown(name)), None);
     }
 
     fn contention(server: &Server) with ["--contention", "yes"] {

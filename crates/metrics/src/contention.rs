@@ -25,7 +25,6 @@ use crate::clock::Clock;
 use crate::histogram::{Histogram, HistogramCells, add};
 use crate::padded::Padded;
 use parking_lot::Mutex;
-use std::fmt::Write;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -382,34 +381,6 @@ impl ContentionReport {
             self.hot_shards.push(HotShard { shard, waits: counts.contended, wait_nanos: counts.wait_nanos });
         }
     }
-
-    /// Appends the section `# Contention` of INFO, for the engine of this name. Lines end in CR LF.
-    pub fn write_info(&self, engine: &str, out: &mut String) {
-        out.push_str("# Contention\r\n");
-        let mut line = |name: &str, value: &dyn std::fmt::Display| {
-            let _infallible = write!(out, "{name}:{value}\r\n");
-        };
-        line("engine", &engine);
-        line("enabled", &u8::from(self.is_enabled));
-        line("shards", &self.shards);
-        line("lock_acquisitions", &self.acquisitions);
-        line("lock_contended", &self.contended);
-        for (name, histogram) in
-            [("lock_wait_ns", &self.wait), ("lock_hold_ns", &self.hold), ("queue_depth", &self.queue_depth)]
-        {
-            line(&format!("{name}_p50"), &histogram.percentile(50.0));
-            line(&format!("{name}_p99"), &histogram.percentile(99.0));
-            line(&format!("{name}_max"), &histogram.max());
-        }
-        line("queue_depth_now", &self.queue_depth_now);
-        line("fallbacks", &self.fallbacks);
-        for (index, HotShard { shard, waits, wait_nanos }) in self.hot_shards.iter().enumerate() {
-            line(
-                &format!("hot_shard_{index}"),
-                &format_args!("shard={shard},waits={waits},wait_ns={wait_nanos}"),
-            );
-        }
-    }
 }
 
 #[cfg(test)]
@@ -571,44 +542,5 @@ mod tests {
         assert_eq!(hot.len(), HOT_SHARDS);
         assert_eq!(hot[0], HotShard { shard: 19, waits: 1, wait_nanos: 1_900 });
         assert!(hot.is_sorted_by(|earlier, later| earlier.wait_nanos >= later.wait_nanos));
-    }
-
-    #[test]
-    fn info_section() {
-        let mut report = ContentionReport {
-            is_enabled: true,
-            shards: 16,
-            acquisitions: 10,
-            contended: 2,
-            queue_depth_now: 4,
-            fallbacks: 1,
-            hot_shards: vec![HotShard { shard: 3, waits: 2, wait_nanos: 950 }],
-            ..ContentionReport::default()
-        };
-        [0, 0, 100].iter().for_each(|nanos| report.wait.record(*nanos));
-        report.hold.record(120);
-        let mut section = String::new();
-        report.write_info("dashmap", &mut section);
-        let expected = [
-            "# Contention",
-            "engine:dashmap",
-            "enabled:1",
-            "shards:16",
-            "lock_acquisitions:10",
-            "lock_contended:2",
-            "lock_wait_ns_p50:0",
-            "lock_wait_ns_p99:100",
-            "lock_wait_ns_max:100",
-            "lock_hold_ns_p50:120",
-            "lock_hold_ns_p99:120",
-            "lock_hold_ns_max:120",
-            "queue_depth_p50:0",
-            "queue_depth_p99:0",
-            "queue_depth_max:0",
-            "queue_depth_now:4",
-            "fallbacks:1",
-            "hot_shard_0:shard=3,waits=2,wait_ns=950",
-        ];
-        assert_eq!(section, expected.map(|line| format!("{line}\r\n")).concat());
     }
 }

@@ -31,8 +31,8 @@
 //! [`Clock`] costs 9 ns, so the two reads around a command cost more than counting it: a batch should use one
 //! command's end as the next one's start.
 //!
-//! Besides: [`Contention`] for engines, [`Histogram`], and what slow commands leave behind, [`SlowLog`] and
-//! [`LatencyMonitor`].
+//! Besides: [`Contention`] for engines, [`Histogram`], what slow commands leave behind, [`SlowLog`] and
+//! [`LatencyMonitor`], and [`Sample`], the form in which all subsystems tell what they have counted.
 //!
 //! ```
 //! use rustredis_metrics::{Clock, CommandId, Metrics, Outcome, Strategy};
@@ -55,6 +55,7 @@ mod histogram;
 mod latency;
 mod locked;
 mod padded;
+mod sample;
 mod slowlog;
 mod stats;
 mod strategy;
@@ -64,6 +65,7 @@ pub use clock::Clock;
 pub use contention::{Access, Contention, ContentionReport, HOT_SHARDS, Held, HotShard, Stamp};
 pub use histogram::{HISTOGRAM_MAX, Histogram};
 pub use latency::{LATENCY_SAMPLES_MAX, LatencyMonitor, LatencySample, LatencySummary, LatestLatency};
+pub use sample::{Sample, SampleField, SampleKind, SampleLabel, SampleValue, for_people};
 pub use slowlog::{SLOWLOG_ARGUMENT_BYTES_MAX, SLOWLOG_ARGUMENTS_MAX, SlowLog, SlowLogEntry};
 pub use stats::{CommandStats, StrategyCost};
 pub use strategy::{CommandId, Metrics, Outcome, Strategy, UnknownStrategy, WorkerMetrics};

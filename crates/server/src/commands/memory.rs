@@ -6,11 +6,11 @@ use rustredis_commands::{Args, Command, CommandError, Flags, Group, KeyFlags, Ke
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
-use super::info::human;
 use super::{Context, Family};
 use crate::request::conversation::Wait;
 use crate::upkeep::memory;
 use crate::upkeep::memory_use::{MemoryUse, ratio};
+use rustredis_metrics::for_people;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -172,8 +172,8 @@ fn diagnosis(memory: &MemoryUse, clients: usize) -> String {
     if memory.peak > memory.used + memory.used / 2 {
         say(format_args!(
             "Peak: {} were used once, {} are used now. The allocator may keep what was freed; MEMORY PURGE gives it back.",
-            human(memory.peak),
-            human(memory.used)
+            for_people(memory.peak),
+            for_people(memory.used)
         ));
     }
     let fragmentation = ratio(memory.resident, memory.used);
@@ -185,14 +185,14 @@ fn diagnosis(memory: &MemoryUse, clients: usize) -> String {
     if fragmentation < 0.9 {
         say(format_args!(
             "Swapping: only {} of {} are in memory. The machine has too little of it.",
-            human(memory.resident),
-            human(memory.used)
+            for_people(memory.resident),
+            for_people(memory.used)
         ));
     }
     if clients > 0 && memory.clients / clients > CLIENT_BYTES_USUAL {
         say(format_args!(
             "Clients: their buffers take {} each. Large pipelines, large replies, or subscribers that do not read; see CLIENT LIST.",
-            human(memory.clients / clients)
+            for_people(memory.clients / clients)
         ));
     }
     if text.is_empty() { "Nothing is odd about the use of memory.\n".to_owned() } else { text }
