@@ -7,6 +7,7 @@
 
 use crate::effects::EventClass;
 use crate::entry::Entry;
+use crate::expiry_index::Expiry;
 use crate::hashing;
 use crate::placement;
 use crate::random::Random;
@@ -92,24 +93,24 @@ impl View<'_> {
 
     /// As `sample`, by the index of expiries: neighbours in it from a random place on.
     fn sample_index(&self, shard: usize, count: usize, mut each: impl FnMut(&Entry)) {
-        let index = self.state(shard).expiries.of(self.db());
-        let start = self.random().below(index.len().max(1));
-        for (at_ms, hash) in index.iter().skip(start).chain(index.iter().take(start)).take(count) {
-            if let Some(entry) = self.expiring_at(shard, *at_ms, *hash) {
+        let index = &self.state(shard).expiries;
+        let start = self.random().below(index.len(self.db()).max(1));
+        for expiry in index.around(self.db(), start).take(count) {
+            if let Some(entry) = self.expiring_at(shard, expiry) {
                 each(entry);
             }
         }
     }
 
-    fn expiring_at(&self, shard: usize, at_ms: u64, hash: u64) -> Option<&Entry> {
+    fn expiring_at(&self, shard: usize, expiry: Expiry) -> Option<&Entry> {
+        let Expiry { at_ms, hash } = expiry;
         let mut entries = self.table(shard).iter_hash(hash).map(|(entry, ())| entry);
         entries.find(|entry| entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash)
     }
 
     /// The key of the selected database that expires next of those in `shard`. O(log n).
     pub fn next_to_expire(&self, shard: usize) -> Option<&Entry> {
-        let (at_ms, hash) = self.state(shard).expiries.of(self.db()).first().copied()?;
-        self.expiring_at(shard, at_ms, hash)
+        self.expiring_at(shard, self.state(shard).expiries.first(self.db())?)
     }
 
     /// Deletes the key to make room, and reports it: watchers, the event `evicted`, the deletion for the journal. The

@@ -25,7 +25,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use crossbeam_utils::CachePadded;
 
 use crate::entry::Entry;
-use crate::expiry_index::ExpiryIndexes;
+use crate::expiry_index::ExpiryIndex;
 use crate::hashing;
 use crate::interest::ByKey;
 use crate::interest::wait::Queue;
@@ -97,9 +97,9 @@ pub type DbKey = (u32, Box<[u8]>);
 #[derive(Default)]
 pub struct ShardState {
     /// Keys that expire, so that the next is known.
-    pub(crate) expiries: ExpiryIndexes,
+    pub(crate) expiries: ExpiryIndex,
     /// The same for hashes of which a field expires. An expiry may be out of date; the hash itself knows.
-    pub(crate) field_expiries: ExpiryIndexes,
+    pub(crate) field_expiries: ExpiryIndex,
     /// Who watches a key.
     pub(crate) watchers: ByKey<Watchers>,
     /// Who waits for a key, the longest first.

@@ -5,6 +5,7 @@
 
 use crate::effects::EventClass;
 use crate::entry::Entry;
+use crate::expiry_index::Expiry;
 use crate::hashing;
 use crate::store::Key;
 use crate::value::Kind;
@@ -26,14 +27,14 @@ impl View<'_> {
             return;
         }
         let db = self.db;
-        let indexes = &mut self.state_mut(shard).expiries;
-        if let Some(new) = new {
-            indexes.insert(db, (new, hash));
+        let index = &mut self.state_mut(shard).expiries;
+        if let Some(at_ms) = new {
+            index.insert(db, Expiry { at_ms, hash });
         }
-        if let Some(old) = old {
-            indexes.remove(db, (old, hash));
+        if let Some(at_ms) = old {
+            index.remove(db, Expiry { at_ms, hash });
         }
-        let len = indexes.of(db).len();
+        let len = index.len(db);
         self.store.set_expiring_keys(db, shard, len);
         if let Some(new) = new
             && new < self.store.next_expiry_ms(shard)
@@ -45,7 +46,7 @@ impl View<'_> {
     /// Remembers that a field of the hash expires at `at_ms`, so that it goes without being asked for.
     pub fn track_field_expiry(&mut self, key: Key<'_>, at_ms: u64) {
         let (db, shard) = (self.db, self.store.shard_of(key.hash));
-        self.state_mut(shard).field_expiries.insert(db, (at_ms, key.hash));
+        self.state_mut(shard).field_expiries.insert(db, Expiry { at_ms, hash: key.hash });
         if at_ms < self.store.next_expiry_ms(shard) {
             self.store.set_next_expiry_ms(shard, at_ms);
         }
@@ -135,8 +136,8 @@ impl View<'_> {
     fn expire_due(&mut self, shard: usize, limit: usize) -> usize {
         let mut expired = 0;
         while expired < limit {
-            let due = self.state(shard).expiries.of(self.db).first().copied();
-            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
+            let Some(due) = self.state(shard).expiries.first_due(self.db, self.now_ms) else { break };
+            let Expiry { at_ms, hash } = due;
             let found = self.table(shard).iter_hash(hash).find(|(entry, ())| {
                 entry.expire_at_ms() == Some(at_ms) && hashing::key_hash(entry.key()) == hash
             });
@@ -145,7 +146,7 @@ impl View<'_> {
                 None => {
                     debug_assert!(false, "the index of expiries names a key that is not there");
                     let db = self.db;
-                    self.state_mut(shard).expiries.remove(db, (at_ms, hash));
+                    self.state_mut(shard).expiries.remove(db, due);
                 }
             }
             expired += 1;
@@ -157,9 +158,9 @@ impl View<'_> {
         let db = self.db;
         let mut expired = 0;
         while expired < limit {
-            let due = self.state(shard).field_expiries.of(db).first().copied();
-            let Some((at_ms, hash)) = due.filter(|(at, _)| *at <= self.now_ms) else { break };
-            self.state_mut(shard).field_expiries.remove(db, (at_ms, hash));
+            let Some(due) = self.state(shard).field_expiries.first_due(db, self.now_ms) else { break };
+            self.state_mut(shard).field_expiries.remove(db, due);
+            let hash = due.hash;
             let keys: Vec<Vec<u8>> = self
                 .table(shard)
                 .iter_hash(hash)
@@ -178,9 +179,8 @@ impl View<'_> {
     /// look at the key as long as nothing is due in its shard.
     #[inline]
     pub fn expire_fields(&mut self, key: Key<'_>) -> usize {
-        let (db, now_ms) = (self.db, self.now_ms);
-        let index = self.state(self.store.shard_of(key.hash)).field_expiries.of(db);
-        if index.first().is_none_or(|(at_ms, _)| *at_ms > now_ms) {
+        let index = &self.state(self.store.shard_of(key.hash)).field_expiries;
+        if index.first_due(self.db, self.now_ms).is_none() {
             return 0;
         }
         self.expire_fields_of(key)
