@@ -27,4 +27,4 @@ pub use random::Random;
 pub use sampling::Among;
 pub use store::{Bank, Key, PanicAt, Store, Table};
 pub use value::{Collection, IsRaw, Kind, Value};
-pub use view::{Access, Covered, View, WrongType};
+pub use view::{Access, Covered, Overdue, View, WrongType};

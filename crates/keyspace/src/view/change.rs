@@ -13,10 +13,12 @@ use crate::store::{self, BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, PanicAt};
 use crate::value::{Collection, Kind, Value};
 
 impl View<'_> {
-    /// The key's entry, to change its value in place. Deletes the key first if it has expired. Expiry and existence are
+    /// The key's entry, to change its value in place; none if it has expired. Expiry and existence are
     /// changed through the view, never through the entry. Counts no hit; touches the clock.
     pub fn entry_mut(&mut self, key: Key<'_>) -> Option<&mut Entry> {
-        self.expire_if_due(key);
+        if self.expire_if_due(key) {
+            return None;
+        }
         let (clock_ms, random, no_touch) = (self.clock_ms, self.random, self.no_touch);
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
@@ -85,7 +87,9 @@ impl View<'_> {
     }
 
     fn insert_entry(&mut self, key: Key<'_>, new: Entry) {
-        self.expire_if_due(key);
+        if self.expire_if_due(key) {
+            self.drop_hidden(key);
+        }
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
         new.set_clock(access::new_clock(self.clock_ms));
@@ -109,6 +113,14 @@ impl View<'_> {
             if self.store.waited.load(Relaxed) != 0 && kind != Kind::String {
                 self.signal_ready(shard, key);
             }
+        }
+    }
+
+    /// Takes away a key that has expired and is only hidden, for another takes its place.
+    #[cold]
+    fn drop_hidden(&mut self, key: Key<'_>) {
+        if let Some(entry) = self.take(key) {
+            self.free(entry);
         }
     }
 
@@ -164,8 +176,7 @@ impl View<'_> {
 
     /// Takes the key out, with its value (RENAME, MOVE). The caller reports the change.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
-        self.expire_if_due(key);
-        self.take(key)
+        if self.expire_if_due(key) { None } else { self.take(key) }
     }
 
     /// Deletes the key and frees it, what is big elsewhere; whether it was there. The caller reports the change.

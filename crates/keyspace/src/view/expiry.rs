@@ -2,6 +2,9 @@
 //!
 //! An index per shard and database knows what is due next, so nothing is sampled. A writer deletes what it meets; a write's
 //! sources go before it looks at them, and its journal entry finds the deletions before it.
+//!
+//! Not everybody may delete: see [`Overdue`]. The test is made where something overdue was found, so that what is not pays
+//! nothing for it. To keep everything is to take the time 0 for now, in the view and nowhere else.
 
 use crate::effects::EventClass;
 use crate::entry::Entry;
@@ -10,6 +13,26 @@ use crate::hashing;
 use crate::store::Key;
 use crate::value::Kind;
 use crate::view::View;
+
+/// What becomes of a key, or a field of a hash, whose time has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overdue {
+    /// It is not there, and whoever may write deletes it: on a server that decides what expires.
+    Delete,
+    /// It is not there, and stays until somebody else's deletion arrives, or something new takes its place: for the clients of a
+    /// replica.
+    Hide,
+    /// It is there until it is deleted by name: where a record of what has happened is repeated (a file, a primary's stream).
+    Keep,
+}
+
+impl Overdue {
+    /// What expires by this time is overdue, in Unix ms.
+    #[inline]
+    pub(super) fn deadline_ms(self, now_ms: u64) -> u64 {
+        if self == Self::Keep { 0 } else { now_ms }
+    }
+}
 
 impl View<'_> {
     /// Sets or clears the key's expiry; whether the key is there. The caller reports the change.
@@ -52,7 +75,7 @@ impl View<'_> {
         }
     }
 
-    /// Deletes the key if its time has come; whether it did.
+    /// Deletes the key if its time has come; whether it has: then the key is not there.
     #[inline]
     pub fn expire_if_due(&mut self, key: Key<'_>) -> bool {
         match self.lookup(key) {
@@ -100,6 +123,9 @@ impl View<'_> {
 
     #[cold]
     fn expire(&mut self, key: Key<'_>) {
+        if self.overdue != Overdue::Delete {
+            return;
+        }
         if let Some(entry) = self.take(key) {
             self.free(entry);
             self.effects.expired_keys += 1;
@@ -111,8 +137,11 @@ impl View<'_> {
     }
 
     /// Deletes what has expired in `shard`, in all databases, at most `limit` keys; how many, and whether more is due.
-    /// O(log n) a key.
+    /// Nothing in a view that does not delete. O(log n) a key.
     pub fn expire_shard(&mut self, shard: usize, limit: usize) -> (usize, bool) {
+        if self.overdue != Overdue::Delete {
+            return (0, false);
+        }
         let selected = self.db;
         let mut expired = 0;
         let state = self.state(shard);
@@ -188,6 +217,9 @@ impl View<'_> {
 
     #[cold]
     fn expire_fields_of(&mut self, key: Key<'_>) -> usize {
+        if self.overdue != Overdue::Delete {
+            return 0;
+        }
         let now_ms = self.now_ms;
         let Some(hash) = self.entry_mut(key).and_then(Entry::collection_mut::<crate::types::hash::Hash>)
         else {
@@ -210,5 +242,94 @@ impl View<'_> {
         self.notify(EventClass::HASH, "hexpired", key.bytes);
         self.remove_if_empty::<crate::types::hash::Hash>(key);
         count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::hash::Hash;
+    use crate::{Access, Bank, Covered, Effects, Random, Store};
+
+    const KEY: &[u8] = b"key";
+    const HASH: &[u8] = b"hash";
+
+    /// A view at the time 100 of a string that expired at 50 and a hash of which a field has.
+    fn check(overdue: Overdue, check: impl FnOnce(&mut View<'_>)) {
+        let store = Store::new(2, 1, Bank::new(2), Box::new(|| Bank::new(2)));
+        let (random, mut effects) = (Random::new(7), Effects::default());
+        // SAFETY: nobody else has the store.
+        let mut view = unsafe { View::new(&store, Covered::All, Access::Write, 0, 1, &random, &mut effects) };
+        view.set_string(Key::new(KEY), b"value", Some(50));
+        let hash: Option<&mut Hash> = view.collection_or_new(Key::new(HASH)).ok();
+        let hash = hash.expect("the key is new");
+        hash.set(b"passing", b"1");
+        hash.set(b"lasting", b"2");
+        hash.set_field_expiry(b"passing", Some(50));
+        view.track_field_expiry(Key::new(HASH), 50);
+        view.set_overdue(overdue);
+        view.set_now_ms(100);
+        check(&mut view);
+    }
+
+    fn fields(view: &View<'_>) -> usize {
+        view.lookup(Key::new(HASH)).and_then(Entry::collection::<Hash>).map_or(0, Hash::len)
+    }
+
+    fn shown(view: &View<'_>) -> usize {
+        let (mut walked, mut scanned) = (0, 0);
+        view.for_each(|_| walked += 1);
+        view.scan(0, 10, |_| scanned += 1);
+        assert_eq!(walked, scanned);
+        walked
+    }
+
+    #[test]
+    fn what_is_overdue_is_deleted() {
+        check(Overdue::Delete, |view| {
+            assert_eq!((view.exists(Key::new(KEY)), shown(view), view.len()), (false, 1, 2));
+            assert_eq!(view.effects.stale.borrow().len(), 1);
+            assert!(view.entry_mut(Key::new(KEY)).is_none() && view.lookup(Key::new(KEY)).is_none());
+            assert_eq!((view.expire_fields(Key::new(HASH)), fields(view)), (1, 1));
+            assert_eq!((view.effects.expired.len(), view.effects.expired_fields_of.len()), (1, 1));
+        });
+        check(Overdue::Delete, |view| {
+            let (first, _) = view.expire_shard(0, 10);
+            let (second, _) = view.expire_shard(1, 10);
+            assert!(first + second >= 2 && view.len() == 1 && fields(view) == 1);
+        });
+    }
+
+    #[test]
+    fn what_is_overdue_is_hidden() {
+        check(Overdue::Hide, |view| {
+            let key = Key::new(KEY);
+            assert!(!view.exists(key) && view.read(key).is_none() && view.entry_mut(key).is_none());
+            assert!(view.remove(key).is_none() && !view.delete(key) && !view.set_expiry(key, None));
+            view.expire_ahead(key);
+            assert_eq!((view.expire_shard(0, 10), view.expire_shard(1, 10)), ((0, false), (0, false)));
+            assert_eq!((view.expire_fields(Key::new(HASH)), fields(view)), (0, 2));
+            assert_eq!((shown(view), view.len(), view.store().expiring_keys(0)), (1, 2, 1));
+            assert!(view.effects.stale.borrow().is_empty() && !view.effects.has_expired());
+            view.set_string(key, b"new", None);
+            assert_eq!((view.string(key), view.store().expiring_keys(0)), (Ok(Some(&b"new"[..])), 0));
+            assert!(!view.effects.has_expired(), "nobody was told of a deletion");
+        });
+    }
+
+    #[test]
+    fn what_is_overdue_is_kept() {
+        check(Overdue::Keep, |view| {
+            let key = Key::new(KEY);
+            assert!(view.exists(key) && view.entry_mut(key).is_some());
+            assert_eq!((view.now_ms(), view.clock_ms()), (0, 100));
+            view.expire_ahead(key);
+            assert_eq!((view.expire_shard(0, 10), view.expire_shard(1, 10)), ((0, false), (0, false)));
+            assert_eq!((view.expire_fields(Key::new(HASH)), fields(view), shown(view)), (0, 2, 2));
+            assert!(view.effects.stale.borrow().is_empty() && !view.effects.has_expired());
+            assert!(view.delete(key) && !view.exists(key));
+            view.set_overdue(Overdue::Delete);
+            assert_eq!(view.now_ms(), 100);
+        });
     }
 }

@@ -6,7 +6,8 @@
 //! a data race.
 //!
 //! Expiry is seen here: a key whose time has come is not there. A writer deletes it on the way, a reader, which may share
-//! the shard, only remembers it, and it is deleted after the command. What needs the clock takes the request's `now`.
+//! the shard, only remembers it, and it is deleted after the command, if the view is one that deletes ([`Overdue`]). What needs
+//! the clock takes the request's `now`.
 //!
 //! Here is what a view covers; what it does stands beside, a file for each: one key (`read`, `change`, `expiry`), what a command
 //! reports (`report`), databases (`whole`, `scan`), and what is loaded from a file (`load`).
@@ -19,6 +20,7 @@ mod report;
 mod scan;
 mod whole;
 
+pub use expiry::Overdue;
 pub use scan::cursor_shard;
 
 use crate::effects::Effects;
@@ -80,9 +82,11 @@ pub struct View<'a> {
     covered: Covered<'a>,
     access: Access,
     pub(crate) db: usize,
+    /// What expires by then is overdue, and what is relative counts from it: the request's time, or 0 where all is kept.
     pub(crate) now_ms: u64,
-    /// What the access clocks are set to, in Unix ms: the time, but in a replay.
+    /// What the access clocks are set to: the request's time in Unix ms.
     clock_ms: u64,
+    overdue: Overdue,
     /// Whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
     pub no_touch: bool,
     random: &'a Random,
@@ -91,7 +95,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A view over `covered`.
+    /// A view over `covered`, which deletes what is overdue.
     ///
     /// # Safety
     /// For as long as the view lives, the covered shards are the caller's: exclusively for `Access::Write`, and with no writer
@@ -106,7 +110,18 @@ impl<'a> View<'a> {
         random: &'a Random,
         effects: &'a mut Effects,
     ) -> Self {
-        Self { store, covered, access, db, now_ms, clock_ms: now_ms, no_touch: false, random, effects }
+        Self {
+            store,
+            covered,
+            access,
+            db,
+            now_ms,
+            clock_ms: now_ms,
+            overdue: Overdue::Delete,
+            no_touch: false,
+            random,
+            effects,
+        }
     }
 
     /// The store, for what is read without holding a shard.
@@ -144,14 +159,16 @@ impl<'a> View<'a> {
         self.db = db;
     }
 
-    /// The request's time in Unix milliseconds.
+    /// The request's time in Unix milliseconds, by which keys and fields expire and from which what is relative counts. It is 0
+    /// under [`Overdue::Keep`], so that no deadline has passed.
     pub fn now_ms(&self) -> u64 {
         self.now_ms
     }
 
     /// Sets the time of the next request that uses this view.
+    #[inline]
     pub fn set_now_ms(&mut self, now_ms: u64) {
-        self.now_ms = now_ms;
+        self.now_ms = self.overdue.deadline_ms(now_ms);
         self.clock_ms = now_ms;
     }
 
@@ -160,11 +177,10 @@ impl<'a> View<'a> {
         self.clock_ms
     }
 
-    /// Makes what follows a replay of what has happened: at the time 0, so that nothing expires but as the record says, and
-    /// with accesses at `clock_ms`.
-    pub fn replay(&mut self, clock_ms: u64) {
-        self.now_ms = 0;
-        self.clock_ms = clock_ms;
+    /// Says what becomes of keys and fields whose time has come, from now on.
+    pub fn set_overdue(&mut self, overdue: Overdue) {
+        self.overdue = overdue;
+        self.set_now_ms(self.clock_ms);
     }
 
     /// The random numbers of the thread.

@@ -3,7 +3,7 @@
 //! A key whose time has come is not there for a reader. He may share the shard, so he only remembers it, and it is deleted
 //! after the command.
 
-use super::{View, WrongType};
+use super::{Overdue, View, WrongType};
 use crate::access;
 use crate::entry::Entry;
 use crate::store::Key;
@@ -54,9 +54,12 @@ impl View<'_> {
         None
     }
 
-    /// Remembers a key whose time has come, or that of a field of it, to be deleted by whoever may.
+    /// Remembers a key whose time has come, or that of a field of it, to be deleted by whoever may, if the view deletes.
     #[cold]
     pub fn remember_stale(&self, key: Key<'_>) {
+        if self.overdue != Overdue::Delete {
+            return;
+        }
         self.effects.leave();
         self.effects.stale.borrow_mut().push((self.db as u32, key.bytes.into()));
     }

@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use parking_lot::Mutex;
 use rustredis_commands::{Args, CommandError, KeyRef, Row, Run};
-use rustredis_keyspace::{Access, Covered, Effects, Key, Random, View, placement};
+use rustredis_keyspace::{Access, Covered, Effects, Key, Overdue, Random, View, placement};
 use rustredis_persistence::aof::reader::Command;
 use rustredis_persistence::rdb::LoadedKey;
 use rustredis_resp::{Proto, Reply, Span};
@@ -303,9 +303,9 @@ impl<'s> Stores<'s> {
         // SAFETY: everything is ours (`with`), and the threads have answered the barrier and got nothing since.
         let mut view = unsafe {
             let store = self.server.engine.store();
-            View::new(store, Covered::All, Access::Write, db, 0, &random, &mut effects)
+            View::new(store, Covered::All, Access::Write, db, now_ms(), &random, &mut effects)
         };
-        view.replay(now_ms());
+        view.set_overdue(Overdue::Keep);
         replay(self.server, &mut view, row, db, args, &mut Vec::new(), self.outcome);
     }
 
@@ -353,9 +353,9 @@ fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outc
         // and the next work, in which it has no view.
         let mut view = unsafe {
             let store = server.engine.store();
-            View::new(store, Covered::Many(shards), Access::Write, 0, 0, &random, &mut effects)
+            View::new(store, Covered::Many(shards), Access::Write, 0, now_ms(), &random, &mut effects)
         };
-        view.replay(now_ms());
+        view.set_overdue(Overdue::Keep);
         match work {
             Work::Keys(keys, conflict) => {
                 for StoredKey { db, hash, key } in keys {
