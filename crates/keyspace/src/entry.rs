@@ -21,6 +21,7 @@ use std::fmt;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use crate::slot::Slot;
 use crate::types::{hash::Hash, list::List, set::Set, zset::ZSet};
 use crate::value::{Collection, IsRaw, Kind, Value};
 
@@ -43,9 +44,11 @@ struct Header {
     layout: u32,
 }
 
-/// Owns a key and its value. Eight bytes; never null.
+/// Owns a key and its value. Eight bytes, what a table has of a key: a [`Slot`]. Never null.
 #[repr(transparent)]
-pub struct Entry(NonNull<Header>);
+pub struct Entry(Slot);
+
+const _: () = assert!(size_of::<(Entry, ())>() == 8, "a slot of a table is eight bytes on every engine");
 
 // SAFETY: an entry owns its block exclusively, and all that it can hold is Send.
 unsafe impl Send for Entry {}
@@ -126,8 +129,8 @@ impl Entry {
         // SAFETY: the size is at least the header's. All writes lie within `parts.total` bytes of the new block.
         unsafe {
             let start = alloc(block);
-            let Some(header) = NonNull::new(start.cast::<Header>()) else { handle_alloc_error(block) };
-            header.write(Header { access: AtomicU32::new(kind as u32), layout });
+            let Some(slot) = NonNull::new(start).map(Slot::new) else { handle_alloc_error(block) };
+            start.cast::<Header>().write(Header { access: AtomicU32::new(kind as u32), layout });
             if let Some(at) = expire_at_ms {
                 start.add(HEADER_BYTES).cast::<u64>().write(at);
             }
@@ -135,13 +138,21 @@ impl Entry {
                 start.add(parts.key - 4).cast::<u32>().write_unaligned(key.len() as u32);
             }
             start.add(parts.key).copy_from_nonoverlapping(key.as_ptr(), key.len());
-            Self(header)
+            Self(slot)
         }
     }
 
+    #[inline]
     fn header(&self) -> &Header {
         // SAFETY: the block begins with an initialised header.
-        unsafe { self.0.as_ref() }
+        unsafe { &*self.0.block().cast::<Header>() }
+    }
+
+    /// What follows the header's access word, to change it.
+    #[inline]
+    fn layout_mut(&mut self) -> &mut u32 {
+        // SAFETY: the block begins with an initialised header, and the entry is borrowed exclusively.
+        unsafe { &mut (*self.0.block().cast::<Header>()).layout }
     }
 
     fn flag(&self, flag: u32) -> bool {
@@ -150,7 +161,7 @@ impl Entry {
 
     fn at(&self, offset: usize) -> *mut u8 {
         // SAFETY: callers pass offsets within the block.
-        unsafe { self.0.as_ptr().cast::<u8>().add(offset) }
+        unsafe { self.0.block().add(offset) }
     }
 
     fn parts(&self) -> Parts {
@@ -161,7 +172,25 @@ impl Entry {
 
     /// The address of the block, to prefetch it.
     pub fn address(&self) -> *const u8 {
-        self.0.as_ptr().cast()
+        self.0.block()
+    }
+
+    /// The key's 16 bits in the table: see `slot`. They stay with the key whatever becomes of its value.
+    #[inline]
+    pub fn free_bits(&self) -> u16 {
+        self.0.free_bits()
+    }
+
+    /// Sets the key's 16 bits in the table.
+    #[inline]
+    pub fn set_free_bits(&mut self, bits: u16) {
+        self.0.set_free_bits(bits);
+    }
+
+    /// Puts another value, with its expiry and clock, in the place of this one, of the same key; the old one.
+    pub(crate) fn replace(&mut self, mut new: Self) -> Self {
+        new.set_free_bits(self.free_bits());
+        std::mem::replace(self, new)
     }
 
     /// The key.
@@ -207,7 +236,7 @@ impl Entry {
         let old_len = old.total - old.value;
         let value_len = value_len.unwrap_or(old_len);
         let flags = self.header().layout & (HAS_PAYLOAD | IS_RAW | IS_TEXT);
-        let mut new = Self::block(self.kind(), self.key(), flags, value_len, expire_at_ms);
+        let new = Self::block(self.kind(), self.key(), flags, value_len, expire_at_ms);
         new.set_clock(self.clock());
         let parts = new.parts();
         // SAFETY: both ranges lie in their blocks; the payload's ownership moves with its bits, and the old block is
@@ -219,9 +248,9 @@ impl Entry {
             let kept = old_len.min(value_len);
             new.at(parts.value).copy_from_nonoverlapping(self.at(old.value), kept);
             new.at(parts.value + kept).write_bytes(0, value_len - kept);
-            std::mem::swap(self, &mut new);
-            new.free_block();
-            std::mem::forget(new);
+            let mut old = self.replace(new);
+            old.free_block();
+            std::mem::forget(old);
         }
     }
 
@@ -232,7 +261,7 @@ impl Entry {
     unsafe fn free_block(&mut self) {
         let layout = block_layout(self.parts().total);
         // SAFETY: the block was allocated with the layout that its header gives.
-        unsafe { dealloc(self.0.as_ptr().cast(), layout) };
+        unsafe { dealloc(self.0.block(), layout) };
     }
 
     /// The 24-bit access clock: see `eviction`.
@@ -278,8 +307,7 @@ impl Entry {
 
     /// Says whether the string counts as edited in place.
     pub fn set_raw(&mut self, raw: IsRaw) {
-        // SAFETY: the header is initialised and borrowed exclusively.
-        let layout = unsafe { &mut (*self.0.as_ptr()).layout };
+        let layout = self.layout_mut();
         *layout = *layout & !(IS_RAW | IS_TEXT) | if raw == IsRaw::Yes { IS_RAW } else { 0 };
     }
 
@@ -290,8 +318,7 @@ impl Entry {
 
     /// Says that the string stays `embstr` until it is next changed: INCRBYFLOAT's sums are never `int`.
     pub fn set_text(&mut self) {
-        // SAFETY: the header is initialised and borrowed exclusively.
-        unsafe { (*self.0.as_ptr()).layout |= IS_TEXT };
+        *self.layout_mut() |= IS_TEXT;
     }
 
     /// Replaces a string by another, in place where the block's size stays the same. The expiry stays.
@@ -303,18 +330,17 @@ impl Entry {
             && value.len() <= EMBEDDED_BYTES_MAX
             && block_layout(total).size() == block_layout(parts.total).size()
         {
+            let layout = self.layout_mut();
+            *layout = *layout & 0xffff | (value.len() as u32) << 16;
             // SAFETY: the value fits into the block, whose size in the header's terms stays the same.
-            unsafe {
-                (*self.0.as_ptr()).layout = self.header().layout & 0xffff | (value.len() as u32) << 16;
-                self.at(parts.value).copy_from_nonoverlapping(value.as_ptr(), value.len());
-            }
+            unsafe { self.at(parts.value).copy_from_nonoverlapping(value.as_ptr(), value.len()) };
             self.set_raw(IsRaw::No);
             return;
         }
         let clock = self.clock();
         let new = Self::string(self.key(), value, self.expire_at_ms());
         new.set_clock(clock);
-        *self = new;
+        self.replace(new);
     }
 
     /// Makes a string `len` bytes long; new bytes are zero. It counts as edited in place afterwards.
@@ -334,13 +360,12 @@ impl Entry {
             let clock = self.clock();
             let new = Self::new(self.key(), Value::String(bytes, IsRaw::Yes), self.expire_at_ms());
             new.set_clock(clock);
-            *self = new;
+            self.replace(new);
         } else if block_layout(parts.value + len).size() == block_layout(parts.total).size() {
+            let layout = self.layout_mut();
+            *layout = *layout & 0xffff | (len as u32) << 16;
             // SAFETY: the new length fits into the block, and what is new is written.
-            unsafe {
-                (*self.0.as_ptr()).layout = self.header().layout & 0xffff | (len as u32) << 16;
-                self.at(parts.value + old_len).write_bytes(0, len.saturating_sub(old_len));
-            }
+            unsafe { self.at(parts.value + old_len).write_bytes(0, len.saturating_sub(old_len)) };
         } else {
             self.rebuild(self.expire_at_ms(), Some(len));
         }
@@ -519,6 +544,20 @@ mod tests {
                 assert_eq!((entry.key(), entry.bytes(), entry.clock()), (key.as_slice(), &b"short"[..], 77));
             }
         }
+    }
+
+    #[test]
+    fn the_free_bits_are_the_key_s() {
+        let mut entry = Entry::string(b"key", b"value", None);
+        entry.set_free_bits(0xabcd);
+        entry.set_expire_at_ms(Some(5));
+        entry.append(&[b'x'; 100]);
+        entry.resize(2_000);
+        entry.set_bytes(b"short");
+        let old = entry.replace(Entry::string(b"key", b"other", None));
+        assert_eq!((entry.key(), entry.bytes(), entry.free_bits()), (&b"key"[..], &b"other"[..], 0xabcd));
+        assert_eq!((old.bytes(), old.expire_at_ms()), (&b"short"[..], Some(5)));
+        assert!(matches!(old.into_value(), Value::String(bytes, _) if bytes == b"short"));
     }
 
     #[test]

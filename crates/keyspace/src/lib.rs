@@ -13,6 +13,7 @@ pub mod limits;
 pub mod placement;
 pub mod random;
 pub mod sampling;
+mod slot;
 pub mod snapshot;
 pub mod store;
 pub mod types;

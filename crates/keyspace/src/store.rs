@@ -31,7 +31,8 @@ use crate::interest::ByKey;
 use crate::interest::wait::Queue;
 use crate::interest::watch::Watchers;
 
-/// The entries of one database in one shard. The unit makes it the table that `DashMap<Entry, ()>` has.
+/// The entries of one database in one shard, each in a slot of eight bytes (`slot`). The unit makes it the table that
+/// `DashMap<Entry, ()>` has.
 pub type Table = hashbrown::HashTable<(Entry, ())>;
 
 /// A key of a command, hashed once.
@@ -594,6 +595,22 @@ mod tests {
         }
         assert!(keys_max(&table) <= 2 * capacity, "{} and then {}", capacity, keys_max(&table));
         assert!((50_000..51_000).all(|number| has(&table, number)) && !has(&table, 49_999));
+    }
+
+    #[test]
+    fn the_free_bits_of_a_slot_travel() {
+        let mut table = Table::new();
+        for number in 0..1_000 {
+            let (hash, mut new) = entry(number);
+            new.set_free_bits(number as u16);
+            insert_unique(&mut table, hash, new);
+        }
+        resize(&mut table, 3_000);
+        for number in 0..1_000 {
+            let (hash, wanted) = entry(number);
+            let found = table.find(hash, |(entry, ())| entry.key() == wanted.key());
+            assert_eq!(found.map(|(entry, ())| entry.free_bits()), Some(number as u16));
+        }
     }
 
     #[test]

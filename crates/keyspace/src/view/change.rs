@@ -96,7 +96,7 @@ impl View<'_> {
         let (expire_at_ms, kind) = (new.expire_at_ms(), new.kind());
         let found = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
         if let Some((entry, ())) = found {
-            let old = std::mem::replace(entry, new);
+            let old = entry.replace(new);
             self.index_expiry(shard, key.hash, old.expire_at_ms(), expire_at_ms);
             self.free(old);
         } else {
