@@ -5,6 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 
+use crate::interest::changes::{self, Change};
+use crate::interest::wait::{Ready, Wakes};
 use crate::store::DbKey;
 
 /// Classes of keyspace events, as the letters of `notify-keyspace-events` name them.
@@ -56,7 +58,7 @@ pub struct Event {
 }
 
 /// What a blocking command waits for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct BlockRequest {
     /// When it gives up, in Unix milliseconds; 0 never.
     pub until_ms: u64,
@@ -64,6 +66,18 @@ pub struct BlockRequest {
     pub kind: crate::Kind,
     /// Whether serving needs more keys than the one that became ready.
     pub needs_more_keys: bool,
+    /// What becomes of its keys that it is woken by.
+    pub wakes_on: Wakes,
+    /// The arguments that it waits with, where they are others than it came with: what they say of the moment of asking is
+    /// written out (XREAD's `$`). They have the same keys.
+    pub instead: Option<Vec<Vec<u8>>>,
+}
+
+impl BlockRequest {
+    /// A wait until `until_ms` for a key of this type to come into being.
+    pub fn new(until_ms: u64, kind: crate::Kind) -> Self {
+        Self { until_ms, kind, needs_more_keys: false, wakes_on: Wakes::CREATED, instead: None }
+    }
 }
 
 /// What is to be journalled instead of the command itself.
@@ -84,8 +98,10 @@ pub struct Effects {
     pub notify_mask: u32,
     /// Events to publish, in order.
     pub events: Vec<Event>,
-    /// Keys that came into being while somebody waits for them, in order.
-    pub ready: Vec<DbKey>,
+    /// Keys of which something became that somebody waits for, in order.
+    pub ready: Vec<Ready>,
+    /// What has become of keys, while somebody has it listed ([`crate::View::begin_listing`]).
+    pub(crate) changes: Vec<Change>,
     /// What goes to the journal.
     pub journal: Journal,
     /// Deletions of expired and evicted keys that precede the command in the journal.
@@ -117,6 +133,7 @@ impl Default for Effects {
             notify_mask: 0,
             events: Vec::new(),
             ready: Vec::new(),
+            changes: Vec::new(),
             journal: Journal::Verbatim,
             expired: Vec::new(),
             expired_fields_of: Vec::new(),
@@ -189,6 +206,12 @@ impl Effects {
             && self.journal == Journal::Verbatim
     }
 
+    /// Takes the list of changes: each key that has changed, with what it came to, in the order in which they began to.
+    /// Empty while nobody has them listed. O(n).
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        changes::settled(std::mem::take(&mut self.changes))
+    }
+
     /// Whether deletions of what has expired wait to be journalled.
     pub fn has_expired(&self) -> bool {
         !self.expired.is_empty() || !self.expired_fields_of.is_empty()
@@ -207,6 +230,7 @@ impl Effects {
         self.dirty = 0;
         self.events.clear();
         self.ready.clear();
+        self.changes.clear();
         self.journal = Journal::Verbatim;
         self.expired.clear();
         self.expired_fields_of.clear();

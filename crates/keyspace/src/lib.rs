@@ -22,7 +22,8 @@ pub mod view;
 
 pub use effects::{BlockRequest, Effects, EventClass};
 pub use entry::Entry;
-pub use interest::wait::Waiter;
+pub use interest::changes::{Change, Fate};
+pub use interest::wait::{Ready, Waiter, Wakes};
 pub use interest::watch::WatchFlag;
 pub use random::Random;
 pub use sampling::Among;

@@ -9,6 +9,7 @@ use crate::effects::EventClass;
 use crate::entry::Entry;
 use crate::expiry_index::Expiry;
 use crate::hashing;
+use crate::interest::changes::Fate;
 use crate::placement;
 use crate::random::Random;
 use crate::store::{BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, Store};
@@ -124,7 +125,7 @@ impl View<'_> {
         self.shrink_table(self.store().shard_of(key.hash));
         self.effects.leave();
         self.effects.expired.push((self.db() as u32, key.bytes.into()));
-        self.touch_watchers(key);
+        self.note(key, Fate::Evicted);
         self.notify(EventClass::EVICTED, "evicted", key.bytes);
         Some(if is_buried { bytes } else { 0 })
     }

@@ -165,7 +165,16 @@ pub struct Store {
     make_bank: MakeBank,
     states: Box<[CachePadded<UnsafeCell<ShardState>>]>,
     next_expiries: Box<[AtomicU64]>,
-    /// How many (client, key) pairs are watched; while it is 0 a write need not look.
+    /// Who is to be told of each change of a key: who watches one, waits for changes of one, or has all of them listed. While it is 0
+    /// a write need not look.
+    pub(crate) change_listeners: AtomicUsize,
+    /// Who is to be told of each key that comes into being: who waits for one, or has all changes listed.
+    pub(crate) creation_listeners: AtomicUsize,
+    /// How many (client, key) pairs are waited for by those who are woken by more than that the key comes into being.
+    pub(crate) change_waits: AtomicUsize,
+    /// How many have all changes listed.
+    pub(crate) listings: AtomicUsize,
+    /// How many (client, key) pairs are watched.
     pub watched: AtomicUsize,
     /// How many (client, key) pairs are waited for.
     pub waited: AtomicUsize,
@@ -228,6 +237,10 @@ impl Store {
             make_bank,
             states: (0..shards).map(|_| CachePadded::default()).collect(),
             next_expiries: (0..shards).map(|_| AtomicU64::new(u64::MAX)).collect(),
+            change_listeners: AtomicUsize::new(0),
+            creation_listeners: AtomicUsize::new(0),
+            change_waits: AtomicUsize::new(0),
+            listings: AtomicUsize::new(0),
             watched: AtomicUsize::new(0),
             waited: AtomicUsize::new(0),
             far_waited: AtomicUsize::new(0),
@@ -247,9 +260,9 @@ impl Store {
         match at {
             PanicAt::BeforeChange => _ = self.notices.fetch_or(notice::PANIC_BEFORE, Relaxed),
             PanicAt::AfterChange => {
-                // It is found where watchers are looked for, which needs somebody who watches.
+                // It is found where changes are told, which needs somebody who listens.
                 if self.notices.fetch_or(notice::PANIC_AFTER, Relaxed) & notice::PANIC_AFTER == 0 {
-                    self.watched.fetch_add(1, Relaxed);
+                    self.change_listeners.fetch_add(1, Relaxed);
                 }
             }
         }
@@ -264,7 +277,7 @@ impl Store {
         };
         if self.notices.fetch_and(!bit, Relaxed) & bit != 0 {
             if at == PanicAt::AfterChange {
-                self.watched.fetch_sub(1, Relaxed);
+                self.change_listeners.fetch_sub(1, Relaxed);
             }
             panic!("DEBUG PANIC-AT has asked for this ({at:?})");
         }

@@ -109,7 +109,7 @@ fn blocking_pop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>, end:
 }
 
 fn wait(view: &mut View<'_>, until_ms: u64) {
-    view.block(BlockRequest { until_ms, kind: Kind::List, needs_more_keys: false });
+    view.block(BlockRequest::new(until_ms, Kind::List));
 }
 
 /// What stands behind the keys that argument `numkeys` counts: the end, and how many elements.
@@ -284,8 +284,8 @@ mod tests {
         let mut harness = harness();
         check(&mut harness, "BLPOP missing other 1.5", "(blocked)");
         let until_ms = harness.now_ms + 1500;
-        let expected = BlockRequest { until_ms, kind: Kind::List, needs_more_keys: false };
-        assert_eq!(harness.effects.block, Some(expected));
+        let expected = BlockRequest::new(until_ms, Kind::List);
+        assert_eq!(harness.effects.block, Some(expected.clone()));
         check(&mut harness, "BLMPOP 0 1 missing left", "(blocked)");
         assert_eq!(harness.effects.block, Some(BlockRequest { until_ms: 0, ..expected }));
         check(&mut harness, "BRPOP missing -1", "-ERR timeout is negative");

@@ -63,7 +63,7 @@ fn transfer_or_wait(
     if transfer(view, args, reply, ends)? {
         rewrite::instead(view, plain);
     } else {
-        view.block(BlockRequest { until_ms, kind: Kind::List, needs_more_keys: true });
+        view.block(BlockRequest { needs_more_keys: true, ..BlockRequest::new(until_ms, Kind::List) });
     }
     Ok(())
 }
@@ -171,7 +171,7 @@ mod tests {
         assert_eq!(harness.journal(), "RPOPLPUSH list other");
         check(&mut harness, "BRPOPLPUSH missing string 2", "(blocked)");
         let until_ms = harness.now_ms + 2000;
-        let expected = BlockRequest { until_ms, kind: Kind::List, needs_more_keys: true };
+        let expected = BlockRequest { needs_more_keys: true, ..BlockRequest::new(until_ms, Kind::List) };
         assert_eq!(harness.effects.block, Some(expected));
         check(&mut harness, "BLMOVE missing string left left 0", "(blocked)");
         check(&mut harness, "BLMOVE list other middle left abc", "-ERR syntax error");

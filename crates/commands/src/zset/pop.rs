@@ -217,7 +217,7 @@ fn pop_or_wait(view: &mut View<'_>, args: Args<'_>, order: Order, reply: &mut Re
 }
 
 fn wait(view: &mut View<'_>, until_ms: u64) {
-    view.block(BlockRequest { until_ms, kind: Kind::ZSet, needs_more_keys: false });
+    view.block(BlockRequest::new(until_ms, Kind::ZSet));
 }
 
 fn zmpop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -309,7 +309,7 @@ mod tests {
         let mut harness = Harness::new();
         let h = &mut harness;
         check(h, "BZPOPMIN y z 0.5", "(blocked)");
-        assert_eq!(h.effects.block.map(|block| block.until_ms), Some(h.now_ms + 500));
+        assert_eq!(h.effects.block.as_ref().map(|block| block.until_ms), Some(h.now_ms + 500));
         check(h, "BZMPOP 0 1 z MIN", "(blocked)");
         check(h, "ZADD z 1 a 2 b", ":2");
         check(h, "BZPOPMAX y z 1", "*3 $1 z $1 b $1 2");

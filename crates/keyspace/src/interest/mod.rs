@@ -4,9 +4,11 @@
 //! many other keys of the shard are named: a table by the hash that the key has already. It gives its memory back, for one
 //! client may name a million keys once.
 //!
-//! Those who watch a key are told that it was touched (`watch`), those who wait for it are served (`wait`). A client that tracks
-//! the keys it has read will be a third of them: told once, with the key's name.
+//! What becomes of a key is told in one place (`changes`): those who watch it are told that it was touched (`watch`), those who wait
+//! for it are served (`wait`), and whoever must know of every change gets a list. A client that tracks the keys it has read will
+//! stand beside them: what it has read is kept by key as watches are, and the list says which of it has changed.
 
+pub(crate) mod changes;
 pub(crate) mod wait;
 pub(crate) mod watch;
 
@@ -14,12 +16,24 @@ use hashbrown::HashTable;
 
 use crate::hashing;
 use crate::store::Key;
+use crate::view::View;
 
 /// Slots below which a table is left as it is.
 const SLOTS_KEPT: usize = 64;
 
 /// Something for each of some keys.
 pub(crate) struct ByKey<T>(HashTable<(Box<[u8]>, T)>);
+
+impl View<'_> {
+    /// Whether the key is there in this database of a covered shard, whichever is selected.
+    fn is_there_in(&self, shard: usize, db: usize, key: Key<'_>) -> bool {
+        debug_assert!(self.covered().has(shard));
+        // SAFETY: the shard is covered, as whoever names it has looked into its state, and this is a read.
+        let table = unsafe { &*self.store().table(shard, db) };
+        let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
+        found.is_some_and(|(entry, ())| !entry.is_expired(self.now_ms()))
+    }
+}
 
 impl<T> Default for ByKey<T> {
     fn default() -> Self {

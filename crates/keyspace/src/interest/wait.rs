@@ -1,4 +1,4 @@
-//! Waiting for a key: the queues of a shard, and who is told when a key comes into being.
+//! Waiting for a key: the queues of a shard, and who is told when the key comes into being, is written or is gone.
 //!
 //! A queue belongs to the key's shard, so it is changed under a view like the key itself and no wake-up is lost. Who waits is
 //! the server's own type; here it is only queued. A client may wait for a million keys and a million clients for one: what a
@@ -9,9 +9,52 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::interest::changes::Fate;
 use crate::store::{DbKey, Key};
 use crate::value::Kind;
 use crate::view::{Covered, View};
+
+/// What somebody who waits for a key is woken by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wakes(u8);
+
+impl Wakes {
+    /// The key comes into being, and not another value of it, as Redis has it for lists and sorted sets.
+    pub const CREATED: Self = Self(1);
+    /// It is written, also by whoever makes it (a stream's reader waits for what comes).
+    pub const WRITTEN: Self = Self(1 << 1);
+    /// It is gone (a consumer of a stream waits in vain then).
+    pub const DELETED: Self = Self(1 << 2);
+
+    /// These and others.
+    pub const fn with(self, others: Self) -> Self {
+        Self(self.0 | others.0)
+    }
+
+    /// Whether this fate of the key is among them.
+    pub fn has(self, fate: Fate) -> bool {
+        let wake = match fate {
+            Fate::Created => Self::CREATED,
+            Fate::Written => Self::WRITTEN,
+            Fate::Deleted | Fate::Expired | Fate::Evicted => Self::DELETED,
+        };
+        self.0 & wake.0 != 0
+    }
+
+    /// Whether changes of a key that is there are among them.
+    fn are_of_changes(self) -> bool {
+        self != Self::CREATED
+    }
+}
+
+/// A key that somebody waits for, and what has become of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ready {
+    /// The key.
+    pub key: DbKey,
+    /// What has become of it.
+    pub fate: Fate,
+}
 
 /// A client that waits for a key. The server's type; the keyspace only queues it.
 pub trait Waiter: Any + Send + Sync {
@@ -19,8 +62,10 @@ pub trait Waiter: Any + Send + Sync {
     fn ticket(&self) -> u64;
     /// Whether it still waits: a served or timed-out waiter is skipped and dropped from the queue.
     fn is_waiting(&self) -> bool;
-    /// Whether a key of this type serves it.
-    fn wants(&self, kind: Kind) -> bool;
+    /// What becomes of its keys that it is woken by.
+    fn wakes_on(&self) -> Wakes;
+    /// Whether a key that is of this type now serves it; `None` if there is no key any more.
+    fn wants(&self, kind: Option<Kind>) -> bool;
     /// Whether serving it needs keys besides the one that it waits for (BLMOVE's destination).
     fn needs_more_keys(&self) -> bool;
     /// Itself, to be downcast by the server.
@@ -41,6 +86,8 @@ pub(crate) struct Queue {
     places: VecDeque<Place>,
     /// How many of them need more keys to be served.
     far: usize,
+    /// How many of them are woken by more than that the key comes into being.
+    on_change: usize,
 }
 
 impl Queue {
@@ -51,6 +98,11 @@ impl Queue {
 
     fn has(&self, db: u32) -> bool {
         self.places.get(self.from(db, 0)).is_some_and(|place| place.db == db)
+    }
+
+    /// Whether somebody of this database waits for changes, as far as can be told without a look at each.
+    fn has_on_change(&self, db: u32) -> bool {
+        self.on_change > 0 && self.has(db)
     }
 }
 
@@ -69,8 +121,15 @@ impl View<'_> {
         let far = usize::from(waiter.needs_more_keys());
         queue.far += far;
         store.far_waited.fetch_add(far, Relaxed);
+        let on_change = usize::from(waiter.wakes_on().are_of_changes());
+        queue.on_change += on_change;
         queue.places.insert(at, Place { db, ticket, waiter });
-        store.waited.fetch_add(1, Relaxed);
+        for count in [&store.waited, &store.creation_listeners] {
+            count.fetch_add(1, Relaxed);
+        }
+        for count in [&store.change_waits, &store.change_listeners] {
+            count.fetch_add(on_change, Relaxed);
+        }
     }
 
     /// Takes a waiter out of the key's queue.
@@ -85,20 +144,28 @@ impl View<'_> {
                 let far = usize::from(waiter.needs_more_keys());
                 queue.far -= far;
                 store.far_waited.fetch_sub(far, Relaxed);
-                store.waited.fetch_sub(1, Relaxed);
+                let on_change = usize::from(waiter.wakes_on().are_of_changes());
+                queue.on_change -= on_change;
+                for count in [&store.waited, &store.creation_listeners] {
+                    count.fetch_sub(1, Relaxed);
+                }
+                for count in [&store.change_waits, &store.change_listeners] {
+                    count.fetch_sub(on_change, Relaxed);
+                }
                 store.waited_keys.fetch_sub(usize::from(!queue.has(db)), Relaxed);
             }
             queue.places.is_empty()
         });
     }
 
-    /// Who has waited longest for the key, of those whose tickets are not before this one. O(log N), and more for each who no
-    /// longer waits and has not left yet.
-    pub fn next_waiter(&self, key: Key<'_>, ticket: u64) -> Option<Arc<dyn Waiter>> {
+    /// Who has waited longest for the key, of those whom this fate of it wakes and whose tickets are not before this one.
+    /// O(log N), and more for each who is woken by others, or no longer waits and has not left yet.
+    pub fn next_waiter(&self, key: Key<'_>, fate: Fate, ticket: u64) -> Option<Arc<dyn Waiter>> {
         let db = self.db() as u32;
         let queue = self.state(self.store().shard_of(key.hash)).waiters.get(key)?;
         let places = queue.places.range(queue.from(db, ticket)..).take_while(|place| place.db == db);
-        places.map(|place| &place.waiter).find(|waiter| waiter.is_waiting()).cloned()
+        let is_woken = |waiter: &&Arc<dyn Waiter>| waiter.wakes_on().has(fate) && waiter.is_waiting();
+        places.map(|place| &place.waiter).find(is_woken).cloned()
     }
 
     /// Whether serving somebody who waits for a key of this name, in whatever database, may need keys that this view does not
@@ -115,8 +182,43 @@ impl View<'_> {
     pub(crate) fn signal_ready(&mut self, shard: usize, key: Key<'_>) {
         let db = self.db() as u32;
         if self.state(shard).waiters.get(key).is_some_and(|queue| queue.has(db)) {
+            self.make_ready((db, key.bytes.into()), Fate::Created);
+        }
+    }
+
+    /// Says what has become of a key that somebody may wait for a change of.
+    pub(crate) fn signal_change(&mut self, key: Key<'_>, fate: Fate) {
+        let db = self.db() as u32;
+        let queue = self.state(self.store().shard_of(key.hash)).waiters.get(key);
+        if queue.is_some_and(|queue| queue.has_on_change(db)) {
+            self.make_ready((db, key.bytes.into()), fate);
+        }
+    }
+
+    /// Says so of all keys of the selected database in a shard that are there and soon are not, or are those of `other`.
+    pub(crate) fn signal_changes_of_db(&mut self, shard: usize, other: Option<usize>) {
+        if self.store().change_waits.load(Relaxed) == 0 {
+            return;
+        }
+        let db = self.db();
+        let queues = self.state(shard).waiters.iter();
+        let waited: Vec<(DbKey, Fate)> = queues
+            .filter(|(bytes, queue)| {
+                queue.has_on_change(db as u32) && self.is_there_in(shard, db, Key::new(bytes))
+            })
+            .map(|(bytes, _)| {
+                let stays = other.is_some_and(|other| self.is_there_in(shard, other, Key::new(bytes)));
+                ((db as u32, bytes.into()), if stays { Fate::Written } else { Fate::Deleted })
+            })
+            .collect();
+        waited.into_iter().for_each(|(key, fate)| self.make_ready(key, fate));
+    }
+
+    fn make_ready(&mut self, key: DbKey, fate: Fate) {
+        let ready = Ready { key, fate };
+        if self.effects.ready.last() != Some(&ready) {
             self.effects.leave();
-            self.effects.ready.push((db, key.bytes.into()));
+            self.effects.ready.push(ready);
         }
     }
 
@@ -131,8 +233,7 @@ impl View<'_> {
                 // Not remembered if it has expired: the databases have changed places, and its deletion would precede that.
                 let entry = self.lookup(Key::new(&db_key.1));
                 if entry.is_some_and(|entry| !entry.is_expired(self.now_ms())) {
-                    self.effects.leave();
-                    self.effects.ready.push(db_key);
+                    self.make_ready(db_key, Fate::Created);
                 }
             }
         }
@@ -143,11 +244,13 @@ impl View<'_> {
 mod tests {
     use super::*;
     use crate::store::{Bank, Store};
-    use crate::{Access, Effects, Random};
+    use crate::types::list::{End, List};
+    use crate::{Access, Effects, EventClass, Random};
 
     struct One {
         ticket: u64,
         is_far: bool,
+        wakes_on: Wakes,
     }
 
     impl Waiter for One {
@@ -159,7 +262,11 @@ mod tests {
             true
         }
 
-        fn wants(&self, _: Kind) -> bool {
+        fn wakes_on(&self) -> Wakes {
+            self.wakes_on
+        }
+
+        fn wants(&self, _: Option<Kind>) -> bool {
             true
         }
 
@@ -180,7 +287,7 @@ mod tests {
         let mut view =
             unsafe { View::new(&store, Covered::One(0), Access::Write, 0, 0, &random, &mut effects) };
         let key = Key::new(b"key");
-        let one = |is_far: bool| Arc::new(One { ticket: store.ticket(), is_far });
+        let one = |is_far: bool| Arc::new(One { ticket: store.ticket(), is_far, wakes_on: Wakes::CREATED });
         let waiters = [one(false), one(true), one(false), one(false)];
         for (waiter, db) in waiters.iter().zip([1, 1, 0, 1]) {
             view.select(db);
@@ -189,7 +296,9 @@ mod tests {
         }
         let counts = || (store.waited.load(Relaxed), store.waited_keys.load(Relaxed));
         assert_eq!((counts(), store.far_waited.load(Relaxed)), ((4, 2), 1));
-        let next = |view: &View<'_>, ticket: u64| view.next_waiter(key, ticket).map(|waiter| waiter.ticket());
+        let next = |view: &View<'_>, ticket: u64| {
+            view.next_waiter(key, Fate::Created, ticket).map(|waiter| waiter.ticket())
+        };
         view.select(0);
         assert!(view.has_far_waiters(key) && !view.has_far_waiters(Key::new(b"other")));
         assert_eq!((next(&view, 0), next(&view, 3)), (Some(2), None));
@@ -205,5 +314,55 @@ mod tests {
         view.stop_waiting(key, &*waiters[3]);
         assert_eq!((counts(), next(&view, 0)), ((0, 0), None));
         assert_eq!(store.far_waited.load(Relaxed), 0);
+    }
+    #[test]
+    fn a_waiter_is_woken_by_what_it_waits_for() {
+        let store = Store::new(1, 2, Bank::new(1), Box::new(|| Bank::new(1)));
+        let (random, mut effects) = (Random::new(1), Effects::default());
+        // SAFETY: nobody else has the store.
+        let mut view = unsafe { View::new(&store, Covered::All, Access::Write, 0, 0, &random, &mut effects) };
+        let key = Key::new(b"key");
+        let one = |wakes_on: Wakes| Arc::new(One { ticket: store.ticket(), is_far: false, wakes_on });
+        let (made, written) = (one(Wakes::CREATED), one(Wakes::WRITTEN.with(Wakes::DELETED)));
+        let ready = |view: &mut View<'_>| -> Vec<(u32, Fate)> {
+            std::mem::take(&mut view.effects.ready)
+                .into_iter()
+                .map(|ready| (ready.key.0, ready.fate))
+                .collect()
+        };
+        let fill = |view: &mut View<'_>| {
+            let list = view.collection_or_new::<List>(key).expect("it is a list");
+            list.push(End::Back, b"element");
+            view.changed(key, EventClass::LIST, "rpush");
+        };
+        view.wait_for(key, made.clone());
+        fill(&mut view);
+        fill(&mut view);
+        assert_eq!(
+            ready(&mut view),
+            [(0, Fate::Created)],
+            "who waits for a new key is woken by nothing else"
+        );
+        view.wait_for(key, written.clone());
+        fill(&mut view);
+        assert_eq!(ready(&mut view), [(0, Fate::Written)]);
+        let next = |view: &View<'_>, fate: Fate| view.next_waiter(key, fate, 0).map(|waiter| waiter.ticket());
+        let woken = [Fate::Created, Fate::Written, Fate::Expired].map(|fate| next(&view, fate));
+        assert_eq!(woken, [Some(0), Some(1), Some(1)]);
+        view.delete(key);
+        view.changed(key, EventClass::GENERIC, "del");
+        fill(&mut view);
+        assert_eq!(ready(&mut view), [(0, Fate::Deleted), (0, Fate::Created), (0, Fate::Written)]);
+        view.swap_databases(0, 1);
+        assert_eq!(ready(&mut view), [(0, Fate::Deleted)], "it went away with its database");
+        view.swap_databases(0, 1);
+        ready(&mut view);
+        view.clear();
+        assert_eq!(ready(&mut view), [(0, Fate::Deleted)]);
+        view.stop_waiting(key, &*written);
+        view.stop_waiting(key, &*made);
+        fill(&mut view);
+        assert!(ready(&mut view).is_empty());
+        assert_eq!((store.waited.load(Relaxed), store.change_listeners.load(Relaxed)), (0, 0));
     }
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use smallvec::SmallVec;
 
-use crate::store::{Key, PanicAt};
+use crate::store::Key;
 use crate::view::View;
 
 /// Set when a key that a client watches has changed: its EXEC answers nil.
@@ -33,18 +33,10 @@ fn of_db(watchers: &Watchers, db: u32) -> impl Iterator<Item = &Arc<WatchFlag>> 
 }
 
 impl View<'_> {
-    #[inline]
+    /// Touches who watches the key.
     pub(crate) fn touch_watchers(&mut self, key: Key<'_>) {
-        if self.store().watched.load(Relaxed) != 0 {
-            self.touch_watchers_of(key);
-        }
-    }
-
-    #[cold]
-    fn touch_watchers_of(&mut self, key: Key<'_>) {
-        self.store().strike(PanicAt::AfterChange);
         let db = self.db() as u32;
-        let state = self.state_mut(self.store().shard_of(key.hash));
+        let state = self.state(self.store().shard_of(key.hash));
         if let Some(watchers) = state.watchers.get(key) {
             of_db(watchers, db).for_each(|flag| flag.is_dirty.store(true, Relaxed));
         }
@@ -58,6 +50,7 @@ impl View<'_> {
         if let Err(at) = place(watchers, db, Arc::as_ptr(flag)) {
             watchers.insert(at, (db, flag.clone()));
             self.store().watched.fetch_add(1, Relaxed);
+            self.store().change_listeners.fetch_add(1, Relaxed);
         }
     }
 
@@ -69,6 +62,7 @@ impl View<'_> {
             if let Ok(at) = place(watchers, db, Arc::as_ptr(flag)) {
                 watchers.remove(at);
                 store.watched.fetch_sub(1, Relaxed);
+                store.change_listeners.fetch_sub(1, Relaxed);
             }
             watchers.is_empty()
         });
@@ -76,15 +70,9 @@ impl View<'_> {
 
     /// Touches who watches a key of the selected database that exists (or would, after a swap with `other`).
     pub(crate) fn touch_watchers_of_db(&mut self, shard: usize, other: Option<usize>) {
-        let (db, now_ms) = (self.db(), self.now_ms());
+        let db = self.db();
         for (bytes, watchers) in self.state(shard).watchers.iter() {
-            let key = Key::new(bytes);
-            let is_there = |db: usize| {
-                // SAFETY: the shard is covered (`state` checked it), and this is a read.
-                let table = unsafe { &*self.store().table(shard, db) };
-                let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
-                found.is_some_and(|(entry, ())| !entry.is_expired(now_ms))
-            };
+            let is_there = |db: usize| self.is_there_in(shard, db, Key::new(bytes));
             let mut watchers = of_db(watchers, db as u32).peekable();
             if watchers.peek().is_some() && (is_there(db) || other.is_some_and(is_there)) {
                 watchers.for_each(|flag| flag.is_dirty.store(true, Relaxed));

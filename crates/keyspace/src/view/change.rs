@@ -9,6 +9,7 @@ use super::{View, WrongType};
 use crate::access;
 use crate::effects::EventClass;
 use crate::entry::Entry;
+use crate::interest::changes::Fate;
 use crate::store::{self, BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, PanicAt};
 use crate::value::{Collection, Kind, Value};
 
@@ -109,9 +110,8 @@ impl View<'_> {
             self.store.set_keys(self.db, shard, len);
             self.index_expiry(shard, key.hash, None, expire_at_ms);
             self.notify(EventClass::NEW, "new", key.bytes);
-            // As in Redis, who waits for a key waits for one that comes into being, and not for another value of it.
-            if self.store.waited.load(Relaxed) != 0 && kind != Kind::String {
-                self.signal_ready(shard, key);
+            if self.store.creation_listeners.load(Relaxed) != 0 {
+                self.note_creation(shard, key, kind != Kind::String);
             }
         }
     }
@@ -195,6 +195,7 @@ impl View<'_> {
         let is_empty = self.lookup(key).and_then(Entry::collection::<T>).is_some_and(T::is_empty);
         if is_empty {
             self.delete(key);
+            self.note(key, Fate::Deleted);
             self.notify(EventClass::GENERIC, "del", key.bytes);
         }
         is_empty

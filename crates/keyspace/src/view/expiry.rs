@@ -10,6 +10,7 @@ use crate::effects::EventClass;
 use crate::entry::Entry;
 use crate::expiry_index::Expiry;
 use crate::hashing;
+use crate::interest::changes::Fate;
 use crate::store::Key;
 use crate::value::Kind;
 use crate::view::View;
@@ -131,7 +132,7 @@ impl View<'_> {
             self.effects.expired_keys += 1;
             self.effects.leave();
             self.effects.expired.push((self.db as u32, key.bytes.into()));
-            self.touch_watchers(key);
+            self.note(key, Fate::Expired);
             self.notify(EventClass::EXPIRED, "expired", key.bytes);
         }
     }
@@ -238,7 +239,7 @@ impl View<'_> {
         self.effects.expired_fields += count as u64;
         self.effects.leave();
         self.effects.expired_fields_of.push(((self.db as u32, key.bytes.into()), fields));
-        self.touch_watchers(key);
+        self.note(key, Fate::Written);
         self.notify(EventClass::HASH, "hexpired", key.bytes);
         self.remove_if_empty::<crate::types::hash::Hash>(key);
         count

@@ -4,6 +4,7 @@
 
 use super::View;
 use crate::effects::{BlockRequest, Event, EventClass, Journal};
+use crate::interest::changes::Fate;
 use crate::store::Key;
 
 impl View<'_> {
@@ -19,12 +20,12 @@ impl View<'_> {
     pub fn changed_silently(&mut self, key: Key<'_>) {
         self.effects.leave();
         self.effects.dirty += 1;
-        self.touch_watchers(key);
+        self.note(key, Fate::Written);
     }
 
     /// Touches who watches the key, for a change that is counted with that of another key (LMOVE's destination).
     pub fn touch(&mut self, key: Key<'_>) {
-        self.touch_watchers(key);
+        self.note(key, Fate::Written);
     }
 
     /// Counts `count` changes more, where Redis counts each element.

@@ -4,6 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Access, Covered, View};
 use crate::entry::Entry;
+use crate::interest::changes::Change;
 use crate::store::LAZYFREE_EFFORT_MIN;
 
 impl View<'_> {
@@ -39,6 +40,9 @@ impl View<'_> {
         for shard in 0..self.store.shards() {
             removed += self.clear_shard(shard);
         }
+        if removed > 0 {
+            self.note_whole(Change::Emptied(self.db as u32));
+        }
         if self.covered == Covered::All && self.access == Access::Write {
             // SAFETY: everything is held exclusively, by this view, which keeps no table from one call to the next.
             unsafe { self.store.leave_database(self.db) };
@@ -49,8 +53,9 @@ impl View<'_> {
     fn clear_shard(&mut self, shard: usize) -> usize {
         let db = self.db;
         self.effects.touch();
-        if self.store.watched.load(Relaxed) != 0 {
+        if self.store.change_listeners.load(Relaxed) != 0 {
             self.touch_watchers_of_db(shard, None);
+            self.signal_changes_of_db(shard, None);
         }
         let table = std::mem::take(self.table_mut(shard));
         let removed = table.len();
@@ -91,10 +96,11 @@ impl View<'_> {
         self.effects.touch();
         let selected = self.db;
         for shard in 0..self.store.shards() {
-            if self.store.watched.load(Relaxed) != 0 {
+            if self.store.change_listeners.load(Relaxed) != 0 {
                 for (db, other) in [(first, second), (second, first)] {
                     self.db = db;
                     self.touch_watchers_of_db(shard, Some(other));
+                    self.signal_changes_of_db(shard, Some(other));
                 }
             }
             // SAFETY: all shards are held exclusively, and the two tables are distinct.
@@ -112,6 +118,7 @@ impl View<'_> {
             store.set_keys(second, shard, keys);
             store.set_expiring_keys(second, shard, expiring);
         }
+        self.note_whole(Change::Swapped(first as u32, second as u32));
         for db in [first, second] {
             self.db = db;
             self.signal_all_waited();

@@ -1,8 +1,8 @@
 //! Waiting for a key: BLPOP and the like.
 //!
 //! A blocking command that finds nothing is registered with its keys while the view is still held, so that no wake-up is
-//! lost. Whoever makes one of the keys serves it in his own settling (`crate::request::waiters`), still under the view. So a waiter is served before anyone else
-//! sees the key, in the order in which they came, and atomically, as in Redis.
+//! lost. Whoever does to one of the keys what it is woken by serves it in his own settling (`crate::request::waiters`), still under
+//! the view. So a waiter is served before anyone else sees the key, in the order in which they came, and atomically, as in Redis.
 //!
 //! A waiter goes through `WAITING -> CLAIMED -> SERVED`, or back to `WAITING` if the command still finds nothing, or to
 //! `CANCELLED` by timeout, CLIENT UNBLOCK or a hang-up. Only one can win the step out of `WAITING`.
@@ -12,8 +12,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
-use rustredis_commands::OwnedArgs;
-use rustredis_keyspace::{Key, Kind, Waiter};
+use rustredis_commands::{Args, OwnedArgs, Row};
+use rustredis_keyspace::{BlockRequest, Fate, Key, Kind, Waiter, Wakes};
 use rustredis_resp::{Proto, Reply};
 
 use crate::clients::client::Client;
@@ -28,7 +28,7 @@ const CANCELLED: u8 = 3;
 pub struct BlockedClient {
     /// Who.
     pub client: Arc<Client>,
-    /// The command.
+    /// The command, as it is run again to serve it.
     pub args: OwnedArgs,
     /// Its row.
     pub row: u16,
@@ -40,6 +40,7 @@ pub struct BlockedClient {
     pub kind: Kind,
     /// Whether serving it takes more keys than the one that is ready.
     pub needs_more_keys: bool,
+    wakes_on: Wakes,
     ticket: u64,
     state: AtomicU8,
     reply: Mutex<Vec<u8>>,
@@ -48,18 +49,19 @@ pub struct BlockedClient {
 }
 
 impl BlockedClient {
-    /// A client that begins to wait.
-    #[allow(clippy::too_many_arguments, reason = "each is a fact of the wait")]
+    /// A client that begins to wait in a command with these arguments, as it has requested.
     pub fn new(
         client: Arc<Client>,
-        args: OwnedArgs,
-        row: u16,
+        row: &Row,
+        args: Args<'_>,
         proto: Proto,
         db: usize,
-        kind: Kind,
-        needs_more_keys: bool,
+        request: BlockRequest,
         ticket: u64,
     ) -> Arc<Self> {
+        let BlockRequest { kind, needs_more_keys, wakes_on, instead, .. } = request;
+        let args = kept_args(row, args, instead);
+        let row = row.id;
         let (state, reply) = (AtomicU8::new(WAITING), Mutex::default());
         let depends_on = AtomicU64::new(0);
         Arc::new(Self {
@@ -70,6 +72,7 @@ impl BlockedClient {
             db,
             kind,
             needs_more_keys,
+            wakes_on,
             ticket,
             state,
             reply,
@@ -165,8 +168,13 @@ impl Waiter for BlockedClient {
         matches!(self.state.load(Ordering::Acquire), WAITING | CLAIMED)
     }
 
-    fn wants(&self, kind: Kind) -> bool {
-        self.kind == kind
+    fn wakes_on(&self) -> Wakes {
+        self.wakes_on
+    }
+
+    fn wants(&self, kind: Option<Kind>) -> bool {
+        // Who waits for the end of a key is told of another type in its place, too.
+        kind == Some(self.kind) || self.wakes_on.has(Fate::Deleted)
     }
 
     fn needs_more_keys(&self) -> bool {
@@ -175,5 +183,44 @@ impl Waiter for BlockedClient {
 
     fn as_any(&self) -> &dyn Any {
         self
+    }
+}
+
+/// What a client waits with: the arguments that it came with, or others that its command has written out for the wait.
+fn kept_args(row: &Row, args: Args<'_>, instead: Option<Vec<Vec<u8>>>) -> OwnedArgs {
+    let Some(parts) = instead else { return OwnedArgs::new(args) };
+    let (mut kept, mut keys) = (OwnedArgs::from_parts(&parts), Vec::new());
+    row.hash_keys(kept.args(), &mut keys);
+    kept.set_keys(&keys);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use rustredis_commands::{FAMILIES, Registry};
+
+    use super::*;
+
+    #[test]
+    fn rewritten_arguments_are_kept_with_their_keys() {
+        let registry = Registry::new(FAMILIES, &[]).expect("no row is renamed");
+        let came = OwnedArgs::from_parts(&["BLPOP", "first", "second", "0.5"]);
+        let row = registry.resolve(came.args()).expect("there is such a command");
+        let mut keys = Vec::new();
+        row.hash_keys(came.args(), &mut keys);
+        let args = came.args().with_keys(&keys);
+        let keys_of = |kept: &OwnedArgs| kept.args().keys().map(|key| key.bytes.to_vec()).collect::<Vec<_>>();
+
+        let kept = kept_args(row, args, None);
+        assert_eq!(
+            (keys_of(&kept), kept.args().get(3)),
+            (vec![b"first".to_vec(), b"second".to_vec()], &b"0.5"[..])
+        );
+        let written = ["BLPOP", "first", "second", "0"].map(|part| part.as_bytes().to_vec());
+        let kept = kept_args(row, args, Some(written.to_vec()));
+        assert_eq!(
+            (keys_of(&kept), kept.args().get(3)),
+            (vec![b"first".to_vec(), b"second".to_vec()], &b"0"[..])
+        );
     }
 }

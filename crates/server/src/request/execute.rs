@@ -638,16 +638,16 @@ impl Connection {
             self.show(server, row, args);
         }
         let request = view.effects.block.take()?;
+        let until_ms = request.until_ms;
         self.output.truncate(before);
         let client = self.session.caller.client.clone();
         let waiter = BlockedClient::new(
             client.clone(),
-            OwnedArgs::new(args),
-            row.id,
+            row,
+            args,
             self.session.caller.proto,
             self.session.caller.db,
-            request.kind,
-            request.needs_more_keys,
+            request,
             view.store().ticket(),
         );
         for key in waiter.keys() {
@@ -656,7 +656,7 @@ impl Connection {
         // Known to CLIENT UNBLOCK and KILL before anyone can see that it waits.
         *client.waiting.lock() = Some(waiter.clone());
         client.set_flag(flags::BLOCKED, true);
-        Some(Blocked { waiter, until_ms: request.until_ms })
+        Some(Blocked { waiter, until_ms })
     }
 
     /// Answers an error for a command that does not run.

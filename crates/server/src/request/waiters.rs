@@ -1,12 +1,12 @@
-//! Serving who waits for a key, in the settling of whoever made it: the view is still held, so nobody sees the key before.
+//! Serving who waits for a key, in the settling of whoever made or changed it: the view is still held, so nobody sees the key before.
 //!
-//! A waiter is served with the key that came into being and no other, whatever his other keys hold, as in Redis: his command
+//! A waiter is served with the key of which something became and no other, whatever his other keys hold, as in Redis: his command
 //! runs again, with his protocol and with that key as the only one that a plan names. So what is served does not depend on
 //! which shards the view happens to cover.
 
 use rustredis_commands::{Args, KeyRef, Run};
 use rustredis_engine::catch;
-use rustredis_keyspace::{Key, View};
+use rustredis_keyspace::{Fate, Key, Ready, View};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
 
@@ -17,25 +17,28 @@ use crate::request::settle::settle_change;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 
-/// Serves who waits for keys that came into being, in the order of the keys and of the waiting; a command that is served
+/// Serves who waits for what has become of keys, in the order of the keys and of the waiting; a command that is served
 /// may make further keys ready.
 pub fn serve_all(server: &Server, worker: &Worker, view: &mut View<'_>) {
     let selected = view.db();
     while !view.effects.ready.is_empty() {
-        for (db, bytes) in std::mem::take(&mut view.effects.ready) {
+        for Ready { key: (db, bytes), fate } in std::mem::take(&mut view.effects.ready) {
             view.select(db as usize);
-            serve_key(server, worker, view, Key::new(&bytes));
+            serve_key(server, worker, view, Key::new(&bytes), fate);
         }
     }
     view.select(selected);
 }
 
-/// Serves those who wait for this key, for as long as it is there.
-fn serve_key(server: &Server, worker: &Worker, view: &mut View<'_>, key: Key<'_>) {
+/// Serves those who wait for this fate of the key; unless it is the key's end, for as long as it is there.
+fn serve_key(server: &Server, worker: &Worker, view: &mut View<'_>, key: Key<'_>, fate: Fate) {
     let mut ticket = 0;
-    while let Some(waiter) = view.next_waiter(key, ticket) {
+    while let Some(waiter) = view.next_waiter(key, fate, ticket) {
         ticket = waiter.ticket() + 1;
-        let Some(kind) = view.peek(key).map(|entry| entry.kind()) else { return };
+        let kind = view.peek(key).map(|entry| entry.kind());
+        if kind.is_none() && !fate.is_end() {
+            return;
+        }
         if let Some(blocked) = waiter.as_any().downcast_ref::<BlockedClient>()
             && waiter.wants(kind)
             && blocked.claim()
