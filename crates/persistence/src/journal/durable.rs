@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
 
-use super::Place;
+use super::place::Place;
 
 /// See the module's text.
 #[derive(Debug, Default)]

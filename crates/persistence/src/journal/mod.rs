@@ -19,6 +19,7 @@ mod durable;
 mod feeder;
 mod lanes;
 mod offsets;
+mod place;
 mod pump;
 mod sinks;
 mod sleeper;
@@ -35,15 +36,14 @@ pub use durable::Durable;
 pub(crate) use feeder::EndsInPanic;
 use lanes::Lanes;
 pub use offsets::Offsets;
+pub use place::Place;
 use pump::Pump;
 pub(crate) use pump::{IDLE_ROUNDS, Turn};
-use sinks::{Change, Registered, Sinks};
+use sinks::Sinks;
 pub use sinks::{Sink, State};
+pub(crate) use sleeper::Runner;
 use sleeper::Sleeper;
 pub use unit::{Audience, Unit, write_select};
-
-/// Where an entry stands in the journal; the first is 1, and 0 stands before all.
-pub type Place = u64;
 
 /// See the module's text.
 pub struct Journal {
@@ -53,11 +53,8 @@ pub struct Journal {
     shards: Box<[AtomicU64]>,
     /// The place of the last entry that covered everything.
     everything: AtomicU64,
-    is_on: AtomicBool,
     sinks: Sinks,
     pump: Mutex<Pump>,
-    /// Whether the append-only file is among the sinks: its thread pumps.
-    is_written: AtomicBool,
     writer: Sleeper,
     feeder: Sleeper,
     has_feeder: Mutex<bool>,
@@ -65,15 +62,6 @@ pub struct Journal {
     group_end: AtomicU64,
     /// Whether a worker has called for that sync.
     is_group_called: AtomicBool,
-}
-
-/// A thread that pumps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Runner {
-    /// The one that writes the append-only file.
-    Writer,
-    /// The one that does nothing else.
-    Feeder,
 }
 
 /// The shards whose readers must wait for an entry.
@@ -93,10 +81,8 @@ impl Journal {
             lanes: Lanes::new(lanes),
             shards: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             everything: AtomicU64::new(0),
-            is_on: AtomicBool::new(false),
             sinks: Sinks::default(),
             pump: Mutex::new(Pump::new(lanes)),
-            is_written: AtomicBool::new(false),
             writer: Sleeper::default(),
             feeder: Sleeper::default(),
             has_feeder: Mutex::new(false),
@@ -108,12 +94,12 @@ impl Journal {
     /// Whether effects are recorded: while there is a sink.
     #[inline]
     pub fn is_on(&self) -> bool {
-        self.is_on.load(Ordering::Relaxed)
+        self.sinks.is_any()
     }
 
     /// Whether somebody gets what is for this audience.
     pub fn is_heard_by(&self, audience: Audience) -> bool {
-        self.sinks.lock().sinks.iter().any(|sink| sink.audience().meets(audience))
+        self.sinks.has(audience)
     }
 
     /// Has a sink get all that comes from now on. The caller holds everything, so each command is recorded as a whole or not at
@@ -130,35 +116,11 @@ impl Journal {
     /// Has a sink end and another begin at the same place, as [`Journal::detach`] and [`Journal::attach`] do.
     pub(crate) fn exchange(&self, leaves: Option<&Arc<Sink>>, comes: Option<Arc<Sink>>) -> Place {
         let after = self.last();
-        let mut registered = self.sinks.lock();
-        if let Some(sink) = leaves {
-            registered.remove(sink);
-            registered.changes.push_back(Change { after, sink: sink.clone(), comes: false });
-        }
-        if let Some(sink) = comes {
-            registered.sinks.push(sink.clone());
-            registered.changes.push_back(Change { after, sink, comes: true });
-        }
-        self.follow(&registered);
-        drop(registered);
+        self.sinks.exchange(after, leaves, comes);
         // Whoever pumped has the rest to give, and whoever pumps from now on may sleep.
         self.writer.wake();
         self.feeder.wake();
         after
-    }
-
-    /// Removes a sink that was left behind.
-    fn forget(&self, sink: &Arc<Sink>) {
-        let mut registered = self.sinks.lock();
-        registered.remove(sink);
-        self.follow(&registered);
-    }
-
-    /// Is on or off, and has one thread or the other pump, as the sinks want it.
-    fn follow(&self, registered: &Registered) {
-        let is_written = registered.sinks.iter().any(|sink| sink.runner() == Runner::Writer);
-        self.is_written.store(is_written, Ordering::Relaxed);
-        self.is_on.store(!registered.sinks.is_empty(), Ordering::Relaxed);
     }
 
     /// Starts the thread that sinks need while there is no append-only file, unless it runs. It calls `has_room` when
@@ -258,12 +220,12 @@ impl Journal {
 
     /// Takes what the lanes hold; [`Journal::give`] goes on with it.
     pub(crate) fn collect(&self) {
-        self.lock_pump().collect(self);
+        self.lock_pump().collect(&self.lanes);
     }
 
     /// Gives the sinks some of what was collected, in the order of the places.
     pub(crate) fn give(&self) -> Turn {
-        self.lock_pump().give(self)
+        self.lock_pump().give(&self.sinks)
     }
 
     fn lock_pump(&self) -> MutexGuard<'_, Pump> {
@@ -273,7 +235,7 @@ impl Journal {
     /// The thread that pumps now.
     #[inline]
     pub(crate) fn runner(&self) -> Runner {
-        if self.is_written.load(Ordering::Relaxed) { Runner::Writer } else { Runner::Feeder }
+        self.sinks.runner()
     }
 
     #[inline]

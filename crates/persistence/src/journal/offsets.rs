@@ -6,7 +6,7 @@
 
 use std::collections::VecDeque;
 
-use super::Place;
+use super::place::Place;
 
 /// See the module's text.
 #[derive(Debug)]

@@ -8,9 +8,10 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::sinks::{Change, Sink, State};
+use super::lanes::Lanes;
+use super::place::Place;
+use super::sinks::{Change, Sink, Sinks, State};
 use super::unit::{HEADER_BYTES, Header};
-use super::{Journal, Place};
 
 /// How much is given to the sinks at a time, in bytes.
 const TURN_BYTES: usize = 4 << 20;
@@ -80,19 +81,19 @@ impl Pump {
     }
 
     /// Takes what the lanes hold, of those of which nothing is staged.
-    pub(super) fn collect(&mut self, journal: &Journal) {
+    pub(super) fn collect(&mut self, lanes: &Lanes) {
         for (lane, staged) in self.staged.iter_mut().enumerate() {
             if staged.is_empty() {
                 staged.clear();
-                journal.lanes.take(lane, &mut staged.bytes);
+                lanes.take(lane, &mut staged.bytes);
             }
         }
     }
 
     /// Gives entries to the sinks in the order of their places, as far as none is missing and some megabytes at most.
-    pub(super) fn give(&mut self, journal: &Journal) -> Turn {
+    pub(super) fn give(&mut self, registered: &Sinks) -> Turn {
         // Looked at after the lanes: what stands behind a change was appended after the change was made.
-        self.changes.append(&mut journal.sinks.lock().changes);
+        registered.take_changes(&mut self.changes);
         let begin = self.taken;
         let mut left = TURN_BYTES;
         while left > 0 {
@@ -107,7 +108,7 @@ impl Pump {
                 break;
             }
         }
-        self.leave_behind(journal);
+        self.leave_behind(registered);
         self.sinks.iter().for_each(|sink| sink.tell());
         let staged_bytes = self.staged.iter().map(|staged| staged.bytes.len() - staged.at).sum();
         Turn { taken: self.taken, has_given: self.taken > begin, staged_bytes }
@@ -148,11 +149,11 @@ impl Pump {
     }
 
     /// Gives nothing more to sinks that were too slow.
-    fn leave_behind(&mut self, journal: &Journal) {
+    fn leave_behind(&mut self, registered: &Sinks) {
         self.sinks.retain(|sink| {
             let is_overrun = sink.state() == State::Overrun;
             if is_overrun {
-                journal.forget(sink);
+                registered.forget(sink);
                 sink.tell();
             }
             !is_overrun

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::offsets::Offsets;
+use super::place::Place;
+use super::sleeper::Runner;
 use super::stream::Stream;
 use super::unit::{Audience, Header};
-use super::{Place, Runner};
 
 /// A queue's bytes are handed over in pieces of this size and one entry more.
 const PIECE_BYTES: usize = 4 << 20;
@@ -147,14 +148,6 @@ impl Sink {
         self.lock().offsets.as_ref()?.end_of(place)
     }
 
-    pub(super) fn audience(&self) -> Audience {
-        self.audience
-    }
-
-    pub(super) fn runner(&self) -> Runner {
-        self.runner
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -221,23 +214,76 @@ pub(super) struct Change {
 #[derive(Default)]
 pub(super) struct Sinks {
     registered: Mutex<Registered>,
+    /// Whether there is one.
+    is_any: AtomicBool,
+    /// Whether the append-only file is among them: its thread pumps.
+    is_written: AtomicBool,
 }
 
 #[derive(Default)]
-pub(super) struct Registered {
-    pub(super) sinks: Vec<Arc<Sink>>,
+struct Registered {
+    sinks: Vec<Arc<Sink>>,
     /// Those that came and went, and which whoever pumps does not know of yet.
-    pub(super) changes: VecDeque<Change>,
+    changes: VecDeque<Change>,
 }
 
 impl Sinks {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Registered> {
+    /// Whether there is one.
+    #[inline]
+    pub(super) fn is_any(&self) -> bool {
+        self.is_any.load(Relaxed)
+    }
+
+    /// The thread that pumps for them.
+    #[inline]
+    pub(super) fn runner(&self) -> Runner {
+        if self.is_written.load(Relaxed) { Runner::Writer } else { Runner::Feeder }
+    }
+
+    /// Whether one gets what is for this audience.
+    pub(super) fn has(&self, audience: Audience) -> bool {
+        self.lock().sinks.iter().any(|sink| sink.audience.meets(audience))
+    }
+
+    /// Has a sink go and another come behind the same place.
+    pub(super) fn exchange(&self, after: Place, leaves: Option<&Arc<Sink>>, comes: Option<Arc<Sink>>) {
+        let mut registered = self.lock();
+        if let Some(sink) = leaves {
+            registered.remove(sink);
+            registered.changes.push_back(Change { after, sink: sink.clone(), comes: false });
+        }
+        if let Some(sink) = comes {
+            registered.sinks.push(sink.clone());
+            registered.changes.push_back(Change { after, sink, comes: true });
+        }
+        self.follow(&registered);
+    }
+
+    /// Removes a sink that was left behind.
+    pub(super) fn forget(&self, sink: &Arc<Sink>) {
+        let mut registered = self.lock();
+        registered.remove(sink);
+        self.follow(&registered);
+    }
+
+    /// Moves what has changed since the last call to `changes`.
+    pub(super) fn take_changes(&self, changes: &mut VecDeque<Change>) {
+        changes.append(&mut self.lock().changes);
+    }
+
+    fn follow(&self, registered: &Registered) {
+        let is_written = registered.sinks.iter().any(|sink| sink.runner == Runner::Writer);
+        self.is_written.store(is_written, Relaxed);
+        self.is_any.store(!registered.sinks.is_empty(), Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registered> {
         self.registered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Registered {
-    pub(super) fn remove(&mut self, sink: &Arc<Sink>) {
+    fn remove(&mut self, sink: &Arc<Sink>) {
         self.sinks.retain(|other| !Arc::ptr_eq(other, sink));
     }
 }

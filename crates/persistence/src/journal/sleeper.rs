@@ -1,8 +1,17 @@
-//! A thread that sleeps until it is woken, and says so, so that nobody wakes it who need not.
+//! Threads that pump: each sleeps until it is woken, and says so, so that nobody wakes it who need not.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, Thread};
+
+/// A thread that pumps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Runner {
+    /// The one that writes the append-only file.
+    Writer,
+    /// The one that does nothing else.
+    Feeder,
+}
 
 /// See the module's text.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use rustredis_resp::request::write_request;
 use rustredis_resp::{Proto, Reply};
 
-use super::Place;
+use super::place::Place;
 
 /// For whom something is; decided by who commits it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

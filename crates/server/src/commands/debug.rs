@@ -31,6 +31,7 @@ use crate::clients::client::Client;
 use crate::files::aof::Files;
 use crate::files::load;
 use crate::files::rdb::{self, Conflict, Reload};
+use crate::request::record;
 use crate::start::random_hex;
 use crate::start::server::Server;
 
@@ -144,8 +145,12 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             *context.server.replication_id.lock() = random_hex();
             reply.ok();
         }
-        (b"replicate", 3..) => journal::replicate(context, view, args, reply),
-        (b"journal-record", 3..) => journal::record(context, args, reply)?,
+        (b"replicate", 3..) => {
+            record::tell_replicas(context.server, context.worker, view.db(), args.from(2));
+            reply.ok();
+        }
+        (b"journal-record", 3..)
+            if journal::record(&context.server.recorder, &context.server.durability, args, reply)? => {}
         (b"stringmatch-test", 2) => match_at_random(&context.worker.random, reply),
         (b"samples", 2) => super::info::samples(context.server, reply),
         (b"structsize", 2) => reply.simple(&structure_sizes()),

@@ -1,16 +1,14 @@
-//! `DEBUG JOURNAL-RECORD` and `DEBUG REPLICATE`: what a replica would get.
+//! `DEBUG JOURNAL-RECORD`: what a replica would get, in a file.
 
 use std::path::Path;
 use std::time::Duration;
 
 use rustredis_commands::{Args, CommandError};
-use rustredis_keyspace::View;
 use rustredis_persistence::journal::Audience;
 use rustredis_resp::Reply;
 
-use super::{Context, Outcome};
-use crate::files::recorder::Options;
-use crate::request::record;
+use crate::files::recorder::{Options, Recorder};
+use crate::request::durability::Durability;
 
 /// What HELP says.
 pub(super) const HELP: &[&str] = &[
@@ -29,9 +27,13 @@ pub(super) const HELP: &[&str] = &[
     "    Answer the size of the file up to the end of this entry of the journal.",
 ];
 
-/// Everything is held.
-pub(super) fn record(context: &Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (recorder, durability) = (&context.server.recorder, &context.server.durability);
+/// Runs it, with everything held; false if there is no such subcommand.
+pub(super) fn record(
+    recorder: &Recorder,
+    durability: &Durability,
+    args: Args<'_>,
+    reply: &mut Reply<'_>,
+) -> Result<bool, CommandError> {
     match (args.get(2).to_ascii_lowercase().as_slice(), args.len()) {
         (b"start", 4..) => {
             let options = options(args)?;
@@ -61,9 +63,9 @@ pub(super) fn record(context: &Context<'_>, args: Args<'_>, reply: &mut Reply<'_
             Some(offset) => reply.int(offset as i64),
             None => reply.null(),
         },
-        _ => return Err(super::super::wrong_subcommand(args, "DEBUG")),
+        _ => return Ok(false),
     }
-    Ok(())
+    Ok(true)
 }
 
 fn options(args: Args<'_>) -> Result<Options, CommandError> {
@@ -83,10 +85,4 @@ fn options(args: Args<'_>) -> Result<Options, CommandError> {
         }
     }
     Ok(options)
-}
-
-/// Sends words to the replicas alone, as a command of the selected database.
-pub(super) fn replicate(context: &Context<'_>, view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_>) {
-    record::tell_replicas(context.server, context.worker, view.db(), args.from(2));
-    reply.ok();
 }
