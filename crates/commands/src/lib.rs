@@ -19,6 +19,7 @@ pub mod list;
 pub mod plan;
 pub mod registry;
 mod rewrite;
+mod run;
 pub mod scan;
 pub mod set;
 pub mod sort;

@@ -8,7 +8,6 @@ use rustredis_resp::parse::split_quoted;
 use rustredis_resp::{Proto, Reply};
 
 use crate::args::OwnedArgs;
-use crate::command::Run;
 use crate::plan::{Plan, PlanContext};
 use crate::registry::Registry;
 
@@ -78,13 +77,13 @@ impl Harness {
         };
         let mut shards = Vec::new();
         let Plan { shards, access } = Plan::of(row, args, context, &mut shards);
-        let Run::Keys(handler) = row.command.run else { panic!("{} is the server's", row.full_name) };
         let mark = reply.mark();
         // SAFETY: nobody else has the store.
         let mut view = unsafe {
             View::new(&self.store, shards, access, self.db, self.now_ms, &self.random, &mut self.effects)
         };
-        let outcome = handler(&mut view, args, &mut reply);
+        let name = row.full_name;
+        let outcome = row.run(&mut view, args, &mut reply, |_, _, _| panic!("{name} is the server's"));
         self.check_effects(row.full_name, outcome.is_err());
         if let Err(error) = outcome {
             reply.cut(mark);

@@ -89,6 +89,10 @@ pub enum Journal {
     Instead(Vec<Vec<Vec<u8>>>),
 }
 
+/// What a command has done so far.
+#[derive(Clone, Copy, Debug)]
+pub struct Marks(u8);
+
 /// Collects the effects of one command (or of one transaction, before it is settled).
 #[derive(Debug)]
 pub struct Effects {
@@ -164,6 +168,18 @@ impl Effects {
     #[inline]
     pub fn begin(&self) {
         self.marks.set(0);
+    }
+
+    /// What the command that runs has done so far; for [`Effects::resume`], when it has run others.
+    #[inline]
+    pub fn marks(&self) -> Marks {
+        Marks(self.marks.get())
+    }
+
+    /// Goes on with the command that has run others: what it has done counts still, and what they have done is its own.
+    #[inline]
+    pub fn resume(&self, outer: Marks) {
+        self.mark(outer.0);
     }
 
     #[inline]

@@ -9,14 +9,14 @@
 
 use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 use rustredis_commands::{Args, OwnedArgs, Row};
 use rustredis_keyspace::{BlockRequest, Fate, Key, Kind, Waiter, Wakes};
-use rustredis_resp::{Proto, Reply};
+use rustredis_resp::Reply;
 
-use crate::clients::client::Client;
+use crate::request::caller::{Caller, Progress};
 
 const WAITING: u8 = 0;
 const CLAIMED: u8 = 1;
@@ -27,15 +27,11 @@ const CANCELLED: u8 = 3;
 #[derive(Debug)]
 pub struct BlockedClient {
     /// Who.
-    pub client: Arc<Client>,
+    pub caller: Caller,
     /// The command, as it is run again to serve it.
     pub args: OwnedArgs,
     /// Its row.
     pub row: u16,
-    /// The protocol of the reply.
-    pub proto: Proto,
-    /// The database.
-    pub db: usize,
     /// What serves it.
     pub kind: Kind,
     /// Whether serving it takes more keys than the one that is ready.
@@ -43,41 +39,18 @@ pub struct BlockedClient {
     wakes_on: Wakes,
     ticket: u64,
     state: AtomicU8,
-    reply: Mutex<Vec<u8>>,
-    /// The journal's place of what it was served with.
-    depends_on: AtomicU64,
+    /// The reply, and what else comes of being served.
+    end: Mutex<(Vec<u8>, Progress)>,
 }
 
 impl BlockedClient {
     /// A client that begins to wait in a command with these arguments, as it has requested.
-    pub fn new(
-        client: Arc<Client>,
-        row: &Row,
-        args: Args<'_>,
-        proto: Proto,
-        db: usize,
-        request: BlockRequest,
-        ticket: u64,
-    ) -> Arc<Self> {
+    pub fn new(caller: Caller, row: &Row, args: Args<'_>, request: BlockRequest, ticket: u64) -> Arc<Self> {
         let BlockRequest { kind, needs_more_keys, wakes_on, instead, .. } = request;
         let args = kept_args(row, args, instead);
         let row = row.id;
-        let (state, reply) = (AtomicU8::new(WAITING), Mutex::default());
-        let depends_on = AtomicU64::new(0);
-        Arc::new(Self {
-            client,
-            args,
-            row,
-            proto,
-            db,
-            kind,
-            needs_more_keys,
-            wakes_on,
-            ticket,
-            state,
-            reply,
-            depends_on,
-        })
+        let (state, end) = (AtomicU8::new(WAITING), Mutex::default());
+        Arc::new(Self { caller, args, row, kind, needs_more_keys, wakes_on, ticket, state, end })
     }
 
     /// The keys that it waits for: all, or the source alone of a command that has a destination.
@@ -94,33 +67,23 @@ impl BlockedClient {
     pub fn release(&self) {
         self.step(CLAIMED, WAITING);
         // A timeout may have passed meanwhile.
-        self.client.wake();
+        self.caller.client.wake();
     }
 
-    /// Says what its reply depends on, before it is handed over.
-    pub fn depend_on(&self, place: u64) {
-        self.depends_on.store(place, Ordering::Relaxed);
-    }
-
-    /// The journal's place of what it was served with; 0 if that changed nothing.
-    pub fn depends_on(&self) -> u64 {
-        self.depends_on.load(Ordering::Relaxed)
-    }
-
-    /// Hands over the reply, after a claim.
-    pub fn serve(&self, reply: Vec<u8>) {
-        *self.reply.lock() = reply;
+    /// Hands over the reply and what else comes of it, after a claim.
+    pub fn serve(&self, reply: Vec<u8>, progress: Progress) {
+        *self.end.lock() = (reply, progress);
         self.step(CLAIMED, SERVED);
-        self.client.wake();
+        self.caller.client.wake();
     }
 
     /// Ends the wait with a reply of its own (a timeout, CLIENT UNBLOCK); false if somebody serves or has served it.
     pub fn cancel(&self, reply: Vec<u8>) -> bool {
         let won = self.step(WAITING, CLAIMED);
         if won {
-            *self.reply.lock() = reply;
+            self.end.lock().0 = reply;
             self.step(CLAIMED, CANCELLED);
-            self.client.wake();
+            self.caller.client.wake();
         }
         won
     }
@@ -128,20 +91,20 @@ impl BlockedClient {
     /// Ends the wait because its time is over; false as for [`BlockedClient::cancel`].
     pub fn time_out(&self) -> bool {
         let mut reply = Vec::new();
-        Reply::new(&mut reply, self.proto).null_array();
+        Reply::new(&mut reply, self.caller.proto).null_array();
         self.cancel(reply)
     }
 
     /// Ends the wait with an error of this text (CLIENT UNBLOCK); false as for [`BlockedClient::cancel`].
     pub fn fail(&self, text: &str) -> bool {
         let mut reply = Vec::new();
-        Reply::new(&mut reply, self.proto).error(text);
+        Reply::new(&mut reply, self.caller.proto).error(text);
         self.cancel(reply)
     }
 
-    /// The reply, once the wait is over.
-    pub fn take_reply(&self) -> Option<Vec<u8>> {
-        self.is_over().then(|| std::mem::take(&mut *self.reply.lock()))
+    /// The reply and what else comes of the wait, once it is over.
+    pub fn take_end(&self) -> Option<(Vec<u8>, Progress)> {
+        self.is_over().then(|| std::mem::take(&mut *self.end.lock()))
     }
 
     /// Whether the wait is over.

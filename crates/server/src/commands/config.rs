@@ -209,7 +209,9 @@ fn enter_directory(config: &mut Config) -> std::io::Result<()> {
 
 fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     context.server.stats.reset(context.server.engine.store());
-    context.worker.metrics.reset();
+    if let Some(worker) = context.worker {
+        worker.metrics.reset();
+    }
     context.server.engine.contention().reset();
     context.server.acl_log.refused.store(0, Relaxed);
     memory::reset_peak();

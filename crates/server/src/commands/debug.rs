@@ -6,6 +6,7 @@
 //! would (PANIC-AT is such a bug on demand).
 
 mod journal;
+mod unit;
 
 use std::fmt::Write as _;
 use std::sync::atomic::Ordering::Relaxed;
@@ -108,6 +109,8 @@ const HELP: &[&str] = &[
     "    Match random patterns with random texts, to see whether it can be done.",
     "STRUCTSIZE",
     "    Show how large the structures of a key are.",
+    "UNIT <command> [<arg> ...] [| <command> [<arg> ...] ...]",
+    "    Run commands over keys as one step, and answer an array of their replies.",
 ];
 
 fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -146,13 +149,16 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             reply.ok();
         }
         (b"replicate", 3..) => {
-            record::tell_replicas(context.server, context.worker, view.db(), args.from(2));
+            if let Some(worker) = context.worker {
+                record::tell_replicas(context.server, worker, view.db(), args.from(2));
+            }
             reply.ok();
         }
         (b"journal-record", 3..)
             if journal::record(&context.server.recorder, &context.server.durability, args, reply)? => {}
-        (b"stringmatch-test", 2) => match_at_random(&context.worker.random, reply),
+        (b"stringmatch-test", 2) => match_at_random(view.random(), reply),
         (b"samples", 2) => super::info::samples(context.server, reply),
+        (b"unit", 3..) => unit::run(context, view, args, reply)?,
         (b"structsize", 2) => reply.simple(&structure_sizes()),
         (b"listpack", 3) => log_listpack(view, args, reply)?,
         (b"htstats", 3) => table_stats(view, args, reply)?,

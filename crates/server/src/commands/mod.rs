@@ -26,7 +26,7 @@ pub mod transaction;
 use rustredis_commands::{Args, Command, CommandError, Registry, Run};
 use rustredis_resp::Reply;
 
-use crate::request::context::{Context, ServerHandler};
+pub use crate::request::context::{Context, ServerHandler};
 
 /// A family of the server's commands.
 pub struct Family {

@@ -154,12 +154,12 @@ const DRAWING: (usize, usize) = (66, 16);
 const SHADES: &[u8] = b" .:-=+*#%@";
 
 /// The interference of waves around three random points.
-fn lolwut(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+fn lolwut(_: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if args.len() >= 3 && args.is(1, "VERSION") {
         args.int(2)?;
     }
     let (columns, rows) = DRAWING;
-    let random = &context.worker.random;
+    let random = view.random();
     let centres: [(f64, f64); 3] =
         std::array::from_fn(|_| (random.below(columns) as f64 / 2.0, random.below(rows) as f64));
     let mut text = String::with_capacity((columns + 1) * rows + 64);

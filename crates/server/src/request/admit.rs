@@ -14,7 +14,7 @@ use crate::clock::now_ms;
 use crate::gate;
 use crate::net::stream::Stream;
 use crate::request::session::Session;
-use crate::request::settle::settle;
+use crate::request::settle::settle_own;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 
@@ -84,7 +84,7 @@ pub async fn admit(
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
     if server.gate.has(gate::MEMORY_LIMITED) {
-        let settle = |view: &mut View<'_>| settle(server, worker, view, None);
+        let settle = |view: &mut View<'_>| settle_own(server, worker, view);
         let is_short = !server.eviction.make_room(worker.thread(&settle), &worker.eviction).await;
         // What is queued takes memory as well, whatever it is.
         let takes_memory = flags.has(Flags::DENYOOM)

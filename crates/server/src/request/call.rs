@@ -8,29 +8,14 @@
 //! have begun, and where the reply of the last begins.
 
 use rustredis_commands::{CommandError, Row};
-use rustredis_engine::{catch, end_process};
-use rustredis_keyspace::{Effects, View};
+use rustredis_engine::end_process;
+use rustredis_keyspace::Effects;
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{Proto, Reply};
 
-use crate::request::run::count_error;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
-
-/// Runs one command with `run`; its reply is an error if it panics before a change.
-pub fn guard(
-    server: &Server,
-    worker: &Worker,
-    view: &mut View<'_>,
-    row: &Row,
-    proto: Proto,
-    output: &mut Vec<u8>,
-    run: impl FnOnce(&mut View<'_>, &mut Vec<u8>),
-) {
-    if catch(|| run(view, output)).is_none() {
-        give_up(server, worker, view.effects, row, proto, output);
-    }
-}
+use crate::upkeep::stats::bump;
 
 /// Which command of a run has panicked, after so many had begun. If none had, it was no command's bug.
 #[cold]
@@ -52,8 +37,15 @@ pub fn give_up(
 ) {
     let error = judge(effects, row);
     output.truncate(worker.reply_begin.get());
-    Reply::new(output, proto).error(&error.to_string());
-    count_error(server, worker, &error);
+    answer(server, worker, row, &error, &mut Reply::new(output, proto));
+}
+
+/// Answers and counts a command that was given up.
+#[cold]
+pub fn answer(server: &Server, worker: &Worker, row: &Row, error: &CommandError, reply: &mut Reply<'_>) {
+    reply.error(&error.to_string());
+    bump(&worker.stats().errors, 1);
+    server.stats.count_error(&error.code());
     worker.metrics.record(CommandId(row.id), 0, Outcome::Failed);
 }
 

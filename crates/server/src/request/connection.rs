@@ -32,7 +32,6 @@ use crate::commands::save::reply_synced;
 use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::net::stream::Stream;
-use crate::request::caller::Progress;
 use crate::request::conversation::{ReplyMode, SyncWait};
 use crate::request::execute::{Blocked, Flow, Scratch, TURN_NANOS};
 use crate::request::run::count_error;
@@ -607,9 +606,8 @@ impl Connection {
         *self.session.caller.client.waiting.lock() = None;
         self.session.caller.client.set_flag(flags::BLOCKED, false);
         self.leave_queues(&waiter).await;
-        let reply = waiter.take_reply();
-        let place = waiter.depends_on();
-        self.session.progress.join(Progress { depends_on: place, last_write: place, is_flooded: false });
+        let (reply, progress) = waiter.take_end().unzip();
+        self.session.progress.join(progress.unwrap_or_default());
         if !waiter.was_served() {
             self.count_unserved(&waiter, reply.as_deref().unwrap_or_default());
         }
@@ -688,7 +686,7 @@ impl Connection {
             let shards = self.server.shards_of(part.iter().copied());
             let mut effects = Effects::default();
             let mut held = self.server.engine.borrow(Covered::Many(&shards), Access::Write).await;
-            let mut view = held.view(waiter.db, now_ms(), &self.worker.random, &mut effects);
+            let mut view = held.view(waiter.caller.db, now_ms(), &self.worker.random, &mut effects);
             part.iter().for_each(|key| view.stop_waiting(*key, waiter));
             drop(held);
             if keys.len() == 0 {

@@ -14,8 +14,8 @@ use crate::start::server::Server;
 pub struct Context<'a> {
     /// What all connections share.
     pub server: &'a Server,
-    /// The thread's own.
-    pub worker: &'a Worker,
+    /// The thread's own; none where a file is loaded.
+    pub worker: Option<&'a Worker>,
     /// Who sent it.
     pub caller: &'a mut Caller,
     /// What comes of it for who sent it.

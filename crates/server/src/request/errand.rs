@@ -11,8 +11,8 @@ use crate::request::caller::{Caller, Progress};
 use crate::request::context::Context;
 use crate::request::execute::{TURN_NANOS, Turn, needs_everything};
 use crate::request::origin::Origin;
-use crate::request::run::run_one;
-use crate::request::settle::{count_effects, settle};
+use crate::request::run;
+use crate::request::settle::{count_effects, settle_own};
 use crate::request::worker;
 use crate::start::server::Server;
 
@@ -55,7 +55,7 @@ impl Errand {
             worker.begun.set(0);
             let mut context = Context {
                 server,
-                worker: &worker,
+                worker: Some(&worker),
                 caller: &mut self.caller,
                 progress: &mut progress,
                 conversation: None,
@@ -70,7 +70,7 @@ impl Errand {
                     }
                     view.set_now_ms(worker.now_ms());
                     let row = server.registry.row(*row);
-                    run_one(&mut context, &mut view, &mut replies, row, args);
+                    let _ = run::command(&mut context, &mut view, &mut replies, row, args);
                 }
             });
             ran = worker.begun.get();
@@ -82,7 +82,7 @@ impl Errand {
             for (db, bytes) in stale {
                 view.select(db as usize);
                 view.expire_if_due(Key::new(&bytes));
-                settle(server, &worker, &mut view, None);
+                settle_own(server, &worker, &mut view);
             }
         }
         count_effects(&worker, &mut scratch.effects);

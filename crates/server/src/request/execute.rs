@@ -30,8 +30,8 @@ use crate::request::conversation::{ReplyMode, Wait};
 use crate::request::errand::Errand;
 use crate::request::origin::Origin;
 use crate::request::redact;
-use crate::request::run::{count_error, run_one};
-use crate::request::settle::{count_effects, expire_stale, settle};
+use crate::request::run::{self, count_error};
+use crate::request::settle::{count_effects, expire_stale, settle_own};
 use crate::request::transaction;
 use crate::request::worker::Worker;
 use crate::start::end;
@@ -331,7 +331,7 @@ impl Connection {
                 if needs_everything(&view, args) {
                     break 'holds;
                 }
-                run_one(&mut context, &mut view, &mut self.output, row, args);
+                let _ = run::command(&mut context, &mut view, &mut self.output, row, args);
                 index += 1;
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
@@ -404,7 +404,7 @@ impl Connection {
             if needs_everything(&view, args) {
                 return index - first;
             }
-            run_one(&mut context, &mut view, &mut self.output, row, args);
+            let _ = run::command(&mut context, &mut view, &mut self.output, row, args);
             if turn.is_over(worker, &self.output) {
                 return index + 1 - first;
             }
@@ -630,10 +630,10 @@ impl Connection {
             view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.caller.no_touch;
         }
-        let (before, proto) = (self.output.len(), self.session.caller.proto);
+        let before = self.output.len();
         let context = &mut self.session.context(server, worker, Origin::Client);
-        let run = |view: &mut View<'_>, output: &mut Vec<u8>| run_one(context, view, output, row, args);
-        call::guard(server, worker, &mut view, row, proto, &mut self.output, run);
+        // Whether it failed its reply tells.
+        let _ = run::guarded(context, &mut view, &mut self.output, row, args);
         if server.gate.has(gate::MONITORED) {
             self.show(server, row, args);
         }
@@ -641,15 +641,8 @@ impl Connection {
         let until_ms = request.until_ms;
         self.output.truncate(before);
         let client = self.session.caller.client.clone();
-        let waiter = BlockedClient::new(
-            client.clone(),
-            row,
-            args,
-            self.session.caller.proto,
-            self.session.caller.db,
-            request,
-            view.store().ticket(),
-        );
+        let waiter =
+            BlockedClient::new(self.session.caller.clone(), row, args, request, view.store().ticket());
         for key in waiter.keys() {
             view.wait_for(key, waiter.clone());
         }
@@ -699,7 +692,7 @@ impl Connection {
             let mut held = server.engine.borrow(covered, Access::Write).await;
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
             view.expire_if_due(key);
-            settle(server, worker, &mut view, None);
+            settle_own(server, worker, &mut view);
         }
     }
 }

@@ -9,7 +9,7 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Once;
 
-use rustredis_commands::{Args, Flags, Row};
+use rustredis_commands::{Args, Row};
 use rustredis_keyspace::effects::Journal as JournalForm;
 use rustredis_keyspace::{Covered, View};
 use rustredis_persistence::journal::{Audience, Place, Touched, Unit};
@@ -22,22 +22,8 @@ use crate::start::server::Server;
 #[derive(Default)]
 pub struct Lane {
     unit: RefCell<Unit>,
-    /// The place of the last unit that was committed; taken by who wants to know of his own.
-    committed: Cell<Place>,
     /// Whether something was committed since the thread slept last.
     is_fresh: Cell<bool>,
-}
-
-impl Lane {
-    /// The place of what was committed since the last call, 0 if nothing was.
-    pub fn take_committed(&self) -> Place {
-        self.committed.take()
-    }
-
-    /// Gives a place back that was taken for a while: it is its owner's still.
-    pub fn give_committed(&self, place: Place) {
-        self.committed.set(place);
-    }
 }
 
 /// Called before the worker's thread sleeps: whoever waits for a sync waits for all that has gathered, and not for more.
@@ -49,9 +35,14 @@ pub fn before_sleep(worker: &Worker) {
     }
 }
 
-/// Puts what a command did into the journal's unit, and commits that unless a transaction gathers. `None` for what nobody
-/// commanded: expiry and eviction.
-pub fn record(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
+/// Puts what a command did into the journal's unit, and commits that unless a step gathers. `None` for what nobody commanded:
+/// expiry and eviction. The place of the unit, 0 if none was committed.
+pub fn record(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    command: Option<(&Row, Args<'_>)>,
+) -> Place {
     let db = view.db();
     let effects = &mut *view.effects;
     let mut unit = worker.lane.unit.borrow_mut();
@@ -65,7 +56,7 @@ pub fn record(server: &Server, worker: &Worker, view: &mut View<'_>, command: Op
     }
     if effects.dirty > 0
         && let Some((row, args)) = command
-        && row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
+        && row.is_journalled()
     {
         match &effects.journal {
             JournalForm::Verbatim => unit.add(db, args.from(0)),
@@ -80,16 +71,14 @@ pub fn record(server: &Server, worker: &Worker, view: &mut View<'_>, command: Op
         }
     }
     drop(unit);
-    if !worker.defers_waiters.get() {
-        commit(server, worker, view, command);
-    }
+    if worker.steps.is_inside() { 0 } else { commit(server, worker, view, command) }
 }
 
-/// Commits the unit, if there is something in it.
-pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option<(&Row, Args<'_>)>) {
+/// Commits the unit, if there is something in it; its place, or 0.
+pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option<(&Row, Args<'_>)>) -> Place {
     let mut unit = worker.lane.unit.borrow_mut();
     if unit.is_empty() {
-        return;
+        return 0;
     }
     let store = server.engine.store();
     let journal = &server.durability.journal;
@@ -111,8 +100,8 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
         }
         (_, Covered::All | Covered::None) => append(Touched::Everything),
     };
-    worker.lane.committed.set(place);
     worker.lane.is_fresh.set(true);
+    place
 }
 
 /// Puts a command into the journal that replicas alone get, if there is anybody. The view covers everything.

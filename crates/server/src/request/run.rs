@@ -1,59 +1,73 @@
-//! Running one command: the row's function, what it leaves, and the count.
+//! Running a command: the one way to a row's function, for whoever has one to run.
+//!
+//! A client, EXEC, another command, who serves a waiting client, the thread that owns a client's keys, and the loading of an
+//! append-only file all come here; what differs among them is [`Origin`]'s to say. The view is held by the caller and covers
+//! what the command's plan names.
+//!
+//! [`Origin`]: crate::request::origin::Origin
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, Flags, Row, Run};
+use rustredis_commands::{Args, CommandError, Flags, Row};
 use rustredis_keyspace::View;
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
 
 use crate::clients::client::Client;
 use crate::clock::now_ms;
+use crate::request::call;
 use crate::request::context::Context;
 use crate::request::record;
 use crate::request::redact;
-use crate::request::settle::{is_journalled, settle};
+use crate::request::settle::{settle, settle_step};
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 use crate::upkeep::stats::bump;
 
-/// Runs one command under a view that covers it: run, settle, count. An error replaces what it wrote.
-pub fn run_one(
+/// Runs a command under a view that covers it: run, settle, count. Its reply goes to `output`; if it fails, that is the error.
+///
+/// # Errors
+/// The error that its reply tells, for who wants to know.
+pub fn command(
     context: &mut Context<'_>,
     view: &mut View<'_>,
     output: &mut Vec<u8>,
     row: &Row,
     args: Args<'_>,
-) {
-    let (server, worker) = (context.server, context.worker);
-    let started = worker.last_clock();
-    let reply_bytes_max = server.settings.reply_bytes_max.load(Relaxed);
-    worker.begun.set(worker.begun.get() + 1);
-    worker.reply_begin.set(output.len());
+) -> Result<(), CommandError> {
+    let (server, origin) = (context.server, context.origin);
+    let before = output.len();
+    let mut started = 0;
+    if let Some(worker) = context.worker {
+        started = worker.last_clock();
+        if origin.is_marked() {
+            worker.begun.set(worker.begun.get() + 1);
+            worker.reply_begin.set(before);
+        }
+    }
+    let outer = view.effects.marks();
+    let reply_bytes_max =
+        if origin.is_limited() { server.settings.reply_bytes_max.load(Relaxed) } else { usize::MAX };
     let mut reply = Reply::limited(output, context.caller.proto, reply_bytes_max);
     let mark = reply.mark();
-    begin(view, row, args);
-    let result = match row.command.run {
-        Run::Keys(handler) => handler(view, args, &mut reply),
-        Run::Server => match server.handlers[row.id as usize] {
-            Some(handler) => handler(context, view, args, &mut reply),
+    let result =
+        row.run(view, args, &mut reply, |view, args, reply| match server.handlers[row.id as usize] {
+            Some(handler) => handler(context, view, args, reply),
             None => Err(CommandError::text("ERR the command has no function")),
-        },
-        Run::Container => Err(CommandError::Arity(row.full_name.to_owned())),
-    };
-    let outcome = match result {
-        Ok(()) => Outcome::Ok,
-        Err(error) => {
-            context.progress.is_flooded |= reply.is_full();
-            reply.cut(mark);
-            reply.error(&error.wire());
-            count_error(server, worker, &error);
-            Outcome::Failed
-        }
-    };
+        });
+    if let Err(error) = &result {
+        context.progress.is_flooded |= reply.is_full();
+        reply.cut(mark);
+        reply.error(&error.wire());
+    }
+    let Some(worker) = context.worker.filter(|_| origin.counts()) else { return result };
+    let mut outcome = Outcome::Ok;
+    if let Err(error) = &result {
+        count_error(server, worker, error);
+        outcome = Outcome::Failed;
+    }
     if !view.effects.is_clean() {
-        settle(server, worker, view, Some((row, args)));
-        let place = worker.lane.take_committed();
+        let place = settle(server, worker, view, Some((row, args)), origin.serves_waiters());
         if place != 0 {
             context.progress.last_write = place;
         }
@@ -61,32 +75,63 @@ pub fn run_one(
     if server.durability.durable.is_awaited() {
         record::depend(server, context.progress, row, args);
     }
-    let now = worker.read_clock();
-    let nanos = now.saturating_sub(started);
-    if view.effects.block.is_some() && context.origin.may_wait() {
-        // A command that waits is counted once it has been served.
-        return;
+    if origin.is_inner() {
+        view.effects.resume(outer);
+    }
+    let nanos = worker.read_clock().saturating_sub(started);
+    if view.effects.block.is_some() {
+        if origin.leaves_wait() {
+            // A command that waits is counted once it has been served.
+            return result;
+        }
+        view.effects.block = None;
+        output.truncate(before);
+        answer_nothing(row, &mut Reply::new(output, context.caller.proto));
     }
     worker.metrics.record(CommandId(row.id), nanos, outcome);
     if nanos >= server.settings.slow_nanos.load(Relaxed) {
         note_slow(server, &context.caller.client, row, args, nanos);
     }
+    result
 }
 
-/// Begins a command: with clean effects, and without what a write reads and whose time has come. A command with one key meets it
-/// where it changes it.
-#[inline]
-pub(crate) fn begin(view: &mut View<'_>, row: &Row, args: Args<'_>) {
-    debug_assert!(view.effects.is_settled(), "something is left of the command before {}", row.full_name);
-    view.effects.begin();
-    if args.key_refs().len() > 1 && is_journalled(row) {
-        args.keys().for_each(|key| view.expire_ahead(key));
+/// Runs a command as [`command`] does; if it panics before a change, its reply is an error.
+pub fn guarded(
+    context: &mut Context<'_>,
+    view: &mut View<'_>,
+    output: &mut Vec<u8>,
+    row: &Row,
+    args: Args<'_>,
+) -> Result<(), CommandError> {
+    let (before, outer) = (output.len(), view.effects.marks());
+    if let Some(result) = rustredis_engine::catch(|| command(context, view, output, row, args)) {
+        return result;
     }
+    let error = call::judge(view.effects, row);
+    if let Some(worker) = context.worker {
+        output.truncate(before);
+        call::answer(context.server, worker, row, &error, &mut Reply::new(output, context.caller.proto));
+        // What commands within it have found expired and deleted.
+        settle_step(context.server, worker, view);
+    }
+    if context.origin.is_inner() {
+        view.effects.resume(outer);
+    }
+    Err(error)
 }
+
+/// The reply of a command that would wait, where none may.
+fn answer_nothing(row: &Row, reply: &mut Reply<'_>) {
+    // What takes one element would have answered with it alone, what takes one of many keys with an array.
+    if MOVES.contains(&row.full_name) { reply.null() } else { reply.null_array() }
+}
+
+/// Blocking commands that answer with an element.
+const MOVES: &[&str] = &["blmove", "brpoplpush"];
 
 /// Tells the latency monitor and the slow log of a command that one of them may want.
 #[cold]
-pub(crate) fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
     let now_s = (now_ms() / 1000) as i64;
     let is_fast = row.command.flags.has(Flags::FAST);
     server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);

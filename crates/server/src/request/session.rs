@@ -41,6 +41,6 @@ impl Session {
     #[inline]
     pub fn context<'a>(&'a mut self, server: &'a Server, worker: &'a Worker, origin: Origin) -> Context<'a> {
         let Self { caller, progress, conversation } = self;
-        Context { server, worker, caller, progress, conversation: Some(conversation), origin }
+        Context { server, worker: Some(worker), caller, progress, conversation: Some(conversation), origin }
     }
 }

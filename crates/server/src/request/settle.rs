@@ -1,8 +1,9 @@
 //! Settling: what follows from what a command did, with the view still held.
 
-use rustredis_commands::{Args, Flags, Row};
+use rustredis_commands::{Args, Row};
 use rustredis_keyspace::effects::Journal;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+use rustredis_persistence::journal::Place;
 
 use crate::files::rdb;
 use crate::request::record;
@@ -11,34 +12,52 @@ use crate::request::worker::Worker;
 use crate::start::server::Server;
 use crate::upkeep::stats::bump;
 
-/// Whether what the command does goes to the journal. WATCH, which needs its shards alone too, does nothing that does.
-#[inline]
-pub(crate) fn is_journalled(row: &Row) -> bool {
-    row.command.flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE))
-}
-
 /// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
-/// keyspace events and waiters. The only place for effects. `None` for what nobody commanded.
-pub fn settle(server: &Server, worker: &Worker, view: &mut View<'_>, command: Option<(&Row, Args<'_>)>) {
-    settle_change(server, worker, view, command);
-    if !view.effects.ready.is_empty() && !worker.defers_waiters.get() {
-        waiters::serve_all(server, worker, view);
-    }
-}
-
-/// The journal's and the events' part of [`settle`].
-pub(crate) fn settle_change(
+/// keyspace events and, unless they are somebody else's to serve, waiters. The only place for effects. `None` for what nobody
+/// commanded. The journal's place of it; 0 if there is none, or none yet.
+pub fn settle(
     server: &Server,
     worker: &Worker,
     view: &mut View<'_>,
     command: Option<(&Row, Args<'_>)>,
-) {
-    if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| is_journalled(row)) {
+    serves_waiters: bool,
+) -> Place {
+    let place = settle_change(server, worker, view, command);
+    if !view.effects.ready.is_empty() && serves_waiters && !worker.steps.is_inside() {
+        waiters::serve_all(server, worker, view);
+    }
+    place
+}
+
+/// Settles what nobody commanded: expiry and eviction.
+pub fn settle_own(server: &Server, worker: &Worker, view: &mut View<'_>) {
+    settle(server, worker, view, None, true);
+}
+
+/// Settles what a step has gathered, at its end.
+pub fn settle_step(server: &Server, worker: &Worker, view: &mut View<'_>) -> Place {
+    if worker.steps.is_inside() {
+        return 0;
+    }
+    let place = record::commit(server, worker, view, None);
+    waiters::serve_all(server, worker, view);
+    place
+}
+
+/// The journal's and the events' part of [`settle`].
+fn settle_change(
+    server: &Server,
+    worker: &Worker,
+    view: &mut View<'_>,
+    command: Option<(&Row, Args<'_>)>,
+) -> Place {
+    if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| row.is_journalled()) {
         view.expire_found();
     }
     bump(&worker.stats().dirty, view.effects.dirty);
+    let mut place = 0;
     if server.durability.journal.is_on() {
-        record::record(server, worker, view, command);
+        place = record::record(server, worker, view, command);
     } else {
         view.effects.expired.clear();
         view.effects.expired_fields_of.clear();
@@ -49,6 +68,7 @@ pub(crate) fn settle_change(
     }
     view.effects.journal = Journal::Verbatim;
     view.effects.dirty = 0;
+    place
 }
 
 fn publish_events(server: &Server, view: &mut View<'_>) {
@@ -69,7 +89,7 @@ pub(crate) fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effec
         if let Some(mut held) = server.engine.hold(covered, Access::Write) {
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
             view.expire_if_due(key);
-            settle(server, worker, &mut view, None);
+            settle_own(server, worker, &mut view);
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::files::rdb;
 use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::request::durability;
-use crate::request::settle::settle;
+use crate::request::settle::settle_own;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 use crate::upkeep::cron;
@@ -34,12 +34,12 @@ pub fn start(worker: &Rc<Worker>) {
 }
 
 async fn expire(worker: Rc<Worker>) {
-    let settle = |view: &mut View<'_>| settle(&worker.server, &worker, view, None);
+    let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
     worker.server.expiry.run(worker.thread(&settle), worker.index).await;
 }
 
 async fn evict(worker: Rc<Worker>) {
-    let settle = |view: &mut View<'_>| settle(&worker.server, &worker, view, None);
+    let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
     worker.server.eviction.go_on(worker.thread(&settle), &worker.eviction).await;
 }
 
@@ -54,7 +54,7 @@ async fn give_back(worker: Rc<Worker>) {
 }
 
 async fn look_after_server(worker: Rc<Worker>) {
-    let settle = |view: &mut View<'_>| settle(&worker.server, &worker, view, None);
+    let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
     worker.server.cron.run(worker.thread(&settle), || look_after_files(&worker.server)).await;
 }
 

@@ -12,22 +12,17 @@ use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
 
 use crate::gate;
-use crate::request::call;
 use crate::request::connection::Connection;
 use crate::request::conversation::{Conversation, Queued, Transaction};
 use crate::request::origin::Origin;
-use crate::request::record;
 use crate::request::redact;
-use crate::request::run::run_one;
-use crate::request::waiters;
+use crate::request::run;
+use crate::request::settle::settle_step;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 
 /// Most bytes that a transaction may queue; one that queues more is broken.
 const QUEUE_BYTES_MAX: usize = 1 << 30;
-
-/// Blocking commands that answer with an element.
-const MOVES: &[&str] = &["blmove", "brpoplpush"];
 
 /// Queues a command.
 pub fn queue(conversation: &mut Conversation, row: &Row, args: Args<'_>) {
@@ -101,7 +96,7 @@ pub(crate) async fn execute(
 
 fn error(connection: &mut Connection, server: &Server, worker: &Worker, error: &CommandError) {
     Reply::new(&mut connection.output, connection.session.caller.proto).error(&error.wire());
-    crate::request::run::count_error(server, worker, error);
+    run::count_error(server, worker, error);
 }
 
 async fn run_queue(
@@ -133,35 +128,26 @@ async fn run_queue(
         return;
     }
     Reply::new(&mut connection.output, session.caller.proto).array(transaction.queue.len());
-    let deferral = worker.defer_waiters();
+    let step = worker.steps.begin();
     for queued in &transaction.queue {
         let row = server.registry.row(queued.row);
         view.select(session.caller.db);
         worker.read_clock();
-        let before = connection.output.len();
-        let (proto, args) = (session.caller.proto, queued.args.args());
+        let args = queued.args.args();
         let context = &mut session.context(server, worker, Origin::Queue);
-        let run = |view: &mut View<'_>, output: &mut Vec<u8>| run_one(context, view, output, row, args);
-        call::guard(server, worker, &mut view, row, proto, &mut connection.output, run);
-        if view.effects.block.take().is_some() {
-            connection.output.truncate(before);
-            let mut reply = Reply::new(&mut connection.output, session.caller.proto);
-            // What takes one element would have answered with it alone, what takes one of many keys with an array.
-            if MOVES.contains(&row.full_name) { reply.null() } else { reply.null_array() }
-        }
+        // Whether it failed its reply tells.
+        let _ = run::guarded(context, &mut view, &mut connection.output, row, args);
         if server.gate.has(gate::MONITORED) {
             let caller = &session.caller;
             redact::show(server, &caller.client, caller.db, row, args);
         }
     }
-    drop(deferral);
-    record::commit(server, worker, &view, None);
-    let place = worker.lane.take_committed();
+    drop(step);
+    let place = settle_step(server, worker, &mut view);
     if place != 0 {
         session.progress.last_write = place;
         session.progress.depend_on(place);
     }
-    waiters::serve_all(server, worker, &mut view);
 }
 
 /// Whether a watched key that was there has expired since: that counts as a change. One that was not there and has expired

@@ -4,16 +4,14 @@
 //! runs again, with his protocol and with that key as the only one that a plan names. So what is served does not depend on
 //! which shards the view happens to cover.
 
-use rustredis_commands::{Args, KeyRef, Run};
-use rustredis_engine::catch;
+use rustredis_commands::{Args, KeyRef};
 use rustredis_keyspace::{Fate, Key, Ready, View};
-use rustredis_metrics::{CommandId, Outcome};
-use rustredis_resp::Reply;
 
 use crate::clients::blocked::BlockedClient;
-use crate::request::call;
-use crate::request::run::{begin, count_error, note_slow};
-use crate::request::settle::settle_change;
+use crate::request::caller::Progress;
+use crate::request::context::Context;
+use crate::request::origin::Origin;
+use crate::request::run;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
 
@@ -72,43 +70,27 @@ fn serve(
     key: Key<'_>,
 ) -> bool {
     let row = server.registry.row(blocked.row);
-    let Run::Keys(handler) = row.command.run else { return false };
-    let started = worker.read_clock();
-    let mut output = Vec::new();
-    let mut reply = Reply::new(&mut output, blocked.proto);
-    let mark = reply.mark();
     let mut only = [KeyRef { argument: 0, hash: 0 }];
     let args = served_with(blocked, key, &mut only);
-    let result = catch(|| {
-        begin(view, row, args);
-        handler(view, args, &mut reply)
-    });
-    let result = result.unwrap_or_else(|| Err(call::judge(view.effects, row)));
+    let (mut caller, mut progress, mut output) = (blocked.caller.clone(), Progress::default(), Vec::new());
+    let mut context = Context {
+        server,
+        worker: Some(worker),
+        caller: &mut caller,
+        progress: &mut progress,
+        conversation: None,
+        origin: Origin::Waiter,
+    };
+    // It begins now.
+    worker.read_clock();
+    // Whether it failed its reply tells.
+    let _ = run::guarded(&mut context, view, &mut output, row, args);
     // Whoever serves it has made a change of his own, which was journalled.
     view.effects.touch();
-    let outcome = match result {
-        Ok(()) => Outcome::Ok,
-        Err(error) => {
-            reply.cut(mark);
-            reply.error(&error.wire());
-            count_error(server, worker, &error);
-            Outcome::Failed
-        }
-    };
     if view.effects.block.take().is_some() {
         blocked.release();
         return false;
     }
-    // The place of whoever serves is his own still.
-    let own = worker.lane.take_committed();
-    settle_change(server, worker, view, Some((row, args)));
-    blocked.depend_on(worker.lane.take_committed());
-    worker.lane.give_committed(own);
-    let nanos = worker.read_clock().saturating_sub(started);
-    worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if nanos >= server.settings.slow_nanos.load(std::sync::atomic::Ordering::Relaxed) {
-        note_slow(server, &blocked.client, row, blocked.args.args(), nanos);
-    }
-    blocked.serve(output);
+    blocked.serve(output, progress);
     true
 }

@@ -20,6 +20,7 @@ use crate::request::connection::Connection;
 use crate::request::durability::Waiting;
 use crate::request::execute::Scratch;
 use crate::request::record::{self, Lane};
+use crate::request::step::Steps;
 use crate::request::tasks;
 use crate::start::server::Server;
 use crate::upkeep::eviction::Pool;
@@ -43,8 +44,8 @@ pub struct Worker {
     pub random: Random,
     /// How it counts commands.
     pub metrics: WorkerMetrics,
-    /// While a transaction runs its queue, its journal entry is committed and waiters are served at its end.
-    pub defers_waiters: Cell<bool>,
+    /// The steps that it is in.
+    pub steps: Steps,
     /// Commands that have begun since a run of them did.
     pub begun: Cell<usize>,
     /// Where in its output the reply of the command begins that has begun last.
@@ -72,7 +73,7 @@ impl Worker {
             index,
             random: Random::new(seed),
             metrics: server.metrics.worker(),
-            defers_waiters: Cell::new(false),
+            steps: Steps::default(),
             begun: Cell::new(0),
             reply_begin: Cell::new(0),
             lane: Lane::default(),
@@ -91,11 +92,6 @@ impl Worker {
     #[inline]
     pub fn stats(&self) -> &WorkerStats {
         self.server.stats.worker(self.index)
-    }
-
-    /// Leaves waiters to the end of a transaction, for as long as the guard lives.
-    pub fn defer_waiters(&self) -> Deferral<'_> {
-        Deferral::new(&self.defers_waiters)
     }
 
     /// Reads both clocks, at the start of a batch.
@@ -162,23 +158,6 @@ impl Worker {
     }
 }
 
-/// A mark that is set while this lives, and not beyond it even if a handler panics: the thread goes on to serve others.
-#[derive(Debug)]
-pub struct Deferral<'w>(&'w Cell<bool>);
-
-impl<'w> Deferral<'w> {
-    fn new(mark: &'w Cell<bool>) -> Self {
-        mark.set(true);
-        Self(mark)
-    }
-}
-
-impl Drop for Deferral<'_> {
-    fn drop(&mut self) {
-        self.0.set(false);
-    }
-}
-
 thread_local! {
     static CURRENT: RefCell<Option<Rc<Worker>>> = const { RefCell::new(None) };
 }
@@ -225,20 +204,4 @@ pub fn run(
         }
     });
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panic_ends_a_deferral() {
-        let mark = Cell::new(false);
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let _deferral = Deferral::new(&mark);
-            assert!(!mark.get(), "a handler has a bug");
-        }));
-        assert!(panicked.is_err());
-        assert!(!mark.get());
-    }
 }

@@ -8,15 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use parking_lot::Mutex;
-use rustredis_commands::{Args, CommandError, KeyRef, Row, Run};
+use rustredis_commands::{Args, CommandError, KeyRef, Row};
 use rustredis_keyspace::{Access, Covered, Effects, Key, Overdue, Random, View, placement};
 use rustredis_persistence::aof::reader::Command;
 use rustredis_persistence::rdb::LoadedKey;
-use rustredis_resp::{Proto, Reply, Span};
+use rustredis_resp::Span;
 
 use crate::clock::now_ms;
-use crate::commands::dump;
 use crate::files::rdb::{self, Conflict, LoadError};
+use crate::request::replay::Replay;
 use crate::start::server::Server;
 
 /// Keys or commands of a batch.
@@ -306,7 +306,7 @@ impl<'s> Stores<'s> {
             View::new(store, Covered::All, Access::Write, db, now_ms(), &random, &mut effects)
         };
         view.set_overdue(Overdue::Keep);
-        replay(self.server, &mut view, row, db, args, &mut Vec::new(), self.outcome);
+        replay(&mut Replay::new(self.server), &mut view, row, db, args, self.outcome);
     }
 
     /// Returns when the threads have stored what they were sent.
@@ -347,7 +347,7 @@ impl<'s> Stores<'s> {
 
 fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outcome) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    let mut replies = Vec::new();
+    let mut replays = Replay::new(server);
     for work in works {
         // SAFETY: everything is the load's (`with`), and these shards are this thread's alone but for the time between a barrier
         // and the next work, in which it has no view.
@@ -369,7 +369,7 @@ fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outc
             Work::Commands(mut commands) => {
                 for index in 0..commands.list.len() {
                     let (row, db, args) = commands.get(index);
-                    replay(server, &mut view, server.registry.row(row), db, args, &mut replies, outcome);
+                    replay(&mut replays, &mut view, server.registry.row(row), db, args, outcome);
                 }
                 commands.clear();
             }
@@ -396,26 +396,16 @@ fn store_key(view: &mut View<'_>, hash: u64, loaded: LoadedKey, conflict: Confli
     }
 }
 
-/// Runs a command of an append-only file. Its reply is of no interest; an error is told, and nothing more, as in Redis.
+/// Runs a command of an append-only file. An error is told, and nothing more, as in Redis.
 fn replay(
-    server: &Server,
+    replay: &mut Replay<'_>,
     view: &mut View<'_>,
     row: &Row,
     db: usize,
     args: Args<'_>,
-    replies: &mut Vec<u8>,
     outcome: &Outcome,
 ) {
-    view.select(db);
-    replies.clear();
-    let mut reply = Reply::new(replies, Proto::Resp2);
-    let result = match row.command.run {
-        Run::Keys(handler) => handler(view, args, &mut reply),
-        Run::Server if row.full_name == "restore" => dump::restore_value(server, view, args, &mut reply),
-        Run::Server | Run::Container => Ok(()),
-    };
-    if let Err(error) = result {
+    if let Err(error) = replay.run(view, row, db, args) {
         outcome.tell(row, &error);
     }
-    view.effects.clear();
 }
