@@ -40,4 +40,5 @@ mod replayed;
 mod snapshot;
 mod startup;
 mod states;
+mod steps;
 mod transactions;
