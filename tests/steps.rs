@@ -5,7 +5,7 @@ use std::fs;
 
 use rustredis_testkit::{Command, DEADLINE_DEFAULT, Launch, Server, every_engine, wait_until};
 
-use crate::files::{ALWAYS, aof_directory, newest_increment, sync};
+use crate::files::{ALWAYS, aof_directory, newest_increment};
 
 /// Three commands over keys of several shards.
 const UNIT: &str = "DEBUG UNIT SET a 1 | RPUSH list x y | INCRBY a 41";
@@ -16,9 +16,8 @@ fn start(server: &Server, threads: &str) -> Server {
     Launch::new(server.binary().clone()).arguments(&ALWAYS).arguments(&["--threads", threads]).start()
 }
 
-/// The words of all commands of the newest increment, but for the selected databases.
+/// The words of all commands of the newest increment, but for the selected databases. What was answered is in it.
 fn words(server: &Server) -> String {
-    sync(server);
     let text = fs::read(newest_increment(&aof_directory(server))).unwrap();
     let text = String::from_utf8_lossy(&text).replace("\r\nSELECT\r\n$1\r\n0\r\n", "\r\n");
     let words: Vec<&str> = text.lines().filter(|line| !line.starts_with(['*', '$'])).collect();

@@ -106,8 +106,8 @@ impl fmt::Display for ProtocolError {
 pub struct CommandSpans {
     first: u32,
     count: u32,
-    /// Bytes of the request, for the accounting of input.
-    pub bytes: u32,
+    /// Where in the buffer the request ends.
+    end: u32,
 }
 
 /// The complete commands found in a read buffer, in order.
@@ -150,9 +150,9 @@ impl Batch {
         }
     }
 
-    /// Size of command `index` on the wire.
-    pub fn command_bytes(&self, index: usize) -> usize {
-        self.commands[index].bytes as usize
+    /// Where in the read buffer command `index` ends. Empty requests behind it belong to none.
+    pub fn command_end(&self, index: usize) -> usize {
+        self.commands[index].end as usize
     }
 
     /// Marks the spans from `first` on as lying in `unquoted`.
@@ -250,8 +250,8 @@ impl Parser {
             match step {
                 Ok(Step::Complete) => {
                     let count = (batch.spans.len() - first_span) as u32;
-                    let bytes = (position - start) as u32;
-                    batch.commands.push(CommandSpans { first: first_span as u32, count, bytes });
+                    let end = position as u32;
+                    batch.commands.push(CommandSpans { first: first_span as u32, count, end });
                     start = position;
                     self.consumed = 0;
                 }
@@ -389,8 +389,8 @@ fn read_short(buffer: &[u8], start: usize, batch: &mut Batch) -> Option<usize> {
             }
         }
     }
-    let bytes = (position - start) as u32;
-    batch.commands.push(CommandSpans { first: first as u32, count: count as u32, bytes });
+    let end = position as u32;
+    batch.commands.push(CommandSpans { first: first as u32, count: count as u32, end });
     Some(position)
 }
 

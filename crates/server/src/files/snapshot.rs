@@ -85,6 +85,8 @@ pub struct Snapshots {
     cut: AtomicU64,
     /// Ends of the append-only file that were asked for and have not come.
     turning_off: AtomicU64,
+    /// Tells who waits for a cut, or for the append-only file to be left.
+    pub progress: tokio::sync::Notify,
     /// Of these, those that come beside a save.
     turning_off_beside: AtomicU64,
     aside: Mutex<Option<mpsc::Sender<()>>>,
@@ -152,6 +154,7 @@ impl Default for Snapshots {
             begun: AtomicU64::new(0),
             cut: AtomicU64::new(0),
             turning_off: AtomicU64::new(0),
+            progress: tokio::sync::Notify::new(),
             turning_off_beside: AtomicU64::new(0),
             aside: Mutex::new(None),
         }
@@ -247,6 +250,7 @@ impl Snapshots {
 
     fn note_cut(&self) {
         self.cut.store(self.begun.load(Relaxed), Relaxed);
+        self.progress.notify_waiters();
     }
 
     /// Whether the append-only file is still written to though it is not wanted any more.
@@ -833,5 +837,6 @@ async fn turn_off(server: &Server) -> Result<(), Failure> {
     server.aof.set_files(None);
     server.durability.progressed();
     server.snapshots.turning_off.fetch_sub(1, Relaxed);
+    server.snapshots.progress.notify_waiters();
     Ok(synced?)
 }

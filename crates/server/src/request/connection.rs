@@ -22,6 +22,7 @@ use rustredis_config::ClientClass;
 use rustredis_keyspace::{Access, Covered, Effects, Key};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::{ParseLimits, Parser, Reply};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clients::blocked::BlockedClient;
@@ -161,6 +162,27 @@ impl Connection {
                 None
             }
         }
+    }
+
+    /// Waits until something in the background is no longer pending, or the client ends; `progress` tells when to look.
+    pub(crate) async fn wait_for(&self, progress: &Notify, is_pending: impl Fn() -> bool) {
+        let client = &self.session.caller.client;
+        let waiting = async {
+            loop {
+                let mut told = std::pin::pin!(progress.notified());
+                // Registered before the look, so that an end in between is not missed.
+                told.as_mut().enable();
+                if !is_pending() || client.is_killed() {
+                    return;
+                }
+                std::future::poll_fn(|context| {
+                    client.register(context.waker());
+                    if client.is_killed() { Poll::Ready(()) } else { told.as_mut().poll(context) }
+                })
+                .await;
+            }
+        };
+        self.unless_gone(waiting).await;
     }
 
     /// Serves the client until either side ends it.
@@ -437,7 +459,6 @@ impl Connection {
             };
             // Before authentication one command at a time: AUTH changes what the next may be.
             let commands_max = if limits.is_unauthenticated { 1 } else { BATCH_COMMANDS_MAX };
-            let batch_start = start;
             let (next, error) = self.parser.parse(input, start, &mut scratch.batch, commands_max, &limits);
             start = next;
             if !scratch.batch.is_empty() {
@@ -446,9 +467,7 @@ impl Connection {
                     Flow::Close => return Ok(false),
                     Flow::Blocked(executed, blocked) => {
                         // What follows is read again when the wait is over, so that no buffer is held meanwhile.
-                        let consumed: usize =
-                            (0..executed).map(|index| scratch.batch.command_bytes(index)).sum();
-                        let rest = self.batch_end(input, batch_start, consumed);
+                        let rest = scratch.batch.command_end(executed - 1);
                         // Moved once at least half has gone, so that many waits in a pipeline do not move it each time.
                         start = rest;
                         if rest >= input.len() / 2 {
@@ -492,24 +511,6 @@ impl Connection {
             );
         }
         is_over
-    }
-
-    /// Where the unexecuted part of the input begins: blank requests between commands belong to none of them, so what was
-    /// executed is found again by parsing.
-    fn batch_end(&self, input: &[u8], start: usize, consumed: usize) -> usize {
-        let mut position = start;
-        let mut left = consumed;
-        while left > 0 && position < input.len() {
-            let mut batch = rustredis_resp::Batch::default();
-            let limits = ParseLimits { bulk_bytes_max: i64::MAX, is_unauthenticated: false };
-            let (next, _) = Parser::default().parse(input, position, &mut batch, 1, &limits);
-            if batch.is_empty() {
-                break;
-            }
-            left -= batch.command_bytes(0).min(left);
-            position = next;
-        }
-        position
     }
 
     /// Sends replies as far as the socket takes them, unless there are too many of them already; false if the client is

@@ -87,8 +87,6 @@ pub struct Blocked {
 /// How long one client's commands may run before the others of the thread have their turn, in nanoseconds. A command is not
 /// interrupted; after each, whichever way it ran, it is looked whether the turn is over.
 pub(crate) const TURN_NANOS: u64 = 1_000_000;
-/// How often a command looks whether what it waits for has happened in the background.
-const BACKGROUND_LOOK: std::time::Duration = std::time::Duration::from_millis(1);
 
 /// How far a run of plain commands may go: the others of the thread wait, and replies should leave.
 pub(crate) struct Turn {
@@ -575,24 +573,16 @@ impl Connection {
 
     /// Waits for what a command has asked for.
     async fn wait_behind(&mut self, server: &Server, worker: &Worker, row: &Row, wait: Wait) {
-        let is_pending = || match wait {
-            Wait::TurnOff => server.snapshots.is_turning_off(),
-            Wait::Cut => server.snapshots.is_cut_missing(),
-            Wait::End(attempt) => server.ending.is_pending(attempt),
-            Wait::Purge(wish) => !server.purges.is_done(wish),
-            Wait::Sync(_) => false,
-        };
-        if let Wait::Sync(wait) = wait {
-            return self.wait_for_sync(wait).await;
-        }
-        let waiting = async {
-            while is_pending() && !self.session.caller.client.is_killed() {
-                tokio::time::sleep(BACKGROUND_LOOK).await;
+        let (snapshots, ending, purges) = (&server.snapshots, &server.ending, &server.purges);
+        match wait {
+            Wait::TurnOff => self.wait_for(&snapshots.progress, || snapshots.is_turning_off()).await,
+            Wait::Cut => self.wait_for(&snapshots.progress, || snapshots.is_cut_missing()).await,
+            Wait::Purge(wish) => self.wait_for(&purges.progress, || !purges.is_done(wish)).await,
+            Wait::Sync(wait) => self.wait_for_sync(wait).await,
+            Wait::End(attempt) => {
+                self.wait_for(&ending.progress, || ending.is_pending(attempt)).await;
+                self.refuse(server, worker, Some(row), &end::failure());
             }
-        };
-        self.unless_gone(waiting).await;
-        if matches!(wait, Wait::End(_)) {
-            self.refuse(server, worker, Some(row), &end::failure());
         }
     }
 

@@ -35,6 +35,8 @@ pub struct Wish {
 pub struct Ending {
     state: Mutex<State>,
     wished: Notify,
+    /// Tells who waits for an attempt.
+    pub progress: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -86,6 +88,8 @@ impl Ending {
         state.wish = None;
         state.can_abort = false;
         state.failures += 1;
+        drop(state);
+        self.progress.notify_waiters();
     }
 
     /// What SHUTDOWN wishes, when it does.

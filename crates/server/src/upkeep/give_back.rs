@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 use crate::upkeep::memory;
 use crate::upkeep::stats::WorkerStats;
@@ -33,12 +33,18 @@ pub struct Purges {
     asked: watch::Sender<u64>,
     /// The number of the last one that each worker has fulfilled.
     done: Box<[AtomicU64]>,
+    /// Tells who waits for one.
+    pub progress: Notify,
 }
 
 impl Purges {
     /// For so many workers.
     pub fn new(workers: usize) -> Self {
-        Self { asked: watch::Sender::new(0), done: (0..workers).map(|_| AtomicU64::new(0)).collect() }
+        Self {
+            asked: watch::Sender::new(0),
+            done: (0..workers).map(|_| AtomicU64::new(0)).collect(),
+            progress: Notify::new(),
+        }
     }
 
     /// Asks all workers; the number of the wish.
@@ -116,6 +122,7 @@ impl Purges {
             }
             if let Some(wish) = wish {
                 self.done[heap.worker].store(wish, Release);
+                self.progress.notify_waiters();
             }
         }
     }
