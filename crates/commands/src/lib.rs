@@ -4,6 +4,8 @@ pub mod args;
 pub mod bitmap;
 pub mod bits;
 pub mod cardinality;
+#[cfg(test)]
+mod changed;
 pub mod command;
 pub mod deadline;
 pub(crate) mod element;

@@ -3,13 +3,16 @@
 //! The view covers exactly what the command's row says and is shared for a reader, so that a wrong key spec or a reader that
 //! writes fails here already. Keys that a reader found expired are deleted afterwards, as a server does.
 
-use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View, hashing};
+use std::collections::BTreeMap;
+
+use rustredis_keyspace::types::hash::Hash;
+use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View, digest, hashing};
 use rustredis_resp::parse::split_quoted;
 use rustredis_resp::{Proto, Reply};
 
 use crate::args::OwnedArgs;
 use crate::plan::{Plan, PlanContext};
-use crate::registry::Registry;
+use crate::registry::{Registry, Row};
 
 const SHARDS: usize = 8;
 const DATABASES: usize = 16;
@@ -42,6 +45,45 @@ impl Harness {
             db: 0,
             proto: Proto::Resp2,
         }
+    }
+
+    /// Has the changes of keys listed from now on.
+    pub(crate) fn list_changes(&mut self) {
+        self.everything(self.now_ms, |view| view.begin_listing());
+    }
+
+    /// A text for type, value and expiry of each key that is there, overdue or not.
+    pub(crate) fn contents(&mut self) -> BTreeMap<(u32, Vec<u8>), String> {
+        let mut contents = BTreeMap::new();
+        self.everything(0, |view| {
+            for db in view.store().databases_in_use() {
+                view.select(db);
+                view.for_each(|entry| {
+                    let fields = entry.collection::<Hash>().map(|hash| {
+                        let mut fields: Vec<_> =
+                            hash.iter().map(|(field, _, at_ms)| (field.to_vec(), at_ms)).collect();
+                        fields.sort();
+                        fields
+                    });
+                    let value = (digest::of_value(entry), entry.expire_at_ms(), fields);
+                    contents.insert((db as u32, entry.key().to_vec()), format!("{value:?}"));
+                });
+            }
+        });
+        contents
+    }
+
+    fn everything(&mut self, now_ms: u64, look: impl FnOnce(&mut View<'_>)) {
+        // SAFETY: nobody else has the store.
+        let mut view = unsafe {
+            View::new(&self.store, Covered::All, Access::Write, 0, now_ms, &self.random, &mut self.effects)
+        };
+        look(&mut view);
+    }
+
+    /// Whether there is a row for these arguments that is as asked for.
+    pub(crate) fn runs<T: AsRef<[u8]>>(&self, parts: &[T], is_it: impl FnOnce(&Row) -> bool) -> bool {
+        self.registry.resolve(OwnedArgs::from_parts(parts).args()).is_ok_and(is_it)
     }
 
     /// Runs a line as redis-cli would read it, with quotes and escapes; the reply as it goes over the wire, or `(blocked)`.

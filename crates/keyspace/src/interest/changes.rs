@@ -100,16 +100,24 @@ impl View<'_> {
     fn tell(&mut self, key: Key<'_>, fate: Fate) {
         self.store().strike(PanicAt::AfterChange);
         self.touch_watchers(key);
-        let (has_waits, is_listed) = (self.store().change_waits.load(Relaxed) != 0, self.lists_changes());
-        if !has_waits && !is_listed {
-            return;
+        if self.store().change_waits.load(Relaxed) != 0 || self.lists_changes() {
+            let is_gone = fate == Fate::Written && self.lookup(key).is_none();
+            self.list_key(key, if is_gone { Fate::Deleted } else { fate });
         }
-        let is_gone = fate == Fate::Written && self.lookup(key).is_none();
-        let fate = if is_gone { Fate::Deleted } else { fate };
-        if is_listed {
+    }
+
+    /// Lists a key that was taken out, which may be half of what a command does to it (RENAME's destination), and signals it to who
+    /// waits for that. Watchers are told when the command reports what it did.
+    #[cold]
+    pub(crate) fn note_removal(&mut self, key: Key<'_>) {
+        self.list_key(key, Fate::Deleted);
+    }
+
+    fn list_key(&mut self, key: Key<'_>, fate: Fate) {
+        if self.lists_changes() {
             self.list(Change::Key((self.db() as u32, key.bytes.into()), fate));
         }
-        if has_waits {
+        if self.store().change_waits.load(Relaxed) != 0 {
             self.signal_change(key, fate);
         }
     }

@@ -9,7 +9,6 @@ use super::{View, WrongType};
 use crate::access;
 use crate::effects::EventClass;
 use crate::entry::Entry;
-use crate::interest::changes::Fate;
 use crate::store::{self, BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, PanicAt};
 use crate::value::{Collection, Kind, Value};
 
@@ -176,7 +175,14 @@ impl View<'_> {
 
     /// Takes the key out, with its value (RENAME, MOVE). The caller reports the change.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
-        if self.expire_if_due(key) { None } else { self.take(key) }
+        if self.expire_if_due(key) {
+            return None;
+        }
+        let entry = self.take(key)?;
+        if self.store.change_listeners.load(Relaxed) != 0 {
+            self.note_removal(key);
+        }
+        Some(entry)
     }
 
     /// Deletes the key and frees it, what is big elsewhere; whether it was there. The caller reports the change.
@@ -195,7 +201,6 @@ impl View<'_> {
         let is_empty = self.lookup(key).and_then(Entry::collection::<T>).is_some_and(T::is_empty);
         if is_empty {
             self.delete(key);
-            self.note(key, Fate::Deleted);
             self.notify(EventClass::GENERIC, "del", key.bytes);
         }
         is_empty
