@@ -142,12 +142,12 @@ impl Harness {
     /// expired may have gone, with the events of that.
     #[track_caller]
     fn check_effects(&self, command: &str, is_refused: bool) {
-        use rustredis_keyspace::effects::Journal;
+        use rustredis_keyspace::effects::Propagation;
         let effects = &self.effects;
         assert!(
-            effects.dirty > 0 || effects.journal == Journal::Verbatim,
+            effects.dirty > 0 || effects.propagation == Propagation::Verbatim,
             "{command} changed nothing and journals {:?}",
-            effects.journal
+            effects.propagation
         );
         if is_refused {
             let others = |name: &str| !["expired", "hexpired", "del", "keymiss"].contains(&name);
@@ -189,9 +189,9 @@ impl Harness {
     /// What the last command journals in its own place: commands joined by `; `. Empty if it is journalled as it came, or
     /// changed nothing.
     pub(crate) fn journal(&self) -> String {
-        use rustredis_keyspace::effects::Journal;
-        match &self.effects.journal {
-            Journal::Instead(commands) if self.effects.dirty > 0 => {
+        use rustredis_keyspace::effects::Propagation;
+        match &self.effects.propagation {
+            Propagation::Instead(commands) if self.effects.dirty > 0 => {
                 let words = |command: &Vec<Vec<u8>>| {
                     command.iter().map(|word| String::from_utf8_lossy(word)).collect::<Vec<_>>().join(" ")
                 };

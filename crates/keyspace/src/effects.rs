@@ -80,9 +80,9 @@ impl BlockRequest {
     }
 }
 
-/// What is to be journalled instead of the command itself.
+/// In which form a change is handed on to the journal.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Journal {
+pub enum Propagation {
     /// The command as it came, if it changed anything.
     Verbatim,
     /// These commands in its place: effects that replay the same whenever they are replayed.
@@ -106,8 +106,8 @@ pub struct Effects {
     pub ready: Vec<Ready>,
     /// What has become of keys, while somebody has it listed ([`crate::View::begin_listing`]).
     pub(crate) changes: Vec<Change>,
-    /// What goes to the journal.
-    pub journal: Journal,
+    /// In which form the command is journalled.
+    pub propagation: Propagation,
     /// Deletions of expired and evicted keys that precede the command in the journal.
     pub expired: Vec<DbKey>,
     /// Fields of hashes that expired, whose deletion precedes the command in the journal (as `HDEL`).
@@ -138,7 +138,7 @@ impl Default for Effects {
             events: Vec::new(),
             ready: Vec::new(),
             changes: Vec::new(),
-            journal: Journal::Verbatim,
+            propagation: Propagation::Verbatim,
             expired: Vec::new(),
             expired_fields_of: Vec::new(),
             marks: Cell::new(0),
@@ -219,7 +219,7 @@ impl Effects {
             && self.expired.is_empty()
             && self.expired_fields_of.is_empty()
             && self.block.is_none()
-            && self.journal == Journal::Verbatim
+            && self.propagation == Propagation::Verbatim
     }
 
     /// Takes the list of changes: each key that has changed, with what it came to, in the order in which they began to.
@@ -237,7 +237,7 @@ impl Effects {
     pub fn give_up(&mut self) {
         self.dirty = 0;
         self.events.clear();
-        self.journal = Journal::Verbatim;
+        self.propagation = Propagation::Verbatim;
         self.block = None;
     }
 
@@ -247,7 +247,7 @@ impl Effects {
         self.events.clear();
         self.ready.clear();
         self.changes.clear();
-        self.journal = Journal::Verbatim;
+        self.propagation = Propagation::Verbatim;
         self.expired.clear();
         self.expired_fields_of.clear();
         self.block = None;

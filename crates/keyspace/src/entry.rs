@@ -264,7 +264,7 @@ impl Entry {
         unsafe { dealloc(self.0.block(), layout) };
     }
 
-    /// The 24-bit access clock: see `eviction`.
+    /// The 24-bit access clock: see `access_clock`.
     #[inline]
     pub fn clock(&self) -> u32 {
         self.header().access.load(Relaxed) >> 8

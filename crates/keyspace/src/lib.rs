@@ -1,6 +1,6 @@
 //! Keys, values, shards and the view of them that a command gets. No locks, no clock, no async in here.
 
-pub mod access;
+pub mod access_clock;
 pub mod crc16;
 pub mod crc64;
 pub mod digest;

@@ -1,6 +1,6 @@
 //! OBJECT: how a value is stored, and how lately or often it was used.
 
-use rustredis_keyspace::access::{self, ACCESS_POLICY};
+use rustredis_keyspace::access_clock::{self, ACCESS_POLICY};
 use rustredis_keyspace::types::{hash::Hash, list::List, set::Set, zset::ZSet};
 use rustredis_keyspace::{Entry, Kind, View};
 use rustredis_resp::{Reply, number};
@@ -105,7 +105,7 @@ fn freq(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
             "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    reply.int(i64::from(access::frequency(entry.clock(), now_ms)));
+    reply.int(i64::from(access_clock::frequency(entry.clock(), now_ms)));
     Ok(())
 }
 
@@ -120,7 +120,7 @@ fn idletime(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
             "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
         ));
     }
-    reply.int(i64::from(access::idle_seconds(entry.clock(), now_ms)));
+    reply.int(i64::from(access_clock::idle_seconds(entry.clock(), now_ms)));
     Ok(())
 }
 

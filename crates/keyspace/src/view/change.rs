@@ -6,7 +6,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::{View, WrongType};
-use crate::access;
+use crate::access_clock;
 use crate::effects::EventClass;
 use crate::entry::Entry;
 use crate::store::{self, BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, PanicAt};
@@ -25,7 +25,7 @@ impl View<'_> {
         let table = self.table_mut(shard);
         let (entry, ()) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)?;
         if !no_touch {
-            entry.set_clock(access::touched(entry.clock(), clock_ms, || random.next()));
+            entry.set_clock(access_clock::touched(entry.clock(), clock_ms, || random.next()));
         }
         Some(entry)
     }
@@ -71,7 +71,7 @@ impl View<'_> {
         {
             if expire_at_ms.is_none() && entry.kind() == Kind::String && entry.expire_at_ms().is_none() {
                 entry.set_bytes(bytes);
-                let clock = access::touched(entry.clock(), clock_ms, || 0);
+                let clock = access_clock::touched(entry.clock(), clock_ms, || 0);
                 entry.set_clock(clock);
                 return;
             }
@@ -92,7 +92,7 @@ impl View<'_> {
         }
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
-        new.set_clock(access::new_clock(self.clock_ms));
+        new.set_clock(access_clock::new_clock(self.clock_ms));
         let (expire_at_ms, kind) = (new.expire_at_ms(), new.kind());
         let found = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
         if let Some((entry, ())) = found {

@@ -4,7 +4,7 @@
 //! after the command.
 
 use super::{Overdue, View, WrongType};
-use crate::access;
+use crate::access_clock;
 use crate::entry::Entry;
 use crate::store::Key;
 use crate::value::{Collection, Kind};
@@ -32,7 +32,7 @@ impl View<'_> {
     pub fn read(&self, key: Key<'_>) -> Option<&Entry> {
         let entry = self.read_untouched(key)?;
         if !self.no_touch {
-            entry.set_clock(access::touched(entry.clock(), self.clock_ms, || self.random.next()));
+            entry.set_clock(access_clock::touched(entry.clock(), self.clock_ms, || self.random.next()));
         }
         Some(entry)
     }

@@ -3,7 +3,7 @@
 //! Who watches a key is told on the spot, for that is done while the view is held; the rest is collected in the effects.
 
 use super::View;
-use crate::effects::{BlockRequest, Event, EventClass, Journal};
+use crate::effects::{BlockRequest, Event, EventClass, Propagation};
 use crate::interest::changes::Fate;
 use crate::store::Key;
 
@@ -46,7 +46,7 @@ impl View<'_> {
     /// Journals these commands in the place of the one that runs (a relative time made absolute, a random choice named).
     pub fn journal_instead(&mut self, commands: Vec<Vec<Vec<u8>>>) {
         self.effects.leave();
-        self.effects.journal = Journal::Instead(commands);
+        self.effects.propagation = Propagation::Instead(commands);
     }
 
     /// Says that the command found nothing and waits for one of its keys.

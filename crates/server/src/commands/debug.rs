@@ -15,7 +15,7 @@ use std::time::Duration;
 use rustredis_commands::generic::object;
 use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach};
 use rustredis_config::{Directive, parse_memory};
-use rustredis_keyspace::access::{ACCESS_POLICY, idle_seconds};
+use rustredis_keyspace::access_clock::{ACCESS_POLICY, idle_seconds};
 use rustredis_keyspace::digest;
 use rustredis_keyspace::limits::LIMITS;
 use rustredis_keyspace::types::list::{List, NodeRef};

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rustredis_config::{Directive, REDIS_VERSION};
-use rustredis_keyspace::access::{
+use rustredis_keyspace::access_clock::{
     ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds, new_clock,
 };
 use rustredis_keyspace::{Entry, Key, Value, View};

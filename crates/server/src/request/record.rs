@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Once;
 
 use rustredis_commands::{Args, Row};
-use rustredis_keyspace::effects::Journal as JournalForm;
+use rustredis_keyspace::effects::Propagation;
 use rustredis_keyspace::{Covered, View};
 use rustredis_persistence::journal::{Audience, Place, Touched, Unit};
 
@@ -58,9 +58,9 @@ pub fn record(
         && let Some((row, args)) = command
         && row.is_journalled()
     {
-        match &effects.journal {
-            JournalForm::Verbatim => unit.add(db, args.from(0)),
-            JournalForm::Instead(commands) => {
+        match &effects.propagation {
+            Propagation::Verbatim => unit.add(db, args.from(0)),
+            Propagation::Instead(commands) => {
                 for words in commands {
                     if words[0] == b"HPEXPIREAT" {
                         tell_newer();

@@ -1,7 +1,7 @@
 //! Settling: what follows from what a command did, with the view still held.
 
 use rustredis_commands::{Args, Row};
-use rustredis_keyspace::effects::Journal;
+use rustredis_keyspace::effects::Propagation;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_persistence::journal::Place;
 
@@ -66,7 +66,7 @@ fn settle_change(
     if std::mem::take(&mut view.effects.has_flushed_all) {
         worker.flushed.set(rdb::note_flushed(server));
     }
-    view.effects.journal = Journal::Verbatim;
+    view.effects.propagation = Propagation::Verbatim;
     view.effects.dirty = 0;
     place
 }

@@ -1,6 +1,6 @@
 //! Which keys `maxmemory` takes first: the policies of `maxmemory-policy`.
 
-use rustredis_keyspace::access::{frequency, idle_seconds};
+use rustredis_keyspace::access_clock::{frequency, idle_seconds};
 use rustredis_keyspace::{Among, Entry};
 
 /// Which keys go.

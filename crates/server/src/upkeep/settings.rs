@@ -5,7 +5,7 @@ use std::sync::atomic::{
 };
 
 use rustredis_config::{ClientClass, Config, Directive, EventClasses};
-use rustredis_keyspace::access::ACCESS_POLICY;
+use rustredis_keyspace::access_clock::ACCESS_POLICY;
 use rustredis_keyspace::effects::EventClass;
 use rustredis_keyspace::limits::LIMITS;
 

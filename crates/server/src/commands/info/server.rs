@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use rustredis_config::{Directive, REDIS_VERSION, VERSION};
-use rustredis_keyspace::{access, hashing};
+use rustredis_keyspace::{access_clock, hashing};
 use rustredis_metrics::{SampleField, SampleValue};
 
 use super::reading::Reading;
@@ -42,7 +42,7 @@ const SERVER_ROWS: &[Row] = &[
         at.config(|config| config.int(Directive::Hz)).into()
     }),
     gauge("lru_clock", "The clock of accesses to keys, in seconds, 24 bits.", |_| {
-        access::clock_of_idle(0, now_us() / 1000).into()
+        access_clock::clock_of_idle(0, now_us() / 1000).into()
     }),
     fact("executable", "The program's path.", |_| executable().into()),
     fact("config_file", "The configuration file's path; empty for none.", |at| {
