@@ -17,7 +17,6 @@ use rustredis_resp::Reply;
 use super::{Context, Family};
 use crate::clients::client::flags;
 use crate::clients::limits;
-use crate::files::aof;
 use crate::gate;
 use crate::net::listen::Addresses;
 use crate::request::admit::LOADING;
@@ -192,9 +191,9 @@ fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), 
         }
     }
     if changed(Directive::Appendonly).is_some() {
-        server.snapshots.turn(server, config.bool(Directive::Appendonly));
+        server.snapshots.turn(config.bool(Directive::Appendonly));
         // What is wrong with a file that is not wanted refuses no write.
-        aof::apply_gate(server, config);
+        server.aof.apply_gate(config);
     }
     Ok(())
 }

@@ -29,10 +29,10 @@ use rustredis_resp::{Reply, number};
 
 use super::{Context, Family};
 use crate::clients::client::Client;
-use crate::files::aof::Files;
-use crate::files::load;
-use crate::files::rdb::{self, Conflict, Reload};
+use crate::files::load::Reload;
+use crate::files::rdb::Conflict;
 use crate::request::record;
+use crate::request::replay::replays;
 use crate::start::random_hex;
 use crate::start::server::Server;
 
@@ -249,7 +249,7 @@ fn object(server: &Server, view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_
 
 /// The bytes of the value in an RDB file.
 fn serialized_bytes(server: &Server, entry: &Entry) -> Result<u64, CommandError> {
-    let mut writer = Writer::new(std::io::sink(), rdb::compression(server));
+    let mut writer = Writer::new(std::io::sink(), server.rdb.compression());
     Encoded::of(entry)
         .and_then(|encoded| encoded.write(&mut writer))
         .map_err(|error| CommandError::owned(format!("ERR {error}")))?;
@@ -316,7 +316,7 @@ fn reload(server: &Server, view: &mut View<'_>, args: Args<'_>, reply: &mut Repl
             }
         }
     }
-    rdb::reload(server, view, how).map_err(|error| {
+    server.loading.reload(&replays(server), view, how).map_err(|error| {
         tracing::warn!("DEBUG RELOAD failed: {error}");
         CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
     })?;
@@ -335,7 +335,7 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
     // While it is off a rewrite makes files as well.
     let mut files = match server.aof.files() {
         Some(files) => files,
-        None => Files::open(server).map_err(failed)?,
+        None => server.aof.open_files().map_err(failed)?,
     };
     let selected = view.db();
     for db in view.store().databases_in_use() {
@@ -343,7 +343,7 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         view.clear();
     }
     view.select(selected);
-    load::load_aof(server, view, &mut files).map_err(failed)?;
+    server.loading.load_aof(&replays(server), view, &mut files).map_err(failed)?;
     tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
     reply.ok();
     Ok(())

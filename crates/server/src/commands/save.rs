@@ -5,7 +5,6 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::files::rdb;
 use crate::files::snapshot::{Job, Wish};
 use crate::request::conversation::{SyncWait, Wait};
 
@@ -69,7 +68,7 @@ fn save(context: &mut Context<'_>, view: &mut View<'_>, _: Args<'_>, reply: &mut
         return Err(CommandError::text("ERR Background save already in progress"));
     }
     // The log has the reason, as Redis's has.
-    rdb::save(context.server, view).map_err(|_| CommandError::text("ERR"))?;
+    context.server.rdb.save(view).map_err(|_| CommandError::text("ERR"))?;
     reply.ok();
     Ok(())
 }
@@ -102,7 +101,7 @@ fn background_save(
 }
 
 fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    match context.server.snapshots.rewrite(context.server) {
+    match context.server.snapshots.rewrite() {
         Wish::Begun => {
             context.conversation()?.after.wait = Some(Wait::Cut);
             reply.simple("Background append only file rewriting started");

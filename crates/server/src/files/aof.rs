@@ -1,31 +1,31 @@
 //! The append-only file of the server: the directory, the manifest, and when what is written where.
 //!
 //! The persistence crate has the threads that write and the formats; here is what ties them to a running server: opening
-//! the files at the start, turning the file on and off, what `INFO` tells, and the errors for which writes are refused.
+//! the files at the start, turning the file on and off, what `INFO` tells.
 //! Files are changed by one thread at a time: the one that starts the server, then the one of the snapshots.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rustredis_config::{Config, Directive};
 use rustredis_keyspace::View;
+use rustredis_metrics::LatencyMonitor;
 use rustredis_persistence::aof::manifest::{self, BaseFormat, File, Manifest};
 use rustredis_persistence::aof::{Hooks, Policy, Status, Step, Target, Writer};
-use rustredis_persistence::journal::Journal;
-use rustredis_persistence::storage::{self, DirectoryLock, Storage};
+use rustredis_persistence::journal::{Durable, Journal};
+use rustredis_persistence::storage::{self, DirectoryLock, Faulty, Storage};
 
 use crate::clock::now_ms;
+use crate::files::disk::Disk;
 use crate::files::leftovers;
-use crate::gate;
-use crate::start::server::Server;
 
 /// See the module's text.
 pub struct Aof {
-    journal: Arc<Journal>,
+    parts: Parts,
     writer: OnceLock<Writer>,
     files: Mutex<Option<Files>>,
     /// Whether changes are written, or will be as soon as a base is there.
@@ -34,6 +34,22 @@ pub struct Aof {
     older_bytes: AtomicU64,
     /// Bytes of all files when they were loaded or rewritten last.
     base_bytes: AtomicU64,
+}
+
+/// What the append-only file is made of.
+pub struct Parts {
+    /// What is written.
+    pub journal: Arc<Journal>,
+    /// Is told how far that has come.
+    pub durable: Arc<Durable>,
+    /// Has those look again who wait for it.
+    pub progressed: Box<dyn Fn() + Send + Sync>,
+    /// The directives.
+    pub config: Arc<Mutex<Config>>,
+    /// Where files are written.
+    pub storage: Arc<Faulty>,
+    /// Is told of errors.
+    pub disk: Arc<Disk>,
 }
 
 /// The files of an append-only file.
@@ -51,9 +67,9 @@ pub struct Files {
 
 impl Aof {
     /// A file that is off.
-    pub fn new(journal: Arc<Journal>) -> Self {
+    pub fn new(parts: Parts) -> Self {
         Self {
-            journal,
+            parts,
             writer: OnceLock::new(),
             files: Mutex::default(),
             is_on: AtomicBool::new(false),
@@ -62,43 +78,53 @@ impl Aof {
         }
     }
 
-    /// Starts the threads that write; the file is off.
+    /// Starts the threads that write; the file is off. The latency monitor hears what takes long, `is_saving` says what goes on
+    /// meanwhile, and `end` is called before the process ends because a sync that replies wait for has failed.
     ///
     /// # Errors
     /// If the system gives no thread.
-    pub fn start(server: &Arc<Server>) -> io::Result<()> {
-        let (progressing, failing, timed) = (server.clone(), server.clone(), server.clone());
+    pub fn start(
+        self: &Arc<Self>,
+        latency: Arc<LatencyMonitor>,
+        is_saving: impl Fn() -> bool + Send + Sync + 'static,
+        end: impl Fn() + Send + Sync + 'static,
+    ) -> io::Result<()> {
+        let here = self.clone();
         let hooks = Hooks {
-            took: Box::new(move |step, duration| observe(&timed, step, duration)),
+            took: Box::new(move |step, duration| observe(&latency, &is_saving, step, duration)),
             progressed: Box::new(move || {
-                progressing.aof.note_error(&progressing);
-                progressing.durability.progressed();
+                here.note_error();
+                (here.parts.progressed)();
             }),
             fatal: Box::new(move |error| {
                 tracing::error!(
                     "Can't persist AOF for fsync error when the AOF fsync policy is 'always': {error}. Exiting..."
                 );
-                failing.remove_run_files();
+                end();
                 std::process::exit(1);
             }),
         };
-        let writer =
-            Writer::start(server.durability.journal.clone(), server.durability.durable.clone(), hooks)?;
+        let writer = Writer::start(self.parts.journal.clone(), self.parts.durable.clone(), hooks)?;
         // A server starts once.
-        let _ = server.aof.writer.set(writer);
-        server.aof.apply(server, &server.config.lock());
+        let _ = self.writer.set(writer);
+        self.apply(&self.parts.config.lock());
         Ok(())
     }
 
     /// Brings what is copied from directives up to date.
-    pub fn apply(&self, server: &Server, config: &Config) {
+    pub fn apply(&self, config: &Config) {
         let Some(writer) = self.writer.get() else { return };
         let policy = Policy::by_name(config.choice(Directive::Appendfsync)).unwrap_or(Policy::Everysec);
         writer.set_policy(policy);
         writer.set_timestamps(config.bool(Directive::AofTimestampEnabled));
-        server.durability.journal.set_limit(config.bytes(Directive::AofBufferLimit) as usize);
-        server.durability.durable.set_awaited(policy == Policy::Always && writer.is_on());
-        server.durability.progressed();
+        self.parts.journal.set_limit(config.bytes(Directive::AofBufferLimit) as usize);
+        self.parts.durable.set_awaited(policy == Policy::Always && writer.is_on());
+        self.progressed();
+    }
+
+    /// Has those look again who wait for something to be durable.
+    pub fn progressed(&self) {
+        (self.parts.progressed)();
     }
 
     /// What is known of the writing.
@@ -139,7 +165,7 @@ impl Aof {
     /// Bytes that wait to be written. Takes each lane's lock.
     pub fn waiting_bytes(&self) -> usize {
         let staged = self.status().map_or(0, |status| status.staged_bytes.load(Relaxed));
-        self.journal.pending_bytes() + staged
+        self.parts.journal.pending_bytes() + staged
     }
 
     /// Bytes of all files when they were loaded or rewritten last.
@@ -161,20 +187,20 @@ impl Aof {
 
     /// Has entries of the journal from now on go to another file, or nowhere; the number of the file, for [`Aof::mend`]. The view
     /// covers everything.
-    pub fn switch(&self, server: &Server, view: &View<'_>, target: Option<Target>) -> Option<u64> {
+    pub fn switch(&self, view: &View<'_>, target: Option<Target>) -> Option<u64> {
         debug_assert!(view.covered() == rustredis_keyspace::Covered::All);
         let writer = self.writer.get()?;
         let is_on = target.is_some();
         let file = writer.switch(target);
-        server.durability.durable.set_awaited(is_on && writer.policy() == Policy::Always);
+        self.parts.durable.set_awaited(is_on && writer.policy() == Policy::Always);
         Some(file)
     }
 
     /// Says that a base holds all that was before the file of this number, whatever became of the files before.
-    pub fn mend(&self, server: &Server, file: Option<u64>) {
+    pub fn mend(&self, file: Option<u64>) {
         if let (Some(writer), Some(file)) = (self.writer.get(), file) {
             writer.mend(file);
-            refresh_gate(server);
+            self.refresh_gate();
         }
     }
 
@@ -222,52 +248,36 @@ impl Aof {
         status.write_error().or_else(|| status.sync_error())
     }
 
-    fn note_error(&self, server: &Server) {
+    fn note_error(&self) {
         let error = self.error();
-        if error.is_some() == server.durability.durable.set_failing(error.is_some()) {
+        if error.is_some() == self.parts.durable.set_failing(error.is_some()) {
             return;
         }
         match error {
             Some(error) => tracing::warn!("Error writing to the AOF file: {error}"),
             None => tracing::warn!("AOF write error looks solved, the server can write again."),
         }
-        refresh_gate(server);
+        self.refresh_gate();
     }
-}
 
-/// Writes are refused while the disk does not take what must be there.
-pub fn refresh_gate(server: &Server) {
-    let config = server.config.lock();
-    apply_gate(server, &config);
-}
+    fn refresh_gate(&self) {
+        self.apply_gate(&self.parts.config.lock());
+    }
 
-/// The same by whoever has the configuration.
-pub fn apply_gate(server: &Server, config: &Config) {
-    judge_disk(server, config, server.rdb.has_failed.load(Relaxed));
-}
+    /// Has writes refused while there is an error, and allowed when there is none any more.
+    pub fn apply_gate(&self, config: &Config) {
+        self.parts.disk.note_aof(config, self.error().is_some());
+    }
 
-/// Notes whether the last save has failed. Whoever reads so in INFO finds writes refused, or allowed, already.
-pub fn note_save_result(server: &Server, has_failed: bool) {
-    let config = server.config.lock();
-    judge_disk(server, &config, has_failed);
-    server.rdb.has_failed.store(has_failed, Release);
-}
-
-fn judge_disk(server: &Server, config: &Config, has_failed: bool) {
-    let is_unsaved =
-        has_failed && config.bool(Directive::StopWritesOnBgsaveError) && !config.save_points().is_empty();
-    server.gate.set(gate::DISK_ERROR, is_unsaved || server.aof.error().is_some());
-}
-
-impl Files {
     /// Opens the directory that the configuration names, made if need be, and reads the manifest. An append-only file
     /// of a server before 7.0 becomes the base.
     ///
     /// # Errors
     /// The text for the log.
-    pub fn open(server: &Server) -> Result<Self, String> {
+    pub fn open_files(&self) -> Result<Files, String> {
+        let storage = &*self.parts.storage;
         let (filename, directory) = {
-            let config = server.config.lock();
+            let config = self.parts.config.lock();
             let text = |directive| String::from_utf8_lossy(config.text(directive)).into_owned();
             (text(Directive::Appendfilename), text(Directive::Appenddirname))
         };
@@ -275,7 +285,7 @@ impl Files {
             std::env::current_dir().map_err(|error| format!("Can't tell the directory: {error}"))?;
         let directory = working.join(&directory);
         let old_file = working.join(&filename);
-        server.storage.create_directory(&directory).map_err(|error| {
+        storage.create_directory(&directory).map_err(|error| {
             format!("Can't open or create append-only dir {}: {error}", directory.display())
         })?;
         let lock = DirectoryLock::try_new(&directory)
@@ -283,31 +293,71 @@ impl Files {
             .ok_or_else(|| {
                 format!("The append-only dir {} is in use by another server", directory.display())
             })?;
-        let mut files = Self { directory, filename, manifest: Manifest::default(), _lock: Arc::new(lock) };
+        let mut files = Files { directory, filename, manifest: Manifest::default(), _lock: Arc::new(lock) };
         let path = files.manifest_path();
         match std::fs::read(&path) {
             Ok(bytes) => {
                 files.manifest = Manifest::parse(&bytes)
                     .map_err(|error| format!("Error reading the manifest {}: {error}", path.display()))?;
             }
-            Err(error) if error.kind() == ErrorKind::NotFound => files.adopt(server, &old_file)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => files.adopt(storage, &old_file)?,
             Err(error) => return Err(format!("Can't open the manifest {}: {error}", path.display())),
         }
-        leftovers::remove_rewrites(&*server.storage, &files.directory, &files.filename, &files.manifest);
+        leftovers::remove_rewrites(storage, &files.directory, &files.filename, &files.manifest);
         Ok(files)
     }
 
+    /// Begins to write to the last increment, after what is there was loaded. The view covers everything.
+    ///
+    /// # Errors
+    /// The text for the log.
+    pub fn continue_files(&self, view: &View<'_>, mut files: Files) -> Result<(), String> {
+        let storage = &*self.parts.storage;
+        let said = |what: &str, error: io::Error| format!("Can't {what} the append-only file: {error}");
+        let target = match files.manifest.increments.last() {
+            Some(last) => {
+                let file = storage.append(&files.path(last)).map_err(|error| said("open", error))?;
+                let bytes = file.length().map_err(|error| said("measure", error))?;
+                (file, bytes)
+            }
+            None => {
+                let (increment, target) =
+                    files.create_increment(storage).map_err(|error| said("create", error))?;
+                files.manifest.push_increment(increment);
+                files.persist(storage).map_err(|error| said("write the manifest of", error))?;
+                target
+            }
+        };
+        self.remove_history(&mut files);
+        let bytes = target.1;
+        self.set_on(true);
+        self.switch(view, Some(target));
+        self.set_files(Some(files));
+        self.measure(true);
+        self.base_bytes.fetch_add(bytes, Relaxed);
+        Ok(())
+    }
+
+    /// Removes the files that are history, unless the configuration keeps them.
+    pub fn remove_history(&self, files: &mut Files) {
+        if !self.parts.config.lock().bool(Directive::AofDisableAutoGc) {
+            files.remove_history(&*self.parts.storage);
+        }
+    }
+}
+
+impl Files {
     /// Makes a file of a server before 7.0 the base, if there is one.
-    fn adopt(&mut self, server: &Server, old_file: &Path) -> Result<(), String> {
+    fn adopt(&mut self, storage: &dyn Storage, old_file: &Path) -> Result<(), String> {
         if !old_file.is_file() {
             return Ok(());
         }
         let moved = self.directory.join(&self.filename);
         self.manifest = Manifest::of_old_file(&self.filename);
         // The manifest first: a crash in between leaves a manifest that names a missing file, and the file where it was.
-        self.persist(&*server.storage)
-            .and_then(|()| server.storage.rename(old_file, &moved))
-            .and_then(|()| server.storage.sync_directory(&self.directory))
+        self.persist(storage)
+            .and_then(|()| storage.rename(old_file, &moved))
+            .and_then(|()| storage.sync_directory(&self.directory))
             .map_err(|error| format!("Can't move {} to {}: {error}", old_file.display(), moved.display()))?;
         tracing::info!("Migrated the old-style AOF {} into {}", old_file.display(), self.directory.display());
         Ok(())
@@ -365,12 +415,12 @@ impl Files {
     }
 
     /// Removes the files that are history, as far as they can be removed, and says so in the manifest.
-    pub fn remove_history(&mut self, server: &Server) {
-        if self.manifest.history.is_empty() || server.config.lock().bool(Directive::AofDisableAutoGc) {
+    fn remove_history(&mut self, storage: &dyn Storage) {
+        if self.manifest.history.is_empty() {
             return;
         }
         for file in std::mem::take(&mut self.manifest.history) {
-            match server.storage.remove(&self.path(&file)) {
+            match storage.remove(&self.path(&file)) {
                 Ok(()) => tracing::info!("Removed the history file {}", file.name),
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => {
@@ -379,55 +429,23 @@ impl Files {
                 }
             }
         }
-        if let Err(error) = self.persist(&*server.storage) {
+        if let Err(error) = self.persist(storage) {
             tracing::warn!("Can't write the manifest without history files: {error}");
         }
     }
 }
 
-/// Begins to write to the last increment, after what is there was loaded. The view covers everything.
-///
-/// # Errors
-/// The text for the log.
-pub fn continue_files(server: &Server, view: &View<'_>, mut files: Files) -> Result<(), String> {
-    let storage = &*server.storage;
-    let said = |what: &str, error: io::Error| format!("Can't {what} the append-only file: {error}");
-    let target = match files.manifest.increments.last() {
-        Some(last) => {
-            let file = storage.append(&files.path(last)).map_err(|error| said("open", error))?;
-            let bytes = file.length().map_err(|error| said("measure", error))?;
-            (file, bytes)
-        }
-        None => {
-            let (increment, target) =
-                files.create_increment(storage).map_err(|error| said("create", error))?;
-            files.manifest.push_increment(increment);
-            files.persist(storage).map_err(|error| said("write the manifest of", error))?;
-            target
-        }
-    };
-    files.remove_history(server);
-    let bytes = target.1;
-    server.aof.set_on(true);
-    server.aof.switch(server, view, Some(target));
-    server.aof.set_files(Some(files));
-    server.aof.measure(true);
-    server.aof.base_bytes.fetch_add(bytes, Relaxed);
-    Ok(())
-}
-
 /// Tells the latency monitor what the writing thread did, under the names that Redis has for it.
-fn observe(server: &Server, step: Step, duration: Duration) {
-    let threshold_ms = server.latency.threshold_ms();
+fn observe(latency: &LatencyMonitor, is_saving: &impl Fn() -> bool, step: Step, duration: Duration) {
+    let threshold_ms = latency.threshold_ms();
     if threshold_ms == 0 || duration.as_millis() < u128::from(threshold_ms) {
         return;
     }
     let second = (now_ms() / 1000) as i64;
-    let see = |event| server.latency.observe(event, duration.as_nanos() as u64, second);
+    let see = |event| latency.observe(event, duration.as_nanos() as u64, second);
     match step {
         Step::Sync => see("aof-fsync-always"),
         Step::Write { is_syncing } => {
-            let is_saving = || server.snapshots.state().running.is_some();
             see("aof-write");
             see(if is_syncing {
                 "aof-write-pending-fsync"

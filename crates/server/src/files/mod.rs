@@ -2,6 +2,7 @@
 
 pub mod aof;
 pub mod delay;
+pub mod disk;
 pub mod leftovers;
 pub mod load;
 pub mod rdb;

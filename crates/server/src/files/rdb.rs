@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use rustredis_config::{Directive, REDIS_VERSION};
+use rustredis_config::{Config, Directive, REDIS_VERSION};
 use rustredis_keyspace::access_clock::{
     ACCESS_POLICY, clock_of_frequency, clock_of_idle, frequency, idle_seconds, new_clock,
 };
@@ -19,13 +19,14 @@ use rustredis_keyspace::{Entry, Key, Value, View};
 use rustredis_persistence::rdb::{
     Checksum, Compression, FileWriter, RdbError, Usage, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN,
 };
-use rustredis_persistence::storage::{Storage, StorageFile};
+use rustredis_persistence::storage::{Faulty, Storage, StorageFile};
 
 use crate::clock::now_ms;
+use crate::files::delay::Delay;
+use crate::files::disk::Disk;
 use crate::files::leftovers;
-use crate::files::load;
-use crate::start::server::Server;
 use crate::upkeep::memory;
+use crate::upkeep::stats::Stats;
 
 /// Files pass through buffers of this size.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -33,8 +34,8 @@ const BUFFER_BYTES: usize = 256 << 10;
 const IDLE_SECONDS_MAX: u64 = (1 << 24) - 1;
 
 /// What is known of saves and loads.
-#[derive(Debug)]
-pub struct RdbState {
+pub struct Rdb {
+    parts: Parts,
     /// Unix seconds of the last save that succeeded, at first of the start.
     last_save_seconds: AtomicU64,
     /// How many saves there were; each takes its number at the moment of which it is.
@@ -45,29 +46,42 @@ pub struct RdbState {
     dirty_at_save: AtomicU64,
     /// Saves that succeeded.
     pub saves: AtomicU64,
-    /// Whether the last save failed.
-    pub has_failed: AtomicBool,
     /// Keys that the last load brought.
     pub keys_loaded: AtomicU64,
     /// Keys that had expired when the last load met them.
     pub keys_expired: AtomicU64,
     /// Whether checksums may be anything (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
     pub skips_checksums: AtomicBool,
+    /// What each key takes longer, `rdb-key-save-delay`.
+    pub save_delay: Delay,
 }
 
-impl RdbState {
+/// What saves and loads need.
+pub struct Parts {
+    /// The directives.
+    pub config: Arc<Mutex<Config>>,
+    /// Where files are written.
+    pub storage: Arc<Faulty>,
+    /// Counts the changes.
+    pub stats: Arc<Stats>,
+    /// Is told whether a save has failed.
+    pub disk: Arc<Disk>,
+}
+
+impl Rdb {
     /// At a start at `now_ms`.
-    pub fn new(now_ms: u64) -> Self {
+    pub fn new(parts: Parts, now_ms: u64) -> Self {
         Self {
+            parts,
             last_save_seconds: AtomicU64::new(now_ms / 1000),
             numbers: AtomicU64::new(0),
             placed: Mutex::new(0),
             dirty_at_save: AtomicU64::new(0),
             saves: AtomicU64::new(0),
-            has_failed: AtomicBool::new(false),
             keys_loaded: AtomicU64::new(0),
             keys_expired: AtomicU64::new(0),
             skips_checksums: AtomicBool::new(false),
+            save_delay: Delay::default(),
         }
     }
 
@@ -80,32 +94,183 @@ impl RdbState {
     pub fn last_save_seconds(&self) -> u64 {
         self.last_save_seconds.load(Relaxed)
     }
-}
 
-/// Changes since the data set was last the same as its file.
-pub fn changes(server: &Server) -> u64 {
-    server.stats.totals().dirty.wrapping_sub(server.rdb.dirty_at_save.load(Relaxed))
-}
+    /// Changes since the data set was last the same as its file.
+    pub fn changes(&self) -> u64 {
+        self.parts.stats.totals().dirty.wrapping_sub(self.dirty_at_save.load(Relaxed))
+    }
 
-/// Says that the data set and its file are the same.
-pub fn mark_unchanged(server: &Server) {
-    server.rdb.dirty_at_save.store(server.stats.totals().dirty, Relaxed);
-}
+    /// Says that the data set and its file are the same.
+    pub fn mark_unchanged(&self) {
+        self.dirty_at_save.store(self.parts.stats.totals().dirty, Relaxed);
+    }
 
-/// Whether strings are compressed, as `rdbcompression` says.
-pub fn compression(server: &Server) -> Compression {
-    if server.config.lock().bool(Directive::Rdbcompression) { Compression::Lzf } else { Compression::Off }
-}
+    /// Whether strings are compressed, as `rdbcompression` says.
+    pub fn compression(&self) -> Compression {
+        if self.parts.config.lock().bool(Directive::Rdbcompression) {
+            Compression::Lzf
+        } else {
+            Compression::Off
+        }
+    }
 
-/// Whether sums are checked, as `rdbchecksum` and DEBUG say.
-pub fn checksum(server: &Server) -> Checksum {
-    let is_on = server.config.lock().bool(Directive::Rdbchecksum);
-    if is_on && !server.rdb.skips_checksums.load(Relaxed) { Checksum::On } else { Checksum::Off }
-}
+    /// Whether sums are checked, as `rdbchecksum` and DEBUG say.
+    pub fn checksum(&self) -> Checksum {
+        let is_on = self.parts.config.lock().bool(Directive::Rdbchecksum);
+        if is_on && !self.skips_checksums.load(Relaxed) { Checksum::On } else { Checksum::Off }
+    }
 
-/// Where the file is.
-pub fn path(server: &Server) -> PathBuf {
-    String::from_utf8_lossy(server.config.lock().text(Directive::Dbfilename)).into_owned().into()
+    /// Where the file is.
+    pub fn path(&self) -> PathBuf {
+        String::from_utf8_lossy(self.parts.config.lock().text(Directive::Dbfilename)).into_owned().into()
+    }
+
+    /// Where a save that begins now writes, and where its file belongs.
+    ///
+    /// # Errors
+    /// If the working directory is gone.
+    pub fn paths(&self) -> std::io::Result<SavePaths> {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // Several saves may be written at once: of the snapshots' thread, under a view, after FLUSHALL.
+        let name = leftovers::temporary_name(COUNT.fetch_add(1, Relaxed));
+        // One lock for both, which CONFIG SET has while it changes them.
+        let config = self.parts.config.lock();
+        let directory = std::env::current_dir()?;
+        let place = directory.join(&*String::from_utf8_lossy(config.text(Directive::Dbfilename)));
+        Ok(SavePaths { temporary: directory.join(name), place, directory })
+    }
+
+    /// Saves everything to the file. The view covers everything. O(bytes), and waits for the disk.
+    pub fn save(&self, view: &mut View<'_>) -> Result<(), RdbError> {
+        let changes = self.parts.stats.totals().dirty;
+        self.save_now(Some(view), self.next_number(), changes)
+    }
+
+    /// Saves what the view shows, or a data set without keys, under this number, with so many changes.
+    fn save_now(&self, view: Option<&mut View<'_>>, number: u64, changes: u64) -> Result<(), RdbError> {
+        let result = self.paths().map_err(io_error).and_then(|paths| {
+            self.write_file(view, &paths.temporary)
+                .and_then(|()| self.put_in_place(&paths, number, changes).map_err(io_error))
+                .inspect_err(|_| {
+                    // What is left of it is of no use; that it cannot be removed either is no further harm.
+                    let _ = self.parts.storage.remove(&paths.temporary);
+                })
+        });
+        match &result {
+            Ok(Placed::Newest) => tracing::info!("DB saved on disk"),
+            Ok(Placed::Superseded) => {}
+            Err(error) => {
+                tracing::warn!("Write error saving DB on disk: {error}");
+                self.parts.disk.note_save(true);
+            }
+        }
+        result.map(|_| ())
+    }
+
+    /// Notes that FLUSHALL has removed everything; what it leaves to do, if there are save points. The view covers everything.
+    #[cold]
+    pub fn note_flushed(&self) -> Option<Flushed> {
+        let saves = !self.parts.config.lock().save_points().is_empty();
+        // All that was done until now, this among it, is in a file without keys.
+        let changes = self.parts.stats.totals().dirty;
+        saves.then(|| Flushed { number: self.next_number(), changes })
+    }
+
+    /// Writes the file without keys that FLUSHALL leaves. Whoever flushed waits for it, and nobody else: what it says needs no view.
+    /// That it failed is in the log and in INFO, as after any save.
+    pub async fn save_flushed(self: &Arc<Self>, flushed: Flushed) {
+        let here = self.clone();
+        let save = move || here.save_now(None, flushed.number, flushed.changes);
+        // A panic in there was told when it happened.
+        let _ = tokio::task::spawn_blocking(save).await;
+    }
+
+    /// Notes that a save has failed.
+    pub fn note_failure(&self) {
+        self.parts.disk.note_save(true);
+    }
+
+    /// Whether the last save has failed.
+    pub fn has_failed(&self) -> bool {
+        self.parts.disk.has_save_failed()
+    }
+
+    /// Notes that a save has succeeded which has the first `changes` of the changes.
+    fn note_save(&self, changes: u64) {
+        self.saves.fetch_add(1, Relaxed);
+        self.last_save_seconds.store(now_ms() / 1000, Relaxed);
+        self.dirty_at_save.store(changes, Relaxed);
+        self.parts.disk.note_save(false);
+    }
+
+    fn write_file(&self, view: Option<&mut View<'_>>, path: &Path) -> Result<(), RdbError> {
+        let file = self.parts.storage.create(path).map_err(io_error)?;
+        let sink = BufWriter::with_capacity(BUFFER_BYTES, FileSink(file));
+        let has_expiring_fields = view.as_ref().is_some_and(|view| view.has_expiring_fields());
+        let version = if has_expiring_fields { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
+        if version == VERSION_WITH_FIELD_EXPIRY {
+            tell_version();
+        }
+        let mut writer = FileWriter::begin(sink, version, self.compression())?;
+        write_remarks(&mut writer, Origin::Save)?;
+        if let Some(view) = view {
+            self.write_keys(view, &mut writer)?;
+        }
+        let sink = writer.finish(self.checksum())?;
+        sink.get_ref().0.sync().map_err(io_error)
+    }
+
+    fn write_keys<W: Write>(&self, view: &mut View<'_>, writer: &mut FileWriter<W>) -> Result<(), RdbError> {
+        let usage = self.usage_of();
+        let selected = view.db();
+        let mut result = Ok(());
+        for db in view.store().databases_in_use() {
+            view.select(db);
+            if view.is_empty() || result.is_err() {
+                continue;
+            }
+            result = writer.select(db, view.len(), view.store().expiring_keys(db));
+            view.for_each(|entry| {
+                if result.is_ok() {
+                    result = writer.entry(entry, usage(entry));
+                    self.save_delay.wait(1, || false);
+                }
+            });
+        }
+        view.select(selected);
+        result
+    }
+
+    /// What a file remembers of a key's use, as the eviction policy needs it.
+    pub fn usage_of(&self) -> impl Fn(&Entry) -> Option<Usage> + Send + Sync + use<> {
+        let policy = self.parts.config.lock().choice(Directive::MaxmemoryPolicy);
+        let now_ms = now_ms();
+        move |entry| match policy {
+            _ if policy.ends_with("lfu") => {
+                Some(Usage::Frequency(u8::try_from(frequency(entry.clock(), now_ms)).unwrap_or(u8::MAX)))
+            }
+            _ if policy.ends_with("lru") => Some(Usage::Idle(u64::from(idle_seconds(entry.clock(), now_ms)))),
+            _ => None,
+        }
+    }
+
+    /// Moves the file of the save with this number and so many changes to its place, and makes that last too, unless a save of a later
+    /// moment is there.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn put_in_place(&self, paths: &SavePaths, number: u64, changes: u64) -> std::io::Result<Placed> {
+        let mut placed = self.placed.lock();
+        if number < *placed {
+            self.parts.storage.remove(&paths.temporary)?;
+            return Ok(Placed::Superseded);
+        }
+        self.parts.storage.rename(&paths.temporary, &paths.place)?;
+        *placed = number;
+        self.parts.storage.sync_directory(&paths.directory)?;
+        self.note_save(changes);
+        Ok(Placed::Newest)
+    }
 }
 
 /// For what a snapshot is taken.
@@ -126,83 +291,11 @@ pub struct SavePaths {
     place: PathBuf,
 }
 
-impl SavePaths {
-    /// Those of a save that begins now.
-    ///
-    /// # Errors
-    /// If the working directory is gone.
-    pub fn new(server: &Server) -> std::io::Result<Self> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        // Several saves may be written at once: of the snapshots' thread, under a view, after FLUSHALL.
-        let name = leftovers::temporary_name(COUNT.fetch_add(1, Relaxed));
-        // One lock for both, which CONFIG SET has while it changes them.
-        let config = server.config.lock();
-        let directory = std::env::current_dir()?;
-        let place = directory.join(&*String::from_utf8_lossy(config.text(Directive::Dbfilename)));
-        Ok(Self { temporary: directory.join(name), place, directory })
-    }
-}
-
-/// Saves everything to the file. The view covers everything. O(bytes), and waits for the disk.
-pub fn save(server: &Server, view: &mut View<'_>) -> Result<(), RdbError> {
-    let changes = server.stats.totals().dirty;
-    save_now(server, Some(view), server.rdb.next_number(), changes)
-}
-
-/// Saves what the view shows, or a data set without keys, under this number, with so many changes.
-fn save_now(server: &Server, view: Option<&mut View<'_>>, number: u64, changes: u64) -> Result<(), RdbError> {
-    let result = SavePaths::new(server).map_err(io_error).and_then(|paths| {
-        write_file(server, view, &paths.temporary)
-            .and_then(|()| put_in_place(server, &paths, number, changes).map_err(io_error))
-            .inspect_err(|_| {
-                // What is left of it is of no use; that it cannot be removed either is no further harm.
-                let _ = server.storage.remove(&paths.temporary);
-            })
-    });
-    match &result {
-        Ok(Placed::Newest) => tracing::info!("DB saved on disk"),
-        Ok(Placed::Superseded) => {}
-        Err(error) => {
-            tracing::warn!("Write error saving DB on disk: {error}");
-            crate::files::aof::note_save_result(server, true);
-        }
-    }
-    result.map(|_| ())
-}
-
 /// What FLUSHALL leaves to do: the file is to show what the data set was like at that moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Flushed {
     number: u64,
     changes: u64,
-}
-
-/// Notes that FLUSHALL has removed everything; what it leaves to do, if there are save points. A save under way is of no use any
-/// more. The view covers everything.
-#[cold]
-pub fn note_flushed(server: &Server) -> Option<Flushed> {
-    server.snapshots.give_up_running_save();
-    let saves = !server.config.lock().save_points().is_empty();
-    // All that was done until now, this among it, is in a file without keys.
-    let changes = server.stats.totals().dirty;
-    saves.then(|| Flushed { number: server.rdb.next_number(), changes })
-}
-
-/// Writes the file without keys that FLUSHALL leaves. Whoever flushed waits for it, and nobody else: what it says needs no view.
-/// That it failed is in the log and in INFO, as after any save.
-pub async fn save_flushed(server: &Arc<Server>, flushed: Flushed) {
-    let server = server.clone();
-    let save = move || save_now(&server, None, flushed.number, flushed.changes);
-    // A panic in there was told when it happened.
-    let _ = tokio::task::spawn_blocking(save).await;
-}
-
-/// Notes that a save has succeeded which has the first `changes` of the changes.
-fn note_save(server: &Server, changes: u64) {
-    server.rdb.saves.fetch_add(1, Relaxed);
-    server.rdb.last_save_seconds.store(now_ms() / 1000, Relaxed);
-    server.rdb.dirty_at_save.store(changes, Relaxed);
-    crate::files::aof::note_save_result(server, false);
 }
 
 fn io_error(error: std::io::Error) -> RdbError {
@@ -222,48 +315,6 @@ impl Write for FileSink {
     }
 }
 
-fn write_file(server: &Server, view: Option<&mut View<'_>>, path: &Path) -> Result<(), RdbError> {
-    let file = server.storage.create(path).map_err(io_error)?;
-    let sink = BufWriter::with_capacity(BUFFER_BYTES, FileSink(file));
-    let has_expiring_fields = view.as_ref().is_some_and(|view| view.has_expiring_fields());
-    let version = if has_expiring_fields { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
-    if version == VERSION_WITH_FIELD_EXPIRY {
-        tell_version();
-    }
-    let mut writer = FileWriter::begin(sink, version, compression(server))?;
-    write_remarks(&mut writer, Origin::Save)?;
-    if let Some(view) = view {
-        write_keys(server, view, &mut writer)?;
-    }
-    let sink = writer.finish(checksum(server))?;
-    sink.get_ref().0.sync().map_err(io_error)
-}
-
-fn write_keys<W: Write>(
-    server: &Server,
-    view: &mut View<'_>,
-    writer: &mut FileWriter<W>,
-) -> Result<(), RdbError> {
-    let usage = usage_of(server);
-    let selected = view.db();
-    let mut result = Ok(());
-    for db in view.store().databases_in_use() {
-        view.select(db);
-        if view.is_empty() || result.is_err() {
-            continue;
-        }
-        result = writer.select(db, view.len(), view.store().expiring_keys(db));
-        view.for_each(|entry| {
-            if result.is_ok() {
-                result = writer.entry(entry, usage(entry));
-                server.snapshots.delay.wait(1, || false);
-            }
-        });
-    }
-    view.select(selected);
-    result
-}
-
 /// Says in the log that servers before 7.4 cannot read what is being written.
 pub fn tell_version() {
     tracing::warn!(
@@ -280,19 +331,6 @@ pub fn write_remarks<W: Write>(writer: &mut FileWriter<W>, origin: Origin) -> Re
     writer.aux("aof-base", if origin == Origin::AofBase { "1" } else { "0" })
 }
 
-/// What a file remembers of a key's use, as the eviction policy needs it.
-pub fn usage_of(server: &Server) -> impl Fn(&Entry) -> Option<Usage> + Send + Sync + use<> {
-    let policy = server.config.lock().choice(Directive::MaxmemoryPolicy);
-    let now_ms = now_ms();
-    move |entry| match policy {
-        _ if policy.ends_with("lfu") => {
-            Some(Usage::Frequency(u8::try_from(frequency(entry.clock(), now_ms)).unwrap_or(u8::MAX)))
-        }
-        _ if policy.ends_with("lru") => Some(Usage::Idle(u64::from(idle_seconds(entry.clock(), now_ms)))),
-        _ => None,
-    }
-}
-
 /// What became of a file that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Placed {
@@ -300,29 +338,6 @@ pub enum Placed {
     Newest,
     /// One of a later moment is there already, and it was removed.
     Superseded,
-}
-
-/// Moves the file of the save with this number and so many changes to its place, and makes that last too, unless a save of a later
-/// moment is there.
-///
-/// # Errors
-/// What the disk says.
-pub fn put_in_place(
-    server: &Server,
-    paths: &SavePaths,
-    number: u64,
-    changes: u64,
-) -> std::io::Result<Placed> {
-    let mut placed = server.rdb.placed.lock();
-    if number < *placed {
-        server.storage.remove(&paths.temporary)?;
-        return Ok(Placed::Superseded);
-    }
-    server.storage.rename(&paths.temporary, &paths.place)?;
-    *placed = number;
-    server.storage.sync_directory(&paths.directory)?;
-    note_save(server, changes);
-    Ok(Placed::Newest)
 }
 
 /// What becomes of a key that a file has and that is there already.
@@ -402,33 +417,4 @@ pub fn clock_of(usage: Option<Usage>, now_ms: u64) -> u32 {
         (Some(Usage::Frequency(counter)), true) => clock_of_frequency(counter, now_ms),
         _ => new_clock(now_ms),
     }
-}
-
-/// How DEBUG RELOAD goes.
-#[derive(Clone, Copy, Debug)]
-pub struct Reload {
-    /// Whether the file is written first.
-    pub saves: bool,
-    /// Whether everything is removed before the load.
-    pub flushes: bool,
-    /// What becomes of keys that are there.
-    pub conflict: Conflict,
-}
-
-/// Saves, forgets and loads everything. The view covers everything.
-pub fn reload(server: &Server, view: &mut View<'_>, how: Reload) -> Result<(), LoadError> {
-    if how.saves {
-        save(server, view)?;
-    }
-    if how.flushes {
-        let selected = view.db();
-        for db in view.store().databases_in_use() {
-            view.select(db);
-            view.clear();
-        }
-        view.select(selected);
-    }
-    load::load_rdb(server, view, how.conflict)?;
-    tracing::warn!("DB reloaded by DEBUG RELOAD");
-    Ok(())
 }

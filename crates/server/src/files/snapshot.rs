@@ -11,8 +11,8 @@ use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustredis_config::Directive;
-use rustredis_engine::EndsInPanic;
+use rustredis_config::{Config, Directive};
+use rustredis_engine::{EndsInPanic, Engine};
 use rustredis_keyspace::snapshot::{Encode, Handover, Preserved};
 use rustredis_keyspace::{Access, Covered, Effects, Random, View};
 use rustredis_persistence::aof::entry_commands::write_commands;
@@ -21,15 +21,14 @@ use rustredis_persistence::journal::write_select;
 use rustredis_persistence::rdb::{
     FileWriter, RdbError, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN, encode_key,
 };
-use rustredis_persistence::storage::{Storage, StorageFile};
+use rustredis_persistence::storage::{Faulty, Storage, StorageFile};
 
 use crate::clock::now_ms;
-use crate::files::aof::{self, Files};
-use crate::files::delay::Delay;
+use crate::files::aof::{Aof, Files};
 use crate::files::leftovers;
-use crate::files::rdb::{self, Origin, Placed, SavePaths};
-use crate::start::server::Server;
+use crate::files::rdb::{self, Flushed, Origin, Placed, Rdb};
 use crate::upkeep::memory;
+use crate::upkeep::stats::Stats;
 
 /// Files pass through buffers of this size.
 const BUFFER_BYTES: usize = 256 << 10;
@@ -42,6 +41,8 @@ const SYNC_BYTES: u64 = 32 << 20;
 const FAILURES_UNTIL_DELAY: u64 = 3;
 /// How often the end of a snapshot that is given up is looked for, a millisecond apart.
 const GIVE_UP_LOOKS: usize = 2000;
+/// After a save that failed, how long save points wait until the next, in milliseconds.
+const RETRY_SAVE_MS: u64 = 5000;
 /// The longest wait, in seconds.
 const DELAY_SECONDS_MAX: u64 = 3600;
 
@@ -65,8 +66,26 @@ impl Job {
     }
 }
 
-/// What is known of snapshots.
+/// What snapshots are made of.
+#[derive(Clone)]
+pub struct Parts {
+    /// The keys.
+    pub engine: Arc<Engine>,
+    /// The directives.
+    pub config: Arc<Mutex<Config>>,
+    /// Where files are written.
+    pub storage: Arc<Faulty>,
+    /// Counts the changes.
+    pub stats: Arc<Stats>,
+    /// The RDB file.
+    pub rdb: Arc<Rdb>,
+    /// The append-only file.
+    pub aof: Arc<Aof>,
+}
+
+/// Takes snapshots, and what is known of them.
 pub struct Snapshots {
+    parts: Parts,
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     state: Mutex<State>,
     /// Keys that the snapshot under way had at its beginning.
@@ -75,8 +94,6 @@ pub struct Snapshots {
     pub keys_done: AtomicU64,
     /// Set to give the snapshot under way up.
     is_given_up: AtomicBool,
-    /// What each key takes longer, `rdb-key-save-delay`.
-    pub delay: Delay,
     /// Held while the files of the append-only file are exchanged, and by who reads them while the server runs.
     pub exchange: Mutex<()>,
     /// Snapshots that were asked for.
@@ -130,9 +147,11 @@ pub enum Wish {
     IsBusy,
 }
 
-impl Default for Snapshots {
-    fn default() -> Self {
+impl Snapshots {
+    /// None was taken yet.
+    pub fn new(parts: Parts) -> Self {
         Self {
+            parts,
             jobs: Mutex::new(None),
             state: Mutex::new(State {
                 running: None,
@@ -149,7 +168,6 @@ impl Default for Snapshots {
             keys_total: AtomicU64::new(0),
             keys_done: AtomicU64::new(0),
             is_given_up: AtomicBool::new(false),
-            delay: Delay::default(),
             exchange: Mutex::new(()),
             begun: AtomicU64::new(0),
             cut: AtomicU64::new(0),
@@ -159,30 +177,33 @@ impl Default for Snapshots {
             aside: Mutex::new(None),
         }
     }
-}
 
-impl Snapshots {
-    /// Starts the thread.
+    /// Starts the threads.
     ///
     /// # Errors
     /// If the system gives none.
-    pub fn start(server: &Arc<Server>) -> io::Result<()> {
+    pub fn start(self: &Arc<Self>) -> io::Result<()> {
         let (sender, jobs) = mpsc::channel();
-        *server.snapshots.jobs.lock() = Some(sender);
-        let here = server.clone();
+        *self.jobs.lock() = Some(sender);
+        let here = self.clone();
         start_thread("snapshot", jobs, async move |job| {
             run(&here, job).await;
             // It may rest for hours now.
             memory::purge();
         })?;
         let (sender, wishes) = mpsc::channel();
-        *server.snapshots.aside.lock() = Some(sender);
-        let here = server.clone();
+        *self.aside.lock() = Some(sender);
+        let here = self.clone();
         start_thread("aof-off", wishes, async move |()| {
             report_turned_off(turn_off(&here).await);
-            here.snapshots.turning_off_beside.fetch_sub(1, Relaxed);
+            here.turning_off_beside.fetch_sub(1, Relaxed);
         })?;
         Ok(())
+    }
+
+    /// Writes the first base of an append-only file, and begins to write behind it.
+    pub(crate) async fn begin_aof(&self) -> Result<(), Failure> {
+        rewrite(self, true).await
     }
 
     /// What INFO shows.
@@ -205,7 +226,7 @@ impl Snapshots {
     }
 
     /// Asks for a rewrite.
-    pub fn rewrite(&self, server: &Server) -> Wish {
+    pub fn rewrite(&self) -> Wish {
         let mut state = self.state.lock();
         match state.running {
             Some((job, _)) if job.is_rewrite() => Wish::IsRunning,
@@ -213,14 +234,14 @@ impl Snapshots {
                 state.is_rewrite_scheduled = true;
                 Wish::Scheduled
             }
-            None => self.begin(&mut state, rewrite_job(server)),
+            None => self.begin(&mut state, rewrite_job(&self.parts.aof)),
         }
     }
 
     /// Turns the append-only file on or off; what is under way is given up.
-    pub fn turn(&self, server: &Server, on: bool) {
+    pub fn turn(&self, on: bool) {
         let mut state = self.state.lock();
-        server.aof.set_on(on);
+        self.parts.aof.set_on(on);
         if on {
             match state.running {
                 None => _ = self.begin(&mut state, Job::TurnOn),
@@ -231,7 +252,7 @@ impl Snapshots {
         state.is_rewrite_scheduled = false;
         if state.running.is_some_and(|(job, _)| job.is_rewrite()) {
             self.is_given_up.store(true, Relaxed);
-            self.delay.wake();
+            self.parts.rdb.save_delay.wake();
         }
         self.turning_off.fetch_add(1, Relaxed);
         if state.running.is_some_and(|(job, _)| job == Job::Save) {
@@ -258,13 +279,17 @@ impl Snapshots {
         self.turning_off.load(Relaxed) > 0
     }
 
-    /// Gives the save under way up (FLUSHALL).
-    pub fn give_up_running_save(&self) {
+    /// Notes that FLUSHALL has removed everything; what it leaves to do. A save under way is of no use any more. The view covers
+    /// everything.
+    #[cold]
+    pub fn note_flushed(&self) -> Option<Flushed> {
         let state = self.state.lock();
         if matches!(state.running, Some((Job::Save, _))) {
             self.is_given_up.store(true, Relaxed);
-            self.delay.wake();
+            self.parts.rdb.save_delay.wake();
         }
+        drop(state);
+        self.parts.rdb.note_flushed()
     }
 
     /// Gives up whatever is under way, and returns when it has been cleared away, or after a while.
@@ -273,7 +298,7 @@ impl Snapshots {
             let mut state = self.state.lock();
             (state.is_save_scheduled, state.is_rewrite_scheduled) = (false, false);
             self.is_given_up.store(state.running.is_some(), Relaxed);
-            self.delay.wake();
+            self.parts.rdb.save_delay.wake();
         }
         for _ in 0..GIVE_UP_LOOKS {
             if self.state().running.is_none() {
@@ -330,9 +355,9 @@ impl Snapshots {
     }
 
     /// Whether what is written to the append-only file has no base yet: it is being turned on.
-    pub fn is_base_missing(&self, server: &Server) -> bool {
+    pub fn is_base_missing(&self) -> bool {
         let is_turning_on = self.state().running.is_some_and(|(job, _)| job == Job::TurnOn);
-        server.aof.is_on() && (is_turning_on || !server.aof.is_written())
+        self.parts.aof.is_on() && (is_turning_on || !self.parts.aof.is_written())
     }
 
     /// Notes that a save point has asked for a save.
@@ -340,7 +365,57 @@ impl Snapshots {
         self.state.lock().last_save_try_ms = now_ms();
     }
 
-    fn finish(&self, server: &Server, job: Job, took_seconds: i64, is_ok: bool) {
+    /// Begins a save when a save point is reached, and a rewrite when the append-only file has grown. Not while it is loaded.
+    pub fn begin_what_is_due(&self) {
+        if self.state().running.is_some() {
+            return;
+        }
+        if self.parts.aof.is_on() && !self.parts.aof.is_written() {
+            // Turning it on has failed; it is tried again as long as it is wanted.
+            if self.may_try_again() {
+                self.rewrite();
+            }
+            return;
+        }
+        if self.parts.aof.is_lost() && self.may_mend() {
+            // Only a new base makes safe what is there.
+            tracing::warn!("Starting a rewrite of the AOF, for a sync of it has failed");
+            self.rewrite();
+            return;
+        }
+        let (save_points, percentage, min_bytes) = {
+            let config = self.parts.config.lock();
+            (
+                config.save_points().to_vec(),
+                config.int(Directive::AutoAofRewritePercentage) as u64,
+                config.bytes(Directive::AutoAofRewriteMinSize),
+            )
+        };
+        let now_s = now_ms() / 1000;
+        let changes = self.parts.rdb.changes();
+        let quiet_s = now_s.saturating_sub(self.parts.rdb.last_save_seconds());
+        let may_save = !self.parts.rdb.has_failed()
+            || now_ms().saturating_sub(self.state().last_save_try_ms) > RETRY_SAVE_MS;
+        if let Some(point) =
+            save_points.iter().find(|point| changes >= point.changes && quiet_s > point.seconds)
+            && may_save
+        {
+            tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
+            self.note_save_try();
+            self.save(false);
+            return;
+        }
+        let (now_bytes, base_bytes) = (self.parts.aof.current_bytes(), self.parts.aof.base_bytes().max(1));
+        if self.parts.aof.is_written() && percentage > 0 && now_bytes > min_bytes && self.may_rewrite() {
+            let growth = (now_bytes * 100 / base_bytes).saturating_sub(100);
+            if growth >= percentage {
+                tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
+                self.rewrite();
+            }
+        }
+    }
+
+    fn finish(&self, job: Job, took_seconds: i64, is_ok: bool) {
         let mut state = self.state.lock();
         self.is_given_up.store(false, Relaxed);
         if job != Job::TurnOff {
@@ -362,7 +437,7 @@ impl Snapshots {
         }
         state.running = None;
         if std::mem::take(&mut state.is_rewrite_scheduled) {
-            self.begin(&mut state, rewrite_job(server));
+            self.begin(&mut state, rewrite_job(&self.parts.aof));
         } else if std::mem::take(&mut state.is_save_scheduled) {
             self.begin(&mut state, Job::Save);
         }
@@ -370,8 +445,8 @@ impl Snapshots {
 }
 
 /// What a rewrite is: the first one turns the append-only file on.
-fn rewrite_job(server: &Server) -> Job {
-    if server.aof.is_on() && !server.aof.is_written() { Job::TurnOn } else { Job::Rewrite }
+fn rewrite_job(aof: &Aof) -> Job {
+    if aof.is_on() && !aof.is_written() { Job::TurnOn } else { Job::Rewrite }
 }
 
 /// Why a snapshot was not taken.
@@ -431,33 +506,33 @@ fn report_turned_off(result: Result<(), Failure>) {
     }
 }
 
-async fn run(server: &Arc<Server>, job: Job) {
-    while job.is_rewrite() && server.snapshots.turning_off_beside.load(Relaxed) > 0 {
+async fn run(snapshots: &Snapshots, job: Job) {
+    while job.is_rewrite() && snapshots.turning_off_beside.load(Relaxed) > 0 {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     let started = Instant::now();
-    let holds_syncs = server.config.lock().bool(Directive::NoAppendfsyncOnRewrite);
-    server.aof.hold_syncs(holds_syncs && job != Job::TurnOff);
+    let holds_syncs = snapshots.parts.config.lock().bool(Directive::NoAppendfsyncOnRewrite);
+    snapshots.parts.aof.hold_syncs(holds_syncs && job != Job::TurnOff);
     let result = match job {
-        Job::Save => save(server).await,
-        Job::Rewrite => rewrite(server, false).await,
-        Job::TurnOn => rewrite(server, true).await,
-        Job::TurnOff => turn_off(server).await,
+        Job::Save => save(snapshots).await,
+        Job::Rewrite => rewrite(snapshots, false).await,
+        Job::TurnOn => rewrite(snapshots, true).await,
+        Job::TurnOff => turn_off(snapshots).await,
     };
-    server.aof.hold_syncs(false);
+    snapshots.parts.aof.hold_syncs(false);
     let is_ok = result.is_ok();
     match (job, result) {
         (Job::Save, Ok(())) => tracing::info!("Background saving terminated with success"),
         (Job::Save, Err(Failure::GivenUp)) => tracing::warn!("Background saving was given up"),
         (Job::Save, Err(error)) => {
             tracing::warn!("Background saving error: {error}");
-            aof::note_save_result(server, true);
+            snapshots.parts.rdb.note_failure();
         }
         (Job::TurnOff, result) => report_turned_off(result),
         (_, Ok(())) => tracing::info!("Background AOF rewrite finished successfully"),
         (_, Err(error)) => tracing::warn!("Background AOF rewrite terminated with error: {error}"),
     }
-    server.snapshots.finish(server, job, started.elapsed().as_secs() as i64, is_ok);
+    snapshots.finish(job, started.elapsed().as_secs() as i64, is_ok);
 }
 
 /// What holds at the moment in which a snapshot begins.
@@ -470,12 +545,12 @@ struct Cut {
 }
 
 impl Cut {
-    fn new(server: &Server, view: &View<'_>) -> Self {
+    fn new(snapshots: &Snapshots, view: &View<'_>) -> Self {
         let store = view.store();
         let sizes = store.databases_in_use().map(|db| (db, store.keys(db), store.expiring_keys(db)));
         Self {
             databases: sizes.filter(|(_, keys, _)| *keys > 0).collect(),
-            changes: server.stats.totals().dirty,
+            changes: snapshots.parts.stats.totals().dirty,
             has_expiring_fields: view.has_expiring_fields(),
         }
     }
@@ -516,7 +591,7 @@ enum Output {
 
 impl Output {
     fn begin(
-        server: &Server,
+        snapshots: &Snapshots,
         sink: Sink,
         format: BaseFormat,
         cut: &Cut,
@@ -530,7 +605,7 @@ impl Output {
         if cut.has_expiring_fields {
             rdb::tell_version();
         }
-        let mut writer = FileWriter::begin(sink, version, rdb::compression(server))?;
+        let mut writer = FileWriter::begin(sink, version, snapshots.parts.rdb.compression())?;
         rdb::write_remarks(&mut writer, origin)?;
         for (db, keys, expiring) in &cut.databases {
             writer.select(*db, *keys, *expiring)?;
@@ -556,9 +631,9 @@ impl Output {
     }
 
     /// Ends the file and syncs it.
-    fn finish(self, server: &Server) -> Result<(), Failure> {
+    fn finish(self, snapshots: &Snapshots) -> Result<(), Failure> {
         let mut sink = match self {
-            Self::Rdb(writer) => writer.finish(rdb::checksum(server))?,
+            Self::Rdb(writer) => writer.finish(snapshots.parts.rdb.checksum())?,
             Self::Commands(sink) => sink,
         };
         sink.flush()?;
@@ -568,11 +643,11 @@ impl Output {
 }
 
 /// How keys are encoded in that form.
-fn encoder(server: &Server, format: BaseFormat) -> Arc<Encode> {
+fn encoder(snapshots: &Snapshots, format: BaseFormat) -> Arc<Encode> {
     if format == BaseFormat::Commands {
         return Arc::new(write_commands);
     }
-    let (compression, usage) = (rdb::compression(server), rdb::usage_of(server));
+    let (compression, usage) = (snapshots.parts.rdb.compression(), snapshots.parts.rdb.usage_of());
     Arc::new(move |entry, out| {
         encode_key(entry, usage(entry), compression, out)
             .expect("every type that the keyspace has is encoded, and memory takes all bytes");
@@ -581,59 +656,59 @@ fn encoder(server: &Server, format: BaseFormat) -> Arc<Encode> {
 
 /// Takes a snapshot into `path`; `at_cut` is called with everything held, and its results are handed back.
 async fn take<T>(
-    server: &Server,
+    snapshots: &Snapshots,
     path: &Path,
     format: BaseFormat,
     origin: Origin,
     at_cut: impl FnOnce(&mut View<'_>) -> T,
 ) -> Result<(Cut, T), Failure> {
     let syncs = {
-        let config = server.config.lock();
+        let config = snapshots.parts.config.lock();
         config.bool(match origin {
             Origin::Save => Directive::RdbSaveIncrementalFsync,
             Origin::AofBase => Directive::AofRewriteIncrementalFsync,
         })
     };
-    let sink = Sink { file: server.storage.create(path)?, syncs, unsynced: 0 };
+    let sink = Sink { file: snapshots.parts.storage.create(path)?, syncs, unsynced: 0 };
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
     let handover = Arc::new(Handover::default());
-    let encode = encoder(server, format);
+    let encode = encoder(snapshots, format);
     let (cut, result) = {
-        let mut held = server.engine.borrow(Covered::All, Access::Write).await;
+        let mut held = snapshots.parts.engine.borrow(Covered::All, Access::Write).await;
         let mut view = held.view(0, now_ms(), &random, &mut effects);
-        let cut = Cut::new(server, &view);
+        let cut = Cut::new(snapshots, &view);
         view.begin_snapshot(&encode, &handover);
         (cut, at_cut(&mut view))
     };
-    server.snapshots.note_cut();
-    server.snapshots.keys_total.store(cut.keys(), Relaxed);
-    server.snapshots.keys_done.store(0, Relaxed);
-    let written = match Output::begin(server, sink, format, &cut, origin) {
-        Ok(mut output) => match visit_all(server, &mut output, &encode, &handover).await {
-            Ok(()) => output.finish(server),
+    snapshots.note_cut();
+    snapshots.keys_total.store(cut.keys(), Relaxed);
+    snapshots.keys_done.store(0, Relaxed);
+    let written = match Output::begin(snapshots, sink, format, &cut, origin) {
+        Ok(mut output) => match visit_all(snapshots, &mut output, &encode, &handover).await {
+            Ok(()) => output.finish(snapshots),
             Err(error) => Err(error),
         },
         Err(error) => Err(error),
     };
     if let Err(error) = written {
-        leave_all(server).await;
+        leave_all(snapshots).await;
         // What is left of it is of no use; that it cannot be removed either is no further harm.
-        let _ = server.storage.remove(path);
+        let _ = snapshots.parts.storage.remove(path);
         return Err(error);
     }
-    server.engine.store().end_snapshot();
+    snapshots.parts.engine.store().end_snapshot();
     Ok((cut, result))
 }
 
 /// The shards from `first` on that are visited in one hold: one, or several that have few keys. In the actor engine a hold may
 /// have to wait for another thread, and a thousand of them for nothing would make the snapshot of a few keys slow.
-fn visited_together(server: &Server, first: usize) -> Vec<u32> {
-    let store = server.engine.store();
+fn visited_together(snapshots: &Snapshots, first: usize) -> Vec<u32> {
+    let store = snapshots.parts.engine.store();
     let keys_in =
         |shard: usize| -> usize { store.databases_in_use().map(|db| store.keys_in_shard(db, shard)).sum() };
     let mut keys = keys_in(first);
     let mut shards = vec![first as u32];
-    if server.snapshots.delay.is_on() {
+    if snapshots.parts.rdb.save_delay.is_on() {
         // What others change meanwhile shall meet shards that were visited, and shards that were not.
         return shards;
     }
@@ -649,24 +724,24 @@ fn visited_together(server: &Server, first: usize) -> Vec<u32> {
 
 /// Encodes and writes one shard after the other, and what others have preserved meanwhile.
 async fn visit_all(
-    server: &Server,
+    snapshots: &Snapshots,
     output: &mut Output,
     encode: &Arc<Encode>,
     handover: &Handover,
 ) -> Result<(), Failure> {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    let done = &server.snapshots.keys_done;
-    let mut databases: Vec<Vec<u8>> = vec![Vec::new(); server.engine.store().databases()];
+    let done = &snapshots.keys_done;
+    let mut databases: Vec<Vec<u8>> = vec![Vec::new(); snapshots.parts.engine.store().databases()];
     let mut next = 0;
-    while next < server.engine.store().shards() {
-        if server.snapshots.is_given_up.load(Relaxed) {
+    while next < snapshots.parts.engine.store().shards() {
+        if snapshots.is_given_up.load(Relaxed) {
             return Err(Failure::GivenUp);
         }
-        let shards = visited_together(server, next);
+        let shards = visited_together(snapshots, next);
         next += shards.len();
         let mut visited = 0;
         {
-            let mut held = server.engine.borrow(Covered::of(&shards), Access::Write).await;
+            let mut held = snapshots.parts.engine.borrow(Covered::of(&shards), Access::Write).await;
             let mut view = held.view(0, now_ms(), &random, &mut effects);
             for shard in &shards {
                 view.visit_shard(*shard as usize, |db, entry| {
@@ -676,7 +751,7 @@ async fn visit_all(
             }
             done.fetch_add(visited, Relaxed);
         }
-        for db in server.engine.store().databases_in_use() {
+        for db in snapshots.parts.engine.store().databases_in_use() {
             let keys = &mut databases[db];
             if keys.is_empty() {
                 continue;
@@ -688,8 +763,8 @@ async fn visit_all(
             }
         }
         write_preserved(output, encode, handover)?;
-        let is_given_up = || server.snapshots.is_given_up.load(Relaxed);
-        server.snapshots.delay.wait(visited, is_given_up);
+        let is_given_up = || snapshots.is_given_up.load(Relaxed);
+        snapshots.parts.rdb.save_delay.wait(visited, is_given_up);
     }
     Ok(())
 }
@@ -711,24 +786,26 @@ fn write_preserved(output: &mut Output, encode: &Arc<Encode>, handover: &Handove
 }
 
 /// Tells all shards that a snapshot is given up.
-async fn leave_all(server: &Server) {
+async fn leave_all(snapshots: &Snapshots) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    let all: Vec<u32> = (0..server.engine.store().shards() as u32).collect();
+    let all: Vec<u32> = (0..snapshots.parts.engine.store().shards() as u32).collect();
     for shards in all.chunks(VISITED_SHARDS_MAX) {
-        let mut held = server.engine.borrow(Covered::of(shards), Access::Write).await;
+        let mut held = snapshots.parts.engine.borrow(Covered::of(shards), Access::Write).await;
         let mut view = held.view(0, now_ms(), &random, &mut effects);
         shards.iter().for_each(|shard| view.leave_shard(*shard as usize));
     }
-    server.engine.store().end_snapshot();
+    snapshots.parts.engine.store().end_snapshot();
 }
 
-async fn save(server: &Server) -> Result<(), Failure> {
-    let paths = SavePaths::new(server)?;
-    let (cut, number) =
-        take(server, &paths.temporary, BaseFormat::Rdb, Origin::Save, |_| server.rdb.next_number()).await?;
-    let placed = rdb::put_in_place(server, &paths, number, cut.changes).inspect_err(|_| {
+async fn save(snapshots: &Snapshots) -> Result<(), Failure> {
+    let paths = snapshots.parts.rdb.paths()?;
+    let (cut, number) = take(snapshots, &paths.temporary, BaseFormat::Rdb, Origin::Save, |_| {
+        snapshots.parts.rdb.next_number()
+    })
+    .await?;
+    let placed = snapshots.parts.rdb.put_in_place(&paths, number, cut.changes).inspect_err(|_| {
         // What is left of it is of no use.
-        let _ = server.storage.remove(&paths.temporary);
+        let _ = snapshots.parts.storage.remove(&paths.temporary);
     })?;
     match placed {
         Placed::Newest => Ok(()),
@@ -737,8 +814,8 @@ async fn save(server: &Server) -> Result<(), Failure> {
 }
 
 /// The form of a base, as the configuration has it.
-fn base_format(server: &Server) -> BaseFormat {
-    if server.config.lock().bool(Directive::AofUseRdbPreamble) {
+fn base_format(snapshots: &Snapshots) -> BaseFormat {
+    if snapshots.parts.config.lock().bool(Directive::AofUseRdbPreamble) {
         BaseFormat::Rdb
     } else {
         BaseFormat::Commands
@@ -746,15 +823,15 @@ fn base_format(server: &Server) -> BaseFormat {
 }
 
 /// Writes a new base and goes on in a new increment.
-pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failure> {
-    let mut files = match server.aof.files() {
+async fn rewrite(snapshots: &Snapshots, turns_on: bool) -> Result<(), Failure> {
+    let mut files = match snapshots.parts.aof.files() {
         Some(files) => files,
-        None => Files::open(server).map_err(Failure::Text)?,
+        None => snapshots.parts.aof.open_files().map_err(Failure::Text)?,
     };
-    let storage = &*server.storage;
-    let format = base_format(server);
+    let storage = &*snapshots.parts.storage;
+    let format = base_format(snapshots);
     let temporary = files.directory.join(leftovers::temporary_base_name());
-    let was_on = server.aof.is_written();
+    let was_on = snapshots.parts.aof.is_written();
     let mut increment = None;
     let mut target = None;
     if turns_on || was_on {
@@ -763,48 +840,48 @@ pub(crate) async fn rewrite(server: &Server, turns_on: bool) -> Result<(), Failu
             // Known before anything is written to it: a crash during the rewrite needs it.
             files.manifest.push_increment(file.clone());
             files.persist(storage)?;
-            server.aof.set_files(Some(files.clone()));
+            snapshots.parts.aof.set_files(Some(files.clone()));
         }
         (increment, target) = (Some(file), Some(opened));
     }
-    let taken = take(server, &temporary, format, Origin::AofBase, |view| {
-        target.take().map(|target| server.aof.switch(server, view, Some(target)))
+    let taken = take(snapshots, &temporary, format, Origin::AofBase, |view| {
+        target.take().map(|target| snapshots.parts.aof.switch(view, Some(target)))
     })
     .await;
-    server.aof.measure(false);
+    snapshots.parts.aof.measure(false);
     let result = match taken {
         Ok((_, switched)) => {
-            finish_rewrite(server, &mut files, &temporary, format, increment.clone(), was_on)
-                .inspect(|()| server.aof.mend(server, switched.flatten()))
+            finish_rewrite(snapshots, &mut files, &temporary, format, increment.clone(), was_on)
+                .inspect(|()| snapshots.parts.aof.mend(switched.flatten()))
         }
         Err(error) => Err(error),
     };
     if result.is_err() && !was_on && turns_on {
         // There is no base for what was written.
-        switch_off(server).await;
+        switch_off(snapshots).await;
         if let Some(increment) = increment {
             // It is in no manifest.
             let _ = storage.remove(&files.path(&increment));
         }
     }
-    if !server.aof.is_on() && !turns_on {
+    if !snapshots.parts.aof.is_on() && !turns_on {
         // The directory's lock goes with the files.
-        server.aof.set_files(None);
+        snapshots.parts.aof.set_files(None);
     }
     result
 }
 
 /// Puts the base in its place and says so in the manifest.
 fn finish_rewrite(
-    server: &Server,
+    snapshots: &Snapshots,
     files: &mut Files,
     temporary: &Path,
     format: BaseFormat,
     increment: Option<rustredis_persistence::aof::manifest::File>,
     was_on: bool,
 ) -> Result<(), Failure> {
-    let storage = &*server.storage;
-    let _exchange = server.snapshots.exchange.lock();
+    let storage = &*snapshots.parts.storage;
+    let _exchange = snapshots.exchange.lock();
     let base = files.place_base(storage, temporary, format).inspect_err(|_| {
         // What is left of it is of no use.
         let _ = storage.remove(temporary);
@@ -817,26 +894,26 @@ fn finish_rewrite(
     next.manifest.replace_base(base, first_kept);
     next.persist(storage)?;
     *files = next;
-    files.remove_history(server);
-    server.aof.set_files(Some(files.clone()));
-    server.aof.measure(true);
+    snapshots.parts.aof.remove_history(files);
+    snapshots.parts.aof.set_files(Some(files.clone()));
+    snapshots.parts.aof.measure(true);
     Ok(())
 }
 
-async fn switch_off(server: &Server) {
+async fn switch_off(snapshots: &Snapshots) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    let mut held = server.engine.borrow(Covered::All, Access::Write).await;
+    let mut held = snapshots.parts.engine.borrow(Covered::All, Access::Write).await;
     let view = held.view(0, now_ms(), &random, &mut effects);
-    server.aof.switch(server, &view, None);
+    snapshots.parts.aof.switch(&view, None);
 }
 
-async fn turn_off(server: &Server) -> Result<(), Failure> {
-    switch_off(server).await;
-    let synced = server.aof.sync_left_file();
+async fn turn_off(snapshots: &Snapshots) -> Result<(), Failure> {
+    switch_off(snapshots).await;
+    let synced = snapshots.parts.aof.sync_left_file();
     // The directory's lock goes with the files.
-    server.aof.set_files(None);
-    server.durability.progressed();
-    server.snapshots.turning_off.fetch_sub(1, Relaxed);
-    server.snapshots.progress.notify_waiters();
+    snapshots.parts.aof.set_files(None);
+    snapshots.parts.aof.progressed();
+    snapshots.turning_off.fetch_sub(1, Relaxed);
+    snapshots.progress.notify_waiters();
     Ok(synced?)
 }

@@ -21,7 +21,6 @@ use rustredis_resp::{Batch, Reply};
 use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
 use crate::clock::now_ms;
-use crate::files::rdb;
 use crate::gate;
 use crate::request::admit;
 use crate::request::call;
@@ -562,7 +561,7 @@ impl Connection {
             self.run_held(server, worker, row, args, effects, shards).await
         };
         if let Some(flushed) = worker.flushed.take() {
-            rdb::save_flushed(server, flushed).await;
+            server.rdb.save_flushed(flushed).await;
         }
         if let Some(wait) = self.session.conversation.after.wait.take() {
             self.wait_behind(server, worker, row, wait).await;

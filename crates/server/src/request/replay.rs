@@ -6,14 +6,26 @@ use rustredis_commands::{Args, CommandError, Flags, Row, Run};
 use rustredis_keyspace::View;
 
 use crate::clients::client::Client;
+use crate::files::load::Replays;
 use crate::request::caller::{Caller, Progress};
 use crate::request::context::Context;
 use crate::request::origin::Origin;
 use crate::request::run;
 use crate::start::server::Server;
 
+/// How a load runs commands.
+pub fn replays(server: &Server) -> Replays<'_> {
+    Replays {
+        registry: &server.registry,
+        begin: Box::new(|| {
+            let mut replay = Replay::new(server);
+            Box::new(move |view, row, db, args| replay.run(view, row, db, args))
+        }),
+    }
+}
+
 /// What a thread that loads keeps between commands.
-pub struct Replay<'s> {
+struct Replay<'s> {
     server: &'s Server,
     caller: Caller,
     output: Vec<u8>,
@@ -21,7 +33,7 @@ pub struct Replay<'s> {
 
 impl<'s> Replay<'s> {
     /// For a thread that begins.
-    pub fn new(server: &'s Server) -> Self {
+    fn new(server: &'s Server) -> Self {
         let nobody = Arc::new(Client::new(0, String::new(), String::new(), -1, 0, 0));
         Self { server, caller: Caller::new(nobody, true), output: Vec::new() }
     }
@@ -30,13 +42,7 @@ impl<'s> Replay<'s> {
     ///
     /// # Errors
     /// The command's error.
-    pub fn run(
-        &mut self,
-        view: &mut View<'_>,
-        row: &Row,
-        db: usize,
-        args: Args<'_>,
-    ) -> Result<(), CommandError> {
+    fn run(&mut self, view: &mut View<'_>, row: &Row, db: usize, args: Args<'_>) -> Result<(), CommandError> {
         let changes_data = matches!(row.command.run, Run::Keys(_)) || row.command.flags.has(Flags::WRITE);
         if !changes_data {
             return Ok(());

@@ -5,7 +5,6 @@ use rustredis_keyspace::effects::Propagation;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_persistence::journal::Place;
 
-use crate::files::rdb;
 use crate::request::record;
 use crate::request::waiters;
 use crate::request::worker::Worker;
@@ -64,7 +63,7 @@ fn settle_change(
     }
     publish_events(server, view);
     if std::mem::take(&mut view.effects.has_flushed_all) {
-        worker.flushed.set(rdb::note_flushed(server));
+        worker.flushed.set(server.snapshots.note_flushed());
     }
     view.effects.propagation = Propagation::Verbatim;
     view.effects.dirty = 0;

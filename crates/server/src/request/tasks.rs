@@ -3,23 +3,16 @@
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_config::Directive;
 use rustredis_keyspace::View;
 
 use crate::clock::now_ms;
-use crate::files::rdb;
-use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::request::durability;
 use crate::request::settle::settle_own;
 use crate::request::worker::Worker;
-use crate::start::server::Server;
 use crate::upkeep::cron;
 use crate::upkeep::give_back::Heap;
 use crate::upkeep::thread::spawn;
-
-/// After a save that failed, how long save points wait until the next, in milliseconds.
-const RETRY_SAVE_MS: u64 = 5000;
 
 /// Starts the worker's tasks, within its runtime.
 pub fn start(worker: &Rc<Worker>) {
@@ -55,7 +48,7 @@ async fn give_back(worker: Rc<Worker>) {
 
 async fn look_after_server(worker: Rc<Worker>) {
     let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
-    worker.server.cron.run(worker.thread(&settle), || look_after_files(&worker.server)).await;
+    worker.server.cron.run(worker.thread(&settle)).await;
 }
 
 async fn release(worker: Rc<Worker>) {
@@ -73,55 +66,6 @@ async fn close_overdue(worker: Rc<Worker>) {
         if timeout_ms > 0 && server.durability.durable.is_failing() {
             let end_ms = now_ms().saturating_sub(timeout_ms);
             worker.waiting.since(end_ms, |client| server.clients.close_for_disk(client));
-        }
-    }
-}
-
-/// Begins a save when a save point is reached, and a rewrite when the append-only file has grown.
-fn look_after_files(server: &Server) {
-    if server.gate.has(gate::LOADING) || server.snapshots.state().running.is_some() {
-        return;
-    }
-    if server.aof.is_on() && !server.aof.is_written() {
-        // Turning it on has failed; it is tried again as long as it is wanted.
-        if server.snapshots.may_try_again() {
-            server.snapshots.rewrite(server);
-        }
-        return;
-    }
-    if server.aof.is_lost() && server.snapshots.may_mend() {
-        // Only a new base makes safe what is there.
-        tracing::warn!("Starting a rewrite of the AOF, for a sync of it has failed");
-        server.snapshots.rewrite(server);
-        return;
-    }
-    let (save_points, percentage, min_bytes) = {
-        let config = server.config.lock();
-        (
-            config.save_points().to_vec(),
-            config.int(Directive::AutoAofRewritePercentage) as u64,
-            config.bytes(Directive::AutoAofRewriteMinSize),
-        )
-    };
-    let now_s = now_ms() / 1000;
-    let changes = rdb::changes(server);
-    let quiet_s = now_s.saturating_sub(server.rdb.last_save_seconds());
-    let may_save = !server.rdb.has_failed.load(Relaxed)
-        || now_ms().saturating_sub(server.snapshots.state().last_save_try_ms) > RETRY_SAVE_MS;
-    if let Some(point) = save_points.iter().find(|point| changes >= point.changes && quiet_s > point.seconds)
-        && may_save
-    {
-        tracing::info!("{} changes in {} seconds. Saving...", point.changes, point.seconds);
-        server.snapshots.note_save_try();
-        server.snapshots.save(false);
-        return;
-    }
-    let (now_bytes, base_bytes) = (server.aof.current_bytes(), server.aof.base_bytes().max(1));
-    if server.aof.is_written() && percentage > 0 && now_bytes > min_bytes && server.snapshots.may_rewrite() {
-        let growth = (now_bytes * 100 / base_bytes).saturating_sub(100);
-        if growth >= percentage {
-            tracing::info!("Starting automatic rewriting of AOF on {growth}% growth");
-            server.snapshots.rewrite(server);
         }
     }
 }

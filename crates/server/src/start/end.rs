@@ -17,7 +17,6 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 
 use crate::clock::now_ms;
-use crate::files::rdb;
 use crate::gate;
 use crate::start::server::Server;
 
@@ -175,7 +174,7 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
     if saves {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         let mut view = held.view(0, now_ms(), &random, &mut effects);
-        if rdb::save(server, &mut view).is_err() {
+        if server.rdb.save(&mut view).is_err() {
             tracing::warn!("Error trying to save the DB, can't exit.");
             if !wish.is_forced {
                 return false;
@@ -195,7 +194,7 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
 
 /// Whether the append-only file could not be loaded, for its first base is still being written.
 fn is_base_missing(server: &Server, wish: Wish) -> bool {
-    let is_missing = !wish.is_forced && server.snapshots.is_base_missing(server);
+    let is_missing = !wish.is_forced && server.snapshots.is_base_missing();
     if is_missing {
         tracing::warn!("Writing initial AOF. Can't exit.");
     }

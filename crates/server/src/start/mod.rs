@@ -19,11 +19,13 @@ use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
 use crate::clock::now_ms;
 use crate::commands;
-use crate::files::aof::Aof;
+use crate::files;
+use crate::files::aof::{self, Aof};
+use crate::files::disk;
 use crate::files::leftovers;
-use crate::files::load::{self, Loading};
-use crate::files::rdb::RdbState;
-use crate::files::snapshot::Snapshots;
+use crate::files::load::Loading;
+use crate::files::rdb::{self, Rdb};
+use crate::files::snapshot::{self, Snapshots};
 use crate::gate::{self, Gate};
 use crate::net::listen::{self, Acceptors, Addresses, Arrival, Listener, Listening, Reception, Relisten};
 use crate::request::durability::Durability;
@@ -41,6 +43,7 @@ use crate::upkeep::stats::Stats;
 use crate::upkeep::supervise;
 
 pub mod end;
+pub mod load;
 pub mod server;
 
 /// Runs the server until it is told to stop; the exit code of the process.
@@ -99,13 +102,20 @@ fn start(mut config: Config) -> Result<(), String> {
     );
     tracing::info!("Running mode=standalone, port={}, PID: {}", server.listening.port(), std::process::id());
     write_pid_file(&server);
-    Aof::start(&server)
+    let (saving, ended) = (server.snapshots.clone(), server.clone());
+    server
+        .aof
+        .start(
+            server.latency.clone(),
+            move || saving.state().running.is_some(),
+            move || ended.remove_run_files(),
+        )
         .map_err(|error| format!("Can't start the threads of the append-only file: {error}"))?;
-    Snapshots::start(&server).map_err(|error| format!("Can't start the thread of snapshots: {error}"))?;
+    server.snapshots.start().map_err(|error| format!("Can't start the thread of snapshots: {error}"))?;
     leftovers::remove_saves(&*server.storage, std::path::Path::new("."));
     server.gate.set(gate::LOADING, true);
     let arrivals = start_workers(&server)?;
-    let loaded = load(&server)?;
+    let loaded = load::begin(&server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -138,22 +148,6 @@ fn start(mut config: Config) -> Result<(), String> {
     })?;
     end::finish(&server);
     Ok(())
-}
-
-/// Loads the files on a thread of its own, while connections are served.
-fn load(server: &Arc<Server>) -> Result<tokio::sync::oneshot::Receiver<Result<(), String>>, String> {
-    let (sender, loaded) = tokio::sync::oneshot::channel();
-    let server = server.clone();
-    let failed = |error| format!("Can't start the loading thread: {error}");
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(failed)?;
-    std::thread::Builder::new()
-        .name("load".into())
-        .spawn(move || {
-            // Nobody waits for it if the server has ended.
-            let _ = sender.send(runtime.block_on(load::at_start(&server)));
-        })
-        .map_err(failed)?;
-    Ok(loaded)
 }
 
 /// Listens elsewhere whenever `CONFIG SET` asks for it.
@@ -222,7 +216,38 @@ fn build(
     let pause = Arc::new(Pause::new(gate.clone()));
     let latency = Arc::new(LatencyMonitor::new(0));
     let durability = Durability::new(threads, shards);
-    let aof = Arc::new(Aof::new(durability.journal.clone()));
+    let storage = Arc::new(Faulty::new(Box::new(Disk), Arc::default()));
+    let directives = Arc::<Mutex<Config>>::default();
+    let disk = Arc::new(disk::Disk::new(gate.clone(), directives.clone()));
+    let progressed = {
+        let durability = durability.clone();
+        Box::new(move || durability.progressed())
+    };
+    let aof = Arc::new(Aof::new(aof::Parts {
+        journal: durability.journal.clone(),
+        durable: durability.durable.clone(),
+        progressed,
+        config: directives.clone(),
+        storage: storage.clone(),
+        disk: disk.clone(),
+    }));
+    let rdb = Arc::new(Rdb::new(
+        rdb::Parts { config: directives.clone(), storage: storage.clone(), stats: stats.clone(), disk },
+        now_ms(),
+    ));
+    let snapshots = Arc::new(Snapshots::new(snapshot::Parts {
+        engine: engine.clone(),
+        config: directives.clone(),
+        storage: storage.clone(),
+        stats: stats.clone(),
+        rdb: rdb.clone(),
+        aof: aof.clone(),
+    }));
+    let loading = Loading::new(files::load::Parts {
+        engine: engine.clone(),
+        config: directives.clone(),
+        rdb: rdb.clone(),
+    });
     let expiry = Expiry {
         engine: engine.clone(),
         settings: settings.clone(),
@@ -248,6 +273,7 @@ fn build(
         stats: stats.clone(),
         gate: gate.clone(),
         engine: engine.clone(),
+        snapshots: snapshots.clone(),
     };
     let server = Server {
         handlers: commands::handlers(&registry),
@@ -273,16 +299,16 @@ fn build(
         listening: Arc::new(Listening::new(port, relisten)),
         expiry,
         cron,
-        rdb: RdbState::new(now_ms()),
-        storage: Arc::new(Faulty::new(Box::new(Disk), Arc::default())),
+        rdb,
+        storage,
         aof,
-        snapshots: Snapshots::default(),
+        snapshots,
         acl_log: Default::default(),
-        loading: Loading::default(),
+        loading,
         durability,
         recorder: Default::default(),
         ending: Ending::default(),
-        config: Mutex::default(),
+        config: directives,
     };
     server.apply(&config);
     *server.config.lock() = config;

@@ -17,9 +17,9 @@ use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
 use crate::clock::now_ms;
-use crate::files::aof::{self, Aof};
+use crate::files::aof::Aof;
 use crate::files::load::Loading;
-use crate::files::rdb::RdbState;
+use crate::files::rdb::Rdb;
 use crate::files::recorder::Recorder;
 use crate::files::snapshot::Snapshots;
 use crate::gate::{self, Gate};
@@ -37,7 +37,7 @@ use crate::upkeep::stats::Stats;
 /// What all connections share.
 pub struct Server {
     /// The configuration.
-    pub config: Mutex<Config>,
+    pub config: Arc<Mutex<Config>>,
     /// The part of it that is read on hot paths.
     pub settings: Arc<Settings>,
     /// The store and how it is entered.
@@ -89,7 +89,7 @@ pub struct Server {
     /// The append-only file.
     pub aof: Arc<Aof>,
     /// Background saves and rewrites.
-    pub snapshots: Snapshots,
+    pub snapshots: Arc<Snapshots>,
     /// Who was refused.
     pub acl_log: AclLog,
     /// How far a load has come.
@@ -99,7 +99,7 @@ pub struct Server {
     /// A recording of the journal.
     pub recorder: Recorder,
     /// Saves and loads.
-    pub rdb: RdbState,
+    pub rdb: Arc<Rdb>,
     /// Attempts to end it.
     pub ending: Ending,
 }
@@ -124,9 +124,9 @@ impl Server {
             config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
         self.gate.set(gate::REPLICAS_MISSING, wants_replicas);
         self.loading.delay.set(config.int(Directive::KeyLoadDelay) as i32);
-        self.snapshots.delay.set(config.int(Directive::RdbKeySaveDelay) as i32);
-        self.aof.apply(self, config);
-        aof::apply_gate(self, config);
+        self.rdb.save_delay.set(config.int(Directive::RdbKeySaveDelay) as i32);
+        self.aof.apply(config);
+        self.aof.apply_gate(config);
         crate::upkeep::log::set_level(config.choice(Directive::Loglevel));
     }
 

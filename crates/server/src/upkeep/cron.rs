@@ -10,6 +10,7 @@ use rustredis_keyspace::{Access, Among, Covered, Effects};
 
 use crate::clients::client::flags;
 use crate::clients::connected::Clients;
+use crate::files::snapshot::Snapshots;
 use crate::gate::{self, Gate};
 use crate::upkeep::memory;
 use crate::upkeep::settings::Settings;
@@ -35,11 +36,13 @@ pub struct Cron {
     pub gate: Arc<Gate>,
     /// The keys.
     pub engine: Arc<Engine>,
+    /// What begins by itself.
+    pub snapshots: Arc<Snapshots>,
 }
 
 impl Cron {
-    /// Looks after the server as long as it runs; `look_after_files` begins saves and rewrites.
-    pub async fn run(&self, thread: Thread<'_>, look_after_files: impl Fn()) {
+    /// Looks after the server as long as it runs.
+    pub async fn run(&self, thread: Thread<'_>) {
         let mut look: u64 = 0;
         loop {
             tokio::time::sleep(PERIOD).await;
@@ -49,9 +52,12 @@ impl Cron {
             memory::used_bytes();
             self.close_idle_clients(thread.clock.now_ms());
             self.close_large_clients();
-            look_after_files();
+            if self.gate.has(gate::LOADING) {
+                continue;
+            }
+            self.snapshots.begin_what_is_due();
             look += 1;
-            if look.is_multiple_of(TTL_PERIOD) && !self.gate.has(gate::LOADING) {
+            if look.is_multiple_of(TTL_PERIOD) {
                 self.sample_ttls(thread).await;
             }
         }

@@ -1,24 +1,23 @@
 //! `INFO persistence`.
 
-use std::sync::atomic::Ordering::{Acquire, Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_metrics::SampleValue;
 
 use super::reading::Reading;
 use super::row::{Part, Row, counter, fact, gauge, none};
 use crate::clock::now_ms;
-use crate::files::load;
-use crate::files::rdb;
 use crate::files::snapshot::Job;
+use crate::gate;
 
 pub(super) const PERSISTENCE: &[Part] = &[
     Part::Rows(SNAPSHOTS),
     Part::When(|at| at.server.aof.status().is_some() && at.server.aof.is_on(), AOF),
-    Part::When(|at| load::is_loading(at.server), LOADING),
+    Part::When(|at| at.server.gate.has(gate::LOADING), LOADING),
 ];
 
 const SNAPSHOTS: &[Row] = &[
-    gauge("loading", "Whether a file is being loaded.", |at| load::is_loading(at.server).into()),
+    gauge("loading", "Whether a file is being loaded.", |at| at.server.gate.has(gate::LOADING).into()),
     none("async_loading", "Whether a primary's data is loaded beside the old."),
     none("current_cow_peak", "Bytes that a second process has copied at most: there is none."),
     none("current_cow_size", "Bytes that a second process has copied."),
@@ -32,14 +31,14 @@ const SNAPSHOTS: &[Row] = &[
     }),
     gauge("current_save_keys_total", "Keys of the snapshot under way.", |at| keys(at).1.into()),
     gauge("rdb_changes_since_last_save", "Changes of keys since the last save.", |at| {
-        rdb::changes(at.server).into()
+        at.server.rdb.changes().into()
     }),
     gauge("rdb_bgsave_in_progress", "Whether a save is under way.", |at| is_running(at, is_save).into()),
     gauge("rdb_last_save_time", "When the last save succeeded, Unix seconds.", |at| {
         at.server.rdb.last_save_seconds().into()
     }),
     fact("rdb_last_bgsave_status", "ok or err: how the last save ended.", |at| {
-        status(at.server.rdb.has_failed.load(Acquire))
+        status(at.server.rdb.has_failed())
     }),
     gauge("rdb_last_bgsave_time_sec", "Seconds that the last save took; -1 for none.", |at| {
         at.snapshots().last_save_seconds.into()

@@ -9,15 +9,15 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use parking_lot::Mutex;
 use rustredis_commands::{Args, CommandError, KeyRef, Row};
-use rustredis_keyspace::{Access, Covered, Effects, Key, Overdue, Random, View, placement};
+use rustredis_keyspace::{Access, Covered, Effects, Key, Overdue, Random, Store, View, placement};
 use rustredis_persistence::aof::reader::Command;
 use rustredis_persistence::rdb::LoadedKey;
 use rustredis_resp::Span;
 
 use crate::clock::now_ms;
+use crate::files::delay::Delay;
+use crate::files::load::{Loading, Replay, Replays};
 use crate::files::rdb::{self, Conflict, LoadError};
-use crate::request::replay::Replay;
-use crate::start::server::Server;
 
 /// Keys or commands of a batch.
 const BATCH_ITEMS: usize = 256;
@@ -136,8 +136,12 @@ impl Outcome {
 }
 
 /// The threads, as the reading thread sees them.
-pub(super) struct Stores<'s> {
-    server: &'s Server,
+pub(super) struct Stores<'s, 'r> {
+    replays: &'s Replays<'r>,
+    /// Runs commands on this thread.
+    replay: Replay<'r>,
+    store: &'s Store,
+    delay: &'s Delay,
     outcome: &'s Outcome,
     /// The thread that stores in each shard.
     owners: &'s [u16],
@@ -151,18 +155,20 @@ pub(super) struct Stores<'s> {
     key_refs: Vec<KeyRef>,
 }
 
-impl<'s> Stores<'s> {
+impl Stores<'_, '_> {
     /// Calls `load` with threads that store; `view` covers everything, and is theirs for the time of the call.
-    pub(super) fn with<R>(
-        server: &'s Server,
+    pub(super) fn with<'r, R>(
+        loading: &Loading,
+        replays: &Replays<'r>,
         view: &mut View<'_>,
-        load: impl FnOnce(&mut Stores<'_>) -> R,
+        load: impl FnOnce(&mut Stores<'_, 'r>) -> R,
     ) -> R {
         assert!(view.covered() == Covered::All && view.access() == Access::Write, "loading needs everything");
+        let store = loading.parts.engine.store();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let threads = (cores - 1).clamp(1, server.engine.store().shards());
+        let threads = (cores - 1).clamp(1, store.shards());
         let outcome = Outcome::default();
-        let shards = server.engine.store().shards();
+        let shards = store.shards();
         let owners: Vec<u16> =
             (0..shards).map(|shard| placement::part_of(shard, shards, threads) as u16).collect();
         std::thread::scope(|scope| {
@@ -173,12 +179,15 @@ impl<'s> Stores<'s> {
                         .filter(|shard| usize::from(owners[*shard as usize]) == index)
                         .collect();
                     let outcome = &outcome;
-                    scope.spawn(move || store(server, &shards, &works, outcome));
+                    scope.spawn(move || store_all(store, replays, &shards, &works, outcome));
                     sender
                 })
                 .collect();
             let mut stores = Stores {
-                server,
+                replays,
+                replay: (replays.begin)(),
+                store,
+                delay: &loading.delay,
                 outcome: &outcome,
                 owners: &owners,
                 senders,
@@ -203,10 +212,8 @@ impl<'s> Stores<'s> {
         self.wait();
         let (random, mut effects) = (Random::new(now_ms()), Effects::default());
         // SAFETY: as in `run_here`.
-        let mut view = unsafe {
-            let store = self.server.engine.store();
-            View::new(store, Covered::All, Access::Write, self.db, 0, &random, &mut effects)
-        };
+        let mut view =
+            unsafe { View::new(self.store, Covered::All, Access::Write, self.db, 0, &random, &mut effects) };
         view.reserve(keys);
     }
 
@@ -225,16 +232,16 @@ impl<'s> Stores<'s> {
 
     /// Runs a command of an append-only file.
     pub(super) fn command(&mut self, command: Command<'_>) -> Result<(), LoadError> {
-        let server = self.server;
         let args = Args::new(command.text, command.spans, &[]);
-        let row = server
+        let row = self
+            .replays
             .registry
             .resolve(args)
             .map_err(|error| LoadError::Command(format!("the command {}: {error}", args.lossy(0))))?;
         match row.full_name {
             "select" => {
                 let db = args.int(1).ok().and_then(|db| usize::try_from(db).ok());
-                let db = db.filter(|db| *db < server.engine.store().databases());
+                let db = db.filter(|db| *db < self.store.databases());
                 self.db = db.ok_or(LoadError::Command(format!("no database {}", args.lossy(1))))?;
             }
             "multi" => self.transaction = Some(Commands::default()),
@@ -242,7 +249,7 @@ impl<'s> Stores<'s> {
                 let commands = self.transaction.take().unwrap_or_default();
                 for index in 0..commands.list.len() {
                     let (row, db, args) = commands.get(index);
-                    self.route(server.registry.row(row), db, args, args.key_refs());
+                    self.route(self.replays.registry.row(row), db, args, args.key_refs());
                 }
             }
             _ => {
@@ -261,10 +268,9 @@ impl<'s> Stores<'s> {
 
     /// Waits as `key-load-delay` says, with all stored that was read.
     pub(super) fn delay(&mut self) {
-        let delay = &self.server.loading.delay;
-        if delay.is_on() {
+        if self.delay.is_on() {
             self.wait();
-            delay.wait(1, || false);
+            self.delay.wait(1, || false);
         }
     }
 
@@ -276,7 +282,7 @@ impl<'s> Stores<'s> {
     }
 
     fn thread_of(&self, hash: u64) -> usize {
-        let shard = self.server.engine.store().shard_of(hash);
+        let shard = self.store.shard_of(hash);
         usize::from(self.owners[shard])
     }
 
@@ -298,15 +304,17 @@ impl<'s> Stores<'s> {
     }
 
     /// Runs a command for which all threads have stopped.
-    fn run_here(&self, row: &Row, db: usize, args: Args<'_>) {
+    fn run_here(&mut self, row: &Row, db: usize, args: Args<'_>) {
         let (random, mut effects) = (Random::new(now_ms()), Effects::default());
         // SAFETY: everything is ours (`with`), and the threads have answered the barrier and got nothing since.
         let mut view = unsafe {
-            let store = self.server.engine.store();
-            View::new(store, Covered::All, Access::Write, db, now_ms(), &random, &mut effects)
+            View::new(self.store, Covered::All, Access::Write, db, now_ms(), &random, &mut effects)
         };
         view.set_overdue(Overdue::Keep);
-        replay(&mut Replay::new(self.server), &mut view, row, db, args, self.outcome);
+        let result = (self.replay)(&mut view, row, db, args);
+        if let Err(error) = result {
+            self.outcome.tell(row, &error);
+        }
     }
 
     /// Returns when the threads have stored what they were sent.
@@ -345,15 +353,14 @@ impl<'s> Stores<'s> {
     }
 }
 
-fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outcome) {
+fn store_all(of: &Store, replays: &Replays<'_>, shards: &[u32], works: &Receiver<Work>, outcome: &Outcome) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    let mut replays = Replay::new(server);
+    let mut replay = (replays.begin)();
     for work in works {
         // SAFETY: everything is the load's (`with`), and these shards are this thread's alone but for the time between a barrier
         // and the next work, in which it has no view.
         let mut view = unsafe {
-            let store = server.engine.store();
-            View::new(store, Covered::Many(shards), Access::Write, 0, now_ms(), &random, &mut effects)
+            View::new(of, Covered::Many(shards), Access::Write, 0, now_ms(), &random, &mut effects)
         };
         view.set_overdue(Overdue::Keep);
         match work {
@@ -369,7 +376,10 @@ fn store(server: &Server, shards: &[u32], works: &Receiver<Work>, outcome: &Outc
             Work::Commands(mut commands) => {
                 for index in 0..commands.list.len() {
                     let (row, db, args) = commands.get(index);
-                    replay(&mut replays, &mut view, server.registry.row(row), db, args, outcome);
+                    let row = replays.registry.row(row);
+                    if let Err(error) = replay(&mut view, row, db, args) {
+                        outcome.tell(row, &error);
+                    }
                 }
                 commands.clear();
             }
@@ -393,19 +403,5 @@ fn store_key(view: &mut View<'_>, hash: u64, loaded: LoadedKey, conflict: Confli
             rdb::insert(view, Key { bytes: &name, hash }, entry.into_value(), expire_at_ms, usage);
             Ok(())
         }
-    }
-}
-
-/// Runs a command of an append-only file. An error is told, and nothing more, as in Redis.
-fn replay(
-    replay: &mut Replay<'_>,
-    view: &mut View<'_>,
-    row: &Row,
-    db: usize,
-    args: Args<'_>,
-    outcome: &Outcome,
-) {
-    if let Err(error) = replay.run(view, row, db, args) {
-        outcome.tell(row, &error);
     }
 }
