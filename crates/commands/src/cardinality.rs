@@ -11,7 +11,7 @@ use rustredis_resp::Reply;
 
 use crate::Outcome;
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::error::CommandError;
 use crate::hyperloglog::{self, Encoding, HyperLogLogError, Union};
 
@@ -53,6 +53,7 @@ pub const ROWS: &[Command] = &[
             "Merges HyperLogLogs into the first one.",
         ),
     Command::new("pfdebug", 3, Flags::WRITE.with(Flags::DENYOOM).with(Flags::ADMIN), pfdebug)
+        .rules(Rules::SYSTEM)
         .keys(&[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS), 2)])
         .acl(Categories::HYPERLOGLOG)
         .docs(
@@ -62,13 +63,10 @@ pub const ROWS: &[Command] = &[
             "subcommand key",
             "Shows the inside of a HyperLogLog (for tests).",
         ),
-    Command::new("pfselftest", 1, Flags::ADMIN, pfselftest).acl(Categories::HYPERLOGLOG).docs(
-        Group::HyperLogLog,
-        "2.8.9",
-        "O(1), and slow",
-        "",
-        "Tests the HyperLogLog code (for tests).",
-    ),
+    Command::new("pfselftest", 1, Flags::ADMIN, pfselftest)
+        .rules(Rules::SYSTEM)
+        .acl(Categories::HYPERLOGLOG)
+        .docs(Group::HyperLogLog, "2.8.9", "O(1), and slow", "", "Tests the HyperLogLog code (for tests)."),
 ];
 
 impl From<HyperLogLogError> for CommandError {

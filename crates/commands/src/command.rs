@@ -12,9 +12,9 @@ use crate::error::CommandError;
 /// How a data command runs: it acts through the view, answers through the reply, and on an error what it wrote is cut away.
 pub type Handler = fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
 
-/// A set of flags of one kind; `|` unites.
-macro_rules! flags {
-    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $bit:expr, $text:expr;)* }) => {
+/// A set of bits of one kind; `|` unites.
+macro_rules! bits {
+    ($(#[$doc:meta])* $name:ident { $($(#[$bit_doc:meta])* $flag:ident = $bit:expr;)* }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
         pub struct $name(u32);
@@ -22,8 +22,7 @@ macro_rules! flags {
         impl $name {
             /// No flag.
             pub const NONE: Self = Self(0);
-            $($(#[$flag_doc])* pub const $flag: Self = Self(1 << $bit);)*
-            const NAMES: &[(Self, &'static str)] = &[$((Self::$flag, $text)),*];
+            $($(#[$bit_doc])* pub const $flag: Self = Self(1 << $bit);)*
 
             /// Both.
             pub const fn with(self, other: Self) -> Self { Self(self.0 | other.0) }
@@ -35,6 +34,23 @@ macro_rules! flags {
             /// Whether one of `other` is set.
             #[inline]
             pub const fn has_any(self, other: Self) -> bool { self.0 & other.0 != 0 }
+        }
+
+        impl std::ops::BitOr for $name {
+            type Output = Self;
+            fn bitor(self, other: Self) -> Self { self.with(other) }
+        }
+    };
+}
+
+/// A set of bits that have names which clients see.
+macro_rules! flags {
+    ($(#[$doc:meta])* $name:ident { $($(#[$flag_doc:meta])* $flag:ident = $bit:expr, $text:expr;)* }) => {
+        bits! { $(#[$doc])* $name { $($(#[$flag_doc])* $flag = $bit;)* } }
+
+        impl $name {
+            const NAMES: &[(Self, &'static str)] = &[$((Self::$flag, $text)),*];
+
             /// The names of those that are set, as Redis writes them.
             pub fn names(self) -> impl Iterator<Item = &'static str> {
                 Self::NAMES.iter().filter(move |(flag, _)| self.has(*flag)).map(|(_, name)| *name)
@@ -47,11 +63,6 @@ macro_rules! flags {
             pub fn by_name(name: &str) -> Option<Self> {
                 Self::NAMES.iter().find(|(_, text)| text.eq_ignore_ascii_case(name)).map(|(flag, _)| *flag)
             }
-        }
-
-        impl std::ops::BitOr for $name {
-            type Output = Self;
-            fn bitor(self, other: Self) -> Self { self.with(other) }
         }
     };
 }
@@ -99,6 +110,30 @@ flags! {
         NO_MANDATORY_KEYS = 18, "no_mandatory_keys";
         /// Not sent asynchronously to a slow client by a background job.
         NO_ASYNC_LOADING = 19, "no_async_loading";
+    }
+}
+
+bits! {
+    /// How the server treats it beyond what Redis's flags say. No client sees these.
+    Rules {
+        /// A subscriber may send it over RESP2.
+        IN_SUBSCRIBER_MODE = 0;
+        /// MULTI does not queue it: it runs at once.
+        UNQUEUED = 1;
+        /// Opens a transaction.
+        OPENS_TRANSACTION = 2;
+        /// Ends a transaction, and so gives back what that takes.
+        ENDS_TRANSACTION = 3;
+        /// Runs what a transaction has queued: whatever is asked of it is asked of that too.
+        RUNS_QUEUE = 4;
+        /// Selects a database.
+        SELECTS_DATABASE = 5;
+        /// Answers with an element alone: a null where it would have to wait and must not. The others answer with an array.
+        ANSWERS_ELEMENT = 6;
+        /// Refused while the disk refuses what must be there, though it changes nothing: who asks for the server's health hears it.
+        TELLS_DISK_ERROR = 7;
+        /// For servers and their tests, not for clients, as `COMMAND DOCS` says.
+        SYSTEM = 8;
     }
 }
 
@@ -353,6 +388,8 @@ pub struct Command {
     pub arity: i32,
     /// What kind it is.
     pub flags: Flags,
+    /// How the server treats it beyond that.
+    pub rules: Rules,
     /// Where its keys are.
     pub keys: &'static [KeySpec],
     /// Finds the keys where `keys` cannot say it (SORT ... STORE).
@@ -402,6 +439,7 @@ impl Command {
             name,
             arity,
             flags,
+            rules: Rules::NONE,
             keys: &[],
             find_keys: None,
             categories: Categories::NONE,
@@ -416,6 +454,11 @@ impl Command {
             tips: &[],
             deprecated: None,
         }
+    }
+
+    /// Says how the server treats it beyond what its flags say.
+    pub const fn rules(self, rules: Rules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Says where the keys are.

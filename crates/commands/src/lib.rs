@@ -32,7 +32,9 @@ mod testing;
 pub mod zset;
 
 pub use args::{Args, KeyRef, OwnedArgs};
-pub use command::{Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Run};
+pub use command::{
+    Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Rules, Run,
+};
 pub use error::CommandError;
 pub use plan::{Plan, PlanContext};
 pub use registry::{Recent, Registry, Row};

@@ -19,7 +19,7 @@ mod transfer;
 use rustredis_keyspace::types::list::End;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::error::CommandError;
 
 const READ_LENGTH: &[KeySpec] = &[KeySpec::one(KeyFlags::RO, 1)];
@@ -144,7 +144,7 @@ pub const ROWS: &[Command] = &[
             "Takes the last element of a list, puts it in front of another, or of the same, and answers it.",
         )
         .deprecated("6.2.0", "`LMOVE` with the `RIGHT` and `LEFT` arguments"),
-    Command::new("blmove", 6, WAIT.with(Flags::DENYOOM), transfer::blmove)
+    Command::new("blmove", 6, WAIT.with(Flags::DENYOOM), transfer::blmove).rules(Rules::ANSWERS_ELEMENT)
         .keys(TRANSFER)
         .acl(Categories::LIST)
         .docs(
@@ -154,7 +154,7 @@ pub const ROWS: &[Command] = &[
             "source destination <LEFT | RIGHT> <LEFT | RIGHT> timeout",
             "Moves an element as LMOVE does; waits if there is none.",
         ),
-    Command::new("brpoplpush", 4, WAIT.with(Flags::DENYOOM), transfer::brpoplpush)
+    Command::new("brpoplpush", 4, WAIT.with(Flags::DENYOOM), transfer::brpoplpush).rules(Rules::ANSWERS_ELEMENT)
         .keys(TRANSFER)
         .acl(Categories::LIST)
         .docs(

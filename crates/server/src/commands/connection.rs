@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Rules};
 use rustredis_config::Directive;
 use rustredis_keyspace::View;
 use rustredis_resp::{Proto, Reply};
@@ -35,8 +35,12 @@ const HANDSHAKE: Flags = Flags::NOSCRIPT
     .with(Flags::NO_AUTH)
     .with(Flags::ALLOW_BUSY);
 
+/// Ends whatever mode the connection is in.
+const LEAVING: Rules = Rules::IN_SUBSCRIBER_MODE.with(Rules::UNQUEUED).with(Rules::ENDS_TRANSACTION);
+
 const ROWS: &[Command] = &[
     Command::server("ping", -1, Flags::FAST)
+        .rules(Rules::IN_SUBSCRIBER_MODE.with(Rules::TELLS_DISK_ERROR))
         .acl(Categories::CONNECTION)
         .docs(
             Group::Connection,
@@ -50,6 +54,7 @@ const ROWS: &[Command] = &[
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "message", "Answers the message."),
     Command::server("select", 2, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
+        .rules(Rules::SELECTS_DATABASE)
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "index", "Changes the database of the connection."),
     Command::server("hello", -1, HANDSHAKE).acl(Categories::CONNECTION).docs(
@@ -67,10 +72,11 @@ const ROWS: &[Command] = &[
         "Authenticates the connection.",
     ),
     Command::server("quit", -1, HANDSHAKE)
+        .rules(LEAVING)
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "", "Closes the connection once the reply is sent.")
         .deprecated("7.2.0", "just closing the connection"),
-    Command::server("reset", 1, HANDSHAKE).acl(Categories::CONNECTION).docs(
+    Command::server("reset", 1, HANDSHAKE).rules(LEAVING).acl(Categories::CONNECTION).docs(
         Group::Connection,
         "6.2.0",
         "O(1)",

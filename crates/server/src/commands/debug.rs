@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustredis_commands::generic::object;
-use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach, Rules};
 use rustredis_config::{Directive, parse_memory};
 use rustredis_keyspace::access_clock::{ACCESS_POLICY, idle_seconds};
 use rustredis_keyspace::digest;
@@ -43,7 +43,7 @@ type Outcome = Result<(), CommandError>;
 
 const FLAGS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 
-const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS).reach(Reach::All).docs(
+const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS).rules(Rules::SYSTEM).reach(Reach::All).docs(
     Group::Server,
     "1.0.0",
     "Depends on subcommand.",

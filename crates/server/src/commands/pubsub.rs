@@ -3,7 +3,7 @@
 //! A confirmation is a push message, one for each name, and no reply: RESP3 clients get it out of band, and
 //! `CLIENT REPLY OFF` does not silence it.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Rules};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -42,28 +42,28 @@ const PUBLISHING: Flags =
 const ASKING: Flags = Flags::PUBSUB.with(Flags::LOADING).with(Flags::STALE);
 
 const ROWS: &[Command] = &[
-    Command::server("subscribe", -2, SUBSCRIBING).docs(
+    Command::server("subscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).docs(
         Group::PubSub,
         "2.0.0",
         "O(N) where N is the number of channels to subscribe to.",
         "channel [channel ...]",
         "Hears the messages of channels.",
     ),
-    Command::server("unsubscribe", -1, SUBSCRIBING).docs(
+    Command::server("unsubscribe", -1, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).docs(
         Group::PubSub,
         "2.0.0",
         "O(N) where N is the number of channels to unsubscribe.",
         "[channel [channel ...]]",
         "Hears channels no more; without a name, none of them.",
     ),
-    Command::server("psubscribe", -2, SUBSCRIBING).docs(
+    Command::server("psubscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).docs(
         Group::PubSub,
         "2.0.0",
         "O(N) where N is the number of patterns to subscribe to.",
         "pattern [pattern ...]",
         "Hears the messages of all channels that match patterns.",
     ),
-    Command::server("punsubscribe", -1, SUBSCRIBING).docs(
+    Command::server("punsubscribe", -1, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).docs(
         Group::PubSub,
         "2.0.0",
         "O(N) where N is the number of patterns to unsubscribe.",
@@ -77,7 +77,7 @@ const ROWS: &[Command] = &[
         "channel message",
         "Sends a message to a channel.",
     ),
-    Command::server("ssubscribe", -2, SUBSCRIBING)
+    Command::server("ssubscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE)
         .keys(&[KeySpec::range(KeyFlags::NOT_KEY, 1, -1, 1)])
         .docs(
             Group::PubSub,
@@ -86,7 +86,7 @@ const ROWS: &[Command] = &[
             "shardchannel [shardchannel ...]",
             "Hears the messages of shard channels.",
         ),
-    Command::server("sunsubscribe", -1, SUBSCRIBING)
+    Command::server("sunsubscribe", -1, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE)
         .keys(&[KeySpec::range(KeyFlags::NOT_KEY, 1, -1, 1)])
         .docs(
             Group::PubSub,

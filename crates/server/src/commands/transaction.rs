@@ -3,7 +3,7 @@
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Rules};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -30,28 +30,32 @@ const ALWAYS: Flags =
     Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST).with(Flags::ALLOW_BUSY);
 
 const ROWS: &[Command] = &[
-    Command::server("multi", 1, ALWAYS).acl(Categories::TRANSACTION).docs(
-        Group::Transactions,
-        "1.2.0",
-        "O(1)",
-        "",
-        "Begins a transaction: what follows is queued.",
-    ),
-    Command::server("exec", 1, EXEC).acl(Categories::TRANSACTION).docs(
-        Group::Transactions,
-        "1.2.0",
-        "Depends on commands in the transaction",
-        "",
-        "Runs the queued commands as one step, unless a watched key has changed.",
-    ),
-    Command::server("discard", 1, ALWAYS).acl(Categories::TRANSACTION).docs(
-        Group::Transactions,
-        "2.0.0",
-        "O(N), when N is the number of queued commands",
-        "",
-        "Forgets the queued commands and the watches.",
-    ),
+    Command::server("multi", 1, ALWAYS)
+        .rules(Rules::UNQUEUED.with(Rules::OPENS_TRANSACTION))
+        .acl(Categories::TRANSACTION)
+        .docs(Group::Transactions, "1.2.0", "O(1)", "", "Begins a transaction: what follows is queued."),
+    Command::server("exec", 1, EXEC)
+        .rules(Rules::UNQUEUED.with(Rules::ENDS_TRANSACTION).with(Rules::RUNS_QUEUE))
+        .acl(Categories::TRANSACTION)
+        .docs(
+            Group::Transactions,
+            "1.2.0",
+            "Depends on commands in the transaction",
+            "",
+            "Runs the queued commands as one step, unless a watched key has changed.",
+        ),
+    Command::server("discard", 1, ALWAYS)
+        .rules(Rules::UNQUEUED.with(Rules::ENDS_TRANSACTION))
+        .acl(Categories::TRANSACTION)
+        .docs(
+            Group::Transactions,
+            "2.0.0",
+            "O(N), when N is the number of queued commands",
+            "",
+            "Forgets the queued commands and the watches.",
+        ),
     Command::server("watch", -2, ALWAYS)
+        .rules(Rules::UNQUEUED)
         .keys(&[KeySpec::range(KeyFlags::RO, 1, -1, 1)])
         .acl(Categories::TRANSACTION)
         .docs(

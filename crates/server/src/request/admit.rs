@@ -1,11 +1,14 @@
-//! Whether a command may run now: one ordered list of checks, the same for every command.
+//! Whether a command may run now: one ordered table of checks, the same for every command.
 //!
-//! Authentication, the subscriber's mode, loading, memory, MULTI's queue, CLIENT PAUSE. The order is Redis's, for a client
-//! that breaks two rules at once sees the first.
+//! A check is a row of [`CHECKS`]: which bits of the gate it is for, and its function. The order is Redis's, for a client that
+//! breaks two rules at once sees the first. Whatever is to be asked of commands from now on is a further row there. The short
+//! way passes all of this by: [`Session::is_plain`] and [`is_free`] are its two questions, and what a check asks that is no
+//! bit of the gate must be seen by the first of them.
 
+use std::pin::Pin;
 use std::time::Duration;
 
-use rustredis_commands::{Args, CommandError, Flags, Row};
+use rustredis_commands::{Args, CommandError, Flags, Row, Rules};
 use rustredis_keyspace::View;
 use rustredis_resp::Proto;
 
@@ -27,26 +30,52 @@ pub enum Verdict {
     Queue,
 }
 
-/// Commands that RESP2 allows to a subscriber.
-const SUBSCRIBER_COMMANDS: &[&str] = &[
-    "subscribe",
-    "ssubscribe",
-    "sunsubscribe",
-    "psubscribe",
-    "unsubscribe",
-    "punsubscribe",
-    "ping",
-    "quit",
-    "reset",
+/// A command that asks to be let in.
+pub struct Asked<'a> {
+    /// What all connections share.
+    pub server: &'a Server,
+    /// The thread's own.
+    pub worker: &'a Worker,
+    /// Who asks.
+    pub session: &'a Session,
+    /// Where he would be seen to hang up.
+    pub socket: &'a Stream,
+    /// The command.
+    pub row: &'a Row,
+    /// Its arguments, with hashed keys.
+    pub args: Args<'a>,
+}
+
+type Outcome = Result<(), CommandError>;
+type Waiting<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
+
+/// How a check is made.
+#[derive(Clone, Copy)]
+enum Test {
+    /// At once.
+    Now(for<'a> fn(&'a Asked<'a>) -> Outcome),
+    /// By waiting, unless there is nothing to wait for.
+    Wait(for<'a> fn(&'a Asked<'a>) -> Option<Waiting<'a>>),
+}
+
+/// In the place of bits of the gate: whatever they are.
+const ALWAYS: u32 = 0;
+
+/// The checks in order: of which bits of the gate one must be set, and what is asked then.
+const CHECKS: &[(u32, Test)] = &[
+    (ALWAYS, Test::Now(is_authenticated)),
+    (ALWAYS, Test::Now(may_be_queued)),
+    (gate::MEMORY_LIMITED, Test::Wait(has_memory)),
+    (gate::DISK_ERROR, Test::Now(may_leave_disk)),
+    (gate::REPLICAS_MISSING, Test::Now(may_leave_replicas)),
+    (ALWAYS, Test::Now(fits_subscriber)),
+    (gate::LOADING, Test::Now(leaves_load_alone)),
+    (ALWAYS, Test::Now(fits_monitor)),
+    (gate::PAUSED, Test::Wait(is_not_paused)),
 ];
-/// Commands that MULTI does not queue.
-const UNQUEUED_COMMANDS: &[&str] = &["exec", "discard", "multi", "watch", "quit", "reset"];
 
 /// What is answered while the data set is loaded.
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
-
-/// Commands that end a transaction, and so give back what it takes.
-const ENDING_COMMANDS: &[&str] = &["exec", "discard", "quit", "reset"];
 
 /// How often a paused client looks whether it was killed, in milliseconds.
 const PAUSE_STEP_MS: u64 = 100;
@@ -62,75 +91,88 @@ pub fn is_free(server: &Server, input_bytes: usize, commands: usize) -> bool {
     }
 }
 
-/// Checks a command; waits while the server is paused.
+/// Checks a command; waits where a check does.
 ///
 /// # Errors
 /// The reply for a command that must not run.
-pub async fn admit(
-    server: &Server,
-    worker: &Worker,
-    session: &mut Session,
-    socket: &Stream,
-    row: &Row,
-    args: Args<'_>,
-) -> Result<Verdict, CommandError> {
-    let flags = row.command.flags;
-    let name = row.full_name;
-    if !flags.has(Flags::NO_AUTH) && session.caller.must_authenticate(&server.settings) {
+pub async fn admit(asked: Asked<'_>) -> Result<Verdict, CommandError> {
+    for (bits, test) in CHECKS {
+        if *bits != ALWAYS && !asked.server.gate.has(*bits) {
+            continue;
+        }
+        match test {
+            Test::Now(test) => test(&asked)?,
+            Test::Wait(begin) => {
+                if let Some(waiting) = begin(&asked) {
+                    waiting.await?;
+                }
+            }
+        }
+    }
+    Ok(if asked.is_queueing() { Verdict::Queue } else { Verdict::Run })
+}
+
+impl Asked<'_> {
+    /// Whether MULTI queues it.
+    fn is_queueing(&self) -> bool {
+        self.session.conversation.transaction.is_some() && !self.row.command.rules.has(Rules::UNQUEUED)
+    }
+
+    /// Whether the command, or one of those that it runs from the queue, has one of these flags.
+    fn has_any(&self, flags: Flags) -> bool {
+        has_any(self.server, self.session, self.row, flags)
+    }
+}
+
+fn has_any(server: &Server, session: &Session, row: &Row, flags: Flags) -> bool {
+    let is_queued = || {
+        session.conversation.transaction.as_ref().is_some_and(|transaction| {
+            let mut queue = transaction.queue.iter();
+            queue.any(|queued| server.registry.row(queued.row).command.flags.has_any(flags))
+        })
+    };
+    row.command.flags.has_any(flags) || row.command.rules.has(Rules::RUNS_QUEUE) && is_queued()
+}
+
+fn is_authenticated(asked: &Asked<'_>) -> Outcome {
+    if !asked.row.command.flags.has(Flags::NO_AUTH)
+        && asked.session.caller.must_authenticate(&asked.server.settings)
+    {
         return Err(CommandError::text("NOAUTH Authentication required."));
     }
-    let is_queueing = session.conversation.transaction.is_some() && !UNQUEUED_COMMANDS.contains(&name);
-    if is_queueing && flags.has(Flags::NO_MULTI) {
+    Ok(())
+}
+
+fn may_be_queued(asked: &Asked<'_>) -> Outcome {
+    if asked.is_queueing() && asked.row.command.flags.has(Flags::NO_MULTI) {
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
-    if server.gate.has(gate::MEMORY_LIMITED) {
-        let settle = |view: &mut View<'_>| settle_own(server, worker, view);
-        let is_short = !server.eviction.make_room(worker.thread(&settle), &worker.eviction).await;
-        // What is queued takes memory as well, whatever it is.
-        let takes_memory = flags.has(Flags::DENYOOM)
-            || session.conversation.transaction.is_some() && !ENDING_COMMANDS.contains(&name)
-            || name == "exec" && has_queued(server, session, Flags::DENYOOM);
-        if is_short && takes_memory && !server.eviction.wait_for_freeing().await {
-            return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
-        }
+    Ok(())
+}
+
+fn has_memory<'a>(asked: &'a Asked<'a>) -> Option<Waiting<'a>> {
+    let is_exceeded = asked.server.eviction.is_exceeded(asked.worker.last_clock());
+    is_exceeded.then(|| Box::pin(make_room(asked)) as Waiting<'a>)
+}
+
+async fn make_room(asked: &Asked<'_>) -> Outcome {
+    let Asked { server, worker, session, row, .. } = asked;
+    let settle = |view: &mut View<'_>| settle_own(server, worker, view);
+    let is_short = !server.eviction.make_room(worker.thread(&settle), &worker.eviction).await;
+    // What is queued takes memory as well, whatever it is.
+    let takes_memory = asked.has_any(Flags::DENYOOM)
+        || session.conversation.transaction.is_some() && !row.command.rules.has(Rules::ENDS_TRANSACTION);
+    if is_short && takes_memory && !server.eviction.wait_for_freeing().await {
+        return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
     }
-    if server.gate.has(gate::DISK_ERROR)
-        && (flags.has(Flags::WRITE)
-            || name == "ping"
-            || name == "exec" && has_queued(server, session, Flags::WRITE))
-    {
-        return Err(disk_error(server));
+    Ok(())
+}
+
+fn may_leave_disk(asked: &Asked<'_>) -> Outcome {
+    if asked.has_any(Flags::WRITE) || asked.row.command.rules.has(Rules::TELLS_DISK_ERROR) {
+        return Err(disk_error(asked.server));
     }
-    if server.gate.has(gate::REPLICAS_MISSING)
-        && (flags.has(Flags::WRITE) || name == "exec" && has_queued(server, session, Flags::WRITE))
-    {
-        return Err(CommandError::text("NOREPLICAS Not enough good replicas to write."));
-    }
-    if !session.conversation.subscriptions.is_empty()
-        && session.caller.proto == Proto::Resp2
-        && !SUBSCRIBER_COMMANDS.contains(&name)
-    {
-        return Err(CommandError::owned(format!(
-            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
-            row.full_name
-        )));
-    }
-    // No shard may be entered while the data set is loaded.
-    if server.gate.has(gate::LOADING) && (!flags.has(Flags::LOADING) || row.reaches_shards(args)) {
-        return Err(CommandError::text(LOADING));
-    }
-    if session.conversation.is_monitor && flags.has_any(Flags::WRITE.with(Flags::READONLY)) {
-        return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
-    }
-    if server.gate.has(gate::PAUSED) {
-        wait_for_end_of_pause(server, session, socket, row).await;
-        if session.caller.client.is_killed() {
-            return Err(CommandError::text("ERR the connection is being closed"));
-        }
-        // The time of the batch has become old.
-        worker.tick();
-    }
-    Ok(if is_queueing { Verdict::Queue } else { Verdict::Run })
+    Ok(())
 }
 
 /// Why writes are refused.
@@ -148,25 +190,47 @@ fn disk_error(server: &Server) -> CommandError {
     }
 }
 
-/// Whether the transaction has a command with this flag.
-fn has_queued(server: &Server, session: &Session, flag: Flags) -> bool {
-    session.conversation.transaction.as_ref().is_some_and(|transaction| {
-        transaction.queue.iter().any(|queued| server.registry.row(queued.row).command.flags.has(flag))
-    })
+fn may_leave_replicas(asked: &Asked<'_>) -> Outcome {
+    if asked.has_any(Flags::WRITE) {
+        return Err(CommandError::text("NOREPLICAS Not enough good replicas to write."));
+    }
+    Ok(())
 }
 
-/// Commands that a pause of writes holds back though they change no data: they would reach replicas.
-const REPLICATED_COMMANDS: &[&str] = &["publish", "spublish", "pfcount", "eval", "evalsha", "fcall"];
+fn fits_subscriber(asked: &Asked<'_>) -> Outcome {
+    let Asked { session, row, .. } = asked;
+    if !session.conversation.subscriptions.is_empty()
+        && session.caller.proto == Proto::Resp2
+        && !row.command.rules.has(Rules::IN_SUBSCRIBER_MODE)
+    {
+        return Err(CommandError::owned(format!(
+            "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+            row.full_name
+        )));
+    }
+    Ok(())
+}
 
-/// Whether CLIENT PAUSE WRITE holds this command back.
+/// No shard may be entered while the data set is loaded.
+fn leaves_load_alone(asked: &Asked<'_>) -> Outcome {
+    if !asked.row.command.flags.has(Flags::LOADING) || asked.row.reaches_shards(asked.args) {
+        return Err(CommandError::text(LOADING));
+    }
+    Ok(())
+}
+
+fn fits_monitor(asked: &Asked<'_>) -> Outcome {
+    if asked.session.conversation.is_monitor
+        && asked.row.command.flags.has_any(Flags::WRITE.with(Flags::READONLY))
+    {
+        return Err(CommandError::text("ERR Replica can't interact with the keyspace"));
+    }
+    Ok(())
+}
+
+/// Whether CLIENT PAUSE WRITE holds this command back: it changes data, or would reach replicas.
 fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
-    let writes =
-        |row: &Row| row.command.flags.has(Flags::WRITE) || REPLICATED_COMMANDS.contains(&row.full_name);
-    writes(row)
-        || row.full_name == "exec"
-            && session.conversation.transaction.as_ref().is_some_and(|transaction| {
-                transaction.queue.iter().any(|queued| writes(server.registry.row(queued.row)))
-            })
+    has_any(server, session, row, Flags::WRITE.with(Flags::MAY_REPLICATE))
 }
 
 /// Whether a pause holds this command back now.
@@ -178,9 +242,14 @@ pub fn is_held_back(server: &Server, session: &Session, row: &Row) -> bool {
             .is_some_and(|pause| pause.pauses_reads || is_paused_write(server, session, row))
 }
 
+fn is_not_paused<'a>(asked: &'a Asked<'a>) -> Option<Waiting<'a>> {
+    Some(Box::pin(wait_for_end_of_pause(asked)))
+}
+
 /// Waits as long as the server is paused for this command, and the client is there: one that hangs up meanwhile is killed,
 /// for otherwise all places for clients might be taken by those that are gone.
-async fn wait_for_end_of_pause(server: &Server, session: &Session, socket: &Stream, row: &Row) {
+async fn wait_for_end_of_pause(asked: &Asked<'_>) -> Outcome {
+    let Asked { server, session, socket, row, .. } = asked;
     let client = &session.caller.client;
     let mut hung_up = std::pin::pin!(socket.hung_up());
     loop {
@@ -202,4 +271,10 @@ async fn wait_for_end_of_pause(server: &Server, session: &Session, socket: &Stre
         }
     }
     client.set_flag(flags::BLOCKED, false);
+    if client.is_killed() {
+        return Err(CommandError::text("ERR the connection is being closed"));
+    }
+    // The time of the batch has become old.
+    asked.worker.tick();
+    Ok(())
 }

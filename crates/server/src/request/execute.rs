@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::plan::cover;
-use rustredis_commands::{Args, CommandError, Flags, KeyRef, OwnedArgs, Plan, PlanContext, Recent, Row};
+use rustredis_commands::{
+    Args, CommandError, Flags, KeyRef, OwnedArgs, Plan, PlanContext, Recent, Row, Rules,
+};
 use rustredis_engine::{Kind, catch};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
@@ -22,7 +24,7 @@ use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
 use crate::clock::now_ms;
 use crate::gate;
-use crate::request::admit;
+use crate::request::admit::{self, Asked};
 use crate::request::call;
 use crate::request::connection::{Connection, OUTPUT_FLUSH_BYTES};
 use crate::request::conversation::{ReplyMode, Wait};
@@ -135,11 +137,8 @@ impl Scratch {
 
     /// Whether a command of the batch may change the data set.
     fn writes(&self, server: &Server) -> bool {
-        let writes = |row: &Row| {
-            row.command.flags.has(Flags::WRITE)
-                || row.full_name == "exec"
-                || row.full_name.starts_with("eval")
-        };
+        let writes =
+            |row: &Row| row.command.flags.has(Flags::WRITE) || row.command.rules.has(Rules::RUNS_QUEUE);
         self.prepared
             .iter()
             .any(|prepared| prepared.row != NO_ROW && writes(server.registry.row(prepared.row)))
@@ -539,7 +538,8 @@ impl Connection {
         shards: &mut Vec<u32>,
     ) -> Next {
         let socket = self.outlet.stream();
-        match admit::admit(server, worker, &mut self.session, socket, row, args).await {
+        let asked = Asked { server, worker, session: &self.session, socket, row, args };
+        match admit::admit(asked).await {
             Ok(admit::Verdict::Run) => {}
             Ok(admit::Verdict::Queue) => {
                 transaction::queue(&mut self.session.conversation, row, args);
@@ -551,7 +551,7 @@ impl Connection {
                 return Next::Go;
             }
         }
-        let blocked = if row.full_name == "exec" {
+        let blocked = if row.command.rules.has(Rules::RUNS_QUEUE) {
             transaction::execute(self, server, worker, row, args, effects).await;
             if server.gate.has(gate::MONITORED) {
                 self.show(server, row, args);
@@ -644,7 +644,7 @@ impl Connection {
     /// Answers an error for a command that does not run.
     fn refuse(&mut self, server: &Server, worker: &Worker, row: Option<&Row>, error: &CommandError) {
         let conversation = &mut self.session.conversation;
-        let is_exec = row.is_some_and(|row| row.full_name == "exec");
+        let is_exec = row.is_some_and(|row| row.command.rules.has(Rules::RUNS_QUEUE));
         let error = match &mut conversation.transaction {
             // Whether or not there is one: a client that sent MULTI behind an error of its own has none.
             _ if is_exec => {

@@ -8,7 +8,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, Flags, Row};
+use rustredis_commands::{Args, CommandError, Flags, Row, Rules};
 use rustredis_keyspace::View;
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
@@ -122,12 +122,8 @@ pub fn guarded(
 
 /// The reply of a command that would wait, where none may.
 fn answer_nothing(row: &Row, reply: &mut Reply<'_>) {
-    // What takes one element would have answered with it alone, what takes one of many keys with an array.
-    if MOVES.contains(&row.full_name) { reply.null() } else { reply.null_array() }
+    if row.command.rules.has(Rules::ANSWERS_ELEMENT) { reply.null() } else { reply.null_array() }
 }
-
-/// Blocking commands that answer with an element.
-const MOVES: &[&str] = &["blmove", "brpoplpush"];
 
 /// Tells the latency monitor and the slow log of a command that one of them may want.
 #[cold]

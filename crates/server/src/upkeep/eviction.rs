@@ -182,14 +182,19 @@ impl Eviction {
         (memory::used_bytes() + wanted) as u64 <= self.parts.settings.maxmemory.load(Relaxed)
     }
 
+    /// Whether the limit is passed now, which the statistics note; `now` is the clock of commands, in nanoseconds.
+    pub fn is_exceeded(&self, now: u64) -> bool {
+        let is_over = self.is_over();
+        self.parts.stats.observe_exceeded(is_over, now);
+        is_over
+    }
+
     /// Evicts until the limit is kept, or for as long as a command may; false if the limit is passed and nothing can be done
     /// about it, so that what needs memory is to be refused.
     pub async fn make_room(&self, thread: Thread<'_>, pool: &RefCell<Pool>) -> bool {
-        if !self.is_over() {
-            self.parts.stats.observe_exceeded(false, thread.clock.last());
+        if !self.is_exceeded(thread.clock.last()) {
             return true;
         }
-        self.parts.stats.observe_exceeded(true, thread.clock.last());
         if self.parts.settings.policy() == Policy::NoEviction {
             return false;
         }

@@ -1,15 +1,12 @@
 //! COMMAND DOCS: a row as documentation.
 
-use rustredis_commands::Row;
 use rustredis_commands::syntax::{self, Argument, Kind};
+use rustredis_commands::{Row, Rules};
 use rustredis_resp::Reply;
 use rustredis_resp::reply::Aggregate;
 
 use super::subcommands;
 use crate::start::server::Server;
-
-/// Commands that are for servers and their tests, not for clients.
-const SYSTEM_COMMANDS: [&str; 3] = ["debug", "pfdebug", "pfselftest"];
 
 /// Writes the name and the documentation of a command, with its subcommands.
 pub(super) fn document(server: &Server, row: &Row, reply: &mut Reply<'_>) {
@@ -47,8 +44,7 @@ fn document_row(row: &Row, reply: &mut Reply<'_>) -> usize {
             pairs += 1;
         }
     }
-    let flags =
-        [("deprecated", command.deprecated.is_some()), ("syscmd", SYSTEM_COMMANDS.contains(&row.full_name))];
+    let flags = [("deprecated", command.deprecated.is_some()), ("syscmd", command.rules.has(Rules::SYSTEM))];
     let flags: Vec<&str> = flags.into_iter().filter_map(|(name, is_set)| is_set.then_some(name)).collect();
     if !flags.is_empty() {
         reply.text("doc_flags");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::{self, Receiver, SyncSender};
 
 use parking_lot::Mutex;
-use rustredis_commands::{Args, CommandError, KeyRef, Row};
+use rustredis_commands::{Args, CommandError, KeyRef, Row, Rules};
 use rustredis_keyspace::{Access, Covered, Effects, Key, Overdue, Random, Store, View, placement};
 use rustredis_persistence::aof::reader::Command;
 use rustredis_persistence::rdb::LoadedKey;
@@ -238,30 +238,28 @@ impl Stores<'_, '_> {
             .registry
             .resolve(args)
             .map_err(|error| LoadError::Command(format!("the command {}: {error}", args.lossy(0))))?;
-        match row.full_name {
-            "select" => {
-                let db = args.int(1).ok().and_then(|db| usize::try_from(db).ok());
-                let db = db.filter(|db| *db < self.store.databases());
-                self.db = db.ok_or(LoadError::Command(format!("no database {}", args.lossy(1))))?;
+        let rules = row.command.rules;
+        if rules.has(Rules::SELECTS_DATABASE) {
+            let db = args.int(1).ok().and_then(|db| usize::try_from(db).ok());
+            let db = db.filter(|db| *db < self.store.databases());
+            self.db = db.ok_or(LoadError::Command(format!("no database {}", args.lossy(1))))?;
+        } else if rules.has(Rules::OPENS_TRANSACTION) {
+            self.transaction = Some(Commands::default());
+        } else if rules.has(Rules::RUNS_QUEUE) {
+            let commands = self.transaction.take().unwrap_or_default();
+            for index in 0..commands.list.len() {
+                let (row, db, args) = commands.get(index);
+                self.route(self.replays.registry.row(row), db, args, args.key_refs());
             }
-            "multi" => self.transaction = Some(Commands::default()),
-            "exec" => {
-                let commands = self.transaction.take().unwrap_or_default();
-                for index in 0..commands.list.len() {
-                    let (row, db, args) = commands.get(index);
-                    self.route(self.replays.registry.row(row), db, args, args.key_refs());
-                }
+        } else {
+            let mut keys = std::mem::take(&mut self.key_refs);
+            keys.clear();
+            row.hash_keys(args, &mut keys);
+            match &mut self.transaction {
+                Some(transaction) => transaction.push(row, self.db, args, &keys),
+                None => self.route(row, self.db, args, &keys),
             }
-            _ => {
-                let mut keys = std::mem::take(&mut self.key_refs);
-                keys.clear();
-                row.hash_keys(args, &mut keys);
-                match &mut self.transaction {
-                    Some(transaction) => transaction.push(row, self.db, args, &keys),
-                    None => self.route(row, self.db, args, &keys),
-                }
-                self.key_refs = keys;
-            }
+            self.key_refs = keys;
         }
         self.outcome.check()
     }
