@@ -8,6 +8,7 @@ use rustredis_resp::Reply;
 
 use crate::args::Args;
 use crate::error::CommandError;
+use crate::syntax::Kind;
 
 /// How a data command runs: it acts through the view, answers through the reply, and on an error what it wrote is cut away.
 pub type Handler = fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
@@ -379,6 +380,12 @@ impl Group {
 /// Finds the keys of a command whose specifications cannot: pushes the arguments that are keys.
 pub type FindKeys = fn(Args<'_>, &mut Vec<u32>) -> Result<(), CommandError>;
 
+/// What a command does with a key that a specification with these flags finds, where that depends on the arguments.
+pub type FindKeyFlags = fn(KeyFlags, Args<'_>) -> KeyFlags;
+
+/// Finds the arguments that others may not see: passwords, and what goes with them. Some may be beyond the last.
+pub type FindSecrets = fn(Args<'_>) -> Vec<usize>;
+
 /// The row of a command or subcommand.
 #[derive(Clone, Copy)]
 pub struct Command {
@@ -394,6 +401,10 @@ pub struct Command {
     pub keys: &'static [KeySpec],
     /// Finds the keys where `keys` cannot say it (SORT ... STORE).
     pub find_keys: Option<FindKeys>,
+    /// Tells what it does with a key where the flags of `keys` are variable.
+    pub find_key_flags: Option<FindKeyFlags>,
+    /// Finds what MONITOR and SLOWLOG may not show.
+    pub find_secrets: Option<FindSecrets>,
     /// ACL categories besides those that follow from the flags.
     pub categories: Categories,
     /// What it must hold to run.
@@ -412,6 +423,8 @@ pub struct Command {
     pub summary: &'static str,
     /// The arguments behind the name, in the notation of Redis's reference (`key value [NX | XX]`).
     pub syntax: &'static str,
+    /// What the values in `syntax` are that are not what their names say.
+    pub value_kinds: &'static [(&'static str, Kind)],
     /// Tips for clients (`nondeterministic_output`).
     pub tips: &'static [&'static str],
     /// Since when it is deprecated, and what replaces it.
@@ -442,6 +455,8 @@ impl Command {
             rules: Rules::NONE,
             keys: &[],
             find_keys: None,
+            find_key_flags: None,
+            find_secrets: None,
             categories: Categories::NONE,
             reach: Reach::Keys,
             run,
@@ -451,6 +466,7 @@ impl Command {
             complexity: "",
             summary: "",
             syntax: "",
+            value_kinds: &[],
             tips: &[],
             deprecated: None,
         }
@@ -469,6 +485,16 @@ impl Command {
     /// Says how the keys are found where specifications cannot tell.
     pub const fn find_keys(self, find_keys: FindKeys) -> Self {
         Self { find_keys: Some(find_keys), ..self }
+    }
+
+    /// Says what is done with the keys where that depends on the arguments.
+    pub const fn find_key_flags(self, find_key_flags: FindKeyFlags) -> Self {
+        Self { find_key_flags: Some(find_key_flags), ..self }
+    }
+
+    /// Says which arguments others may not see.
+    pub const fn find_secrets(self, find_secrets: FindSecrets) -> Self {
+        Self { find_secrets: Some(find_secrets), ..self }
     }
 
     /// Says what it must hold.
@@ -491,6 +517,11 @@ impl Command {
         summary: &'static str,
     ) -> Self {
         Self { group, since, complexity, syntax, summary, ..self }
+    }
+
+    /// Says what those values in its syntax are that are not what their names say.
+    pub const fn value_kinds(self, value_kinds: &'static [(&'static str, Kind)]) -> Self {
+        Self { value_kinds, ..self }
     }
 
     /// Tips for clients.

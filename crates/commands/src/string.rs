@@ -32,7 +32,7 @@ pub const ROWS: &[Command] = &[
         .keys(READ)
         .acl(Categories::STRING)
         .docs(Group::String, "1.0.0", "O(1)", "key", "Answers the string at a key."),
-    Command::new("set", -3, Flags::WRITE.with(Flags::DENYOOM), set)
+    Command::new("set", -3, Flags::WRITE.with(Flags::DENYOOM), set).find_key_flags(set_key_flags)
         .keys(&[KeySpec::one(READ_AND_UPDATE.with(KeyFlags::VARIABLE_FLAGS), 1)
             .notes("Reads the key too if `GET` is given")])
         .acl(Categories::STRING)
@@ -121,6 +121,12 @@ pub const ROWS: &[Command] = &[
 fn get(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.bulk_or_null(view.string(args.key(1))?);
     Ok(())
+}
+
+/// Without GET, SET reads nothing.
+fn set_key_flags(flags: KeyFlags, args: Args<'_>) -> KeyFlags {
+    let reads = args.from(3).any(|option| option.eq_ignore_ascii_case(b"GET"));
+    if reads { flags } else { KeyFlags::OW | KeyFlags::UPDATE }
 }
 
 fn set(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -10,7 +10,7 @@
 //! ```
 //!
 //! So `key [WEIGHTS weight [weight ...]]` is a key, and a weight that is optional, may be repeated, and has a token in front.
-//! Types follow from the names, for the names are Redis's. A table of arguments next to each row was rejected: it says the
+//! Types follow from the names, for the names are Redis's; a row says where they do not. A table of arguments next to each row was rejected: it says the
 //! same thing twice, and the two would differ one day.
 
 use crate::command::{Command, Flags, Group};
@@ -318,10 +318,12 @@ fn token_name(token: &str) -> String {
     }
 }
 
-/// What a value of this name is. The names say it, with the exceptions that the commands make.
+/// What a value of this name is. The names say it, with the exceptions that the row makes.
 fn value_kind(command: &Command, name: &str) -> Kind {
     let is_blocking = command.flags.has(Flags::BLOCKING);
-    let by_score = command.name.ends_with("byscore") || command.name == "zcount";
+    if let Some((_, kind)) = command.value_kinds.iter().find(|(exception, _)| *exception == name) {
+        return *kind;
+    }
     match name {
         "key" | "key1" | "key2" | "source" | "src" | "destination" | "dst" | "destkey" | "sourcekey"
         | "newkey"
@@ -330,15 +332,6 @@ fn value_kind(command: &Command, name: &str) -> Kind {
             Kind::Key
         }
         "start" | "end" | "stop" if command.group == Group::Stream => Kind::String,
-        "start" | "stop" if command.name == "zrange" => Kind::String,
-        "min" | "max" => {
-            if by_score {
-                Kind::Double
-            } else {
-                Kind::String
-            }
-        }
-        "increment" if command.name.ends_with("float") => Kind::Double,
         "timeout" if is_blocking && command.group != Group::Generic => Kind::Double,
         "value" if command.group == Group::Bitmap => Kind::Integer,
         "height" | "latitude" | "longitude" | "radius" | "score" | "width" => Kind::Double,

@@ -108,6 +108,8 @@ pub struct Effects {
     pub(crate) changes: Vec<Change>,
     /// In which form the command is journalled.
     pub propagation: Propagation,
+    /// Whether that is in words which servers before Redis 7.4 do not know.
+    pub is_newer: bool,
     /// Deletions of expired and evicted keys that precede the command in the journal.
     pub expired: Vec<DbKey>,
     /// Fields of hashes that expired, whose deletion precedes the command in the journal (as `HDEL`).
@@ -139,6 +141,7 @@ impl Default for Effects {
             ready: Vec::new(),
             changes: Vec::new(),
             propagation: Propagation::Verbatim,
+            is_newer: false,
             expired: Vec::new(),
             expired_fields_of: Vec::new(),
             marks: Cell::new(0),
@@ -238,6 +241,7 @@ impl Effects {
         self.dirty = 0;
         self.events.clear();
         self.propagation = Propagation::Verbatim;
+        self.is_newer = false;
         self.block = None;
     }
 
@@ -248,6 +252,7 @@ impl Effects {
         self.ready.clear();
         self.changes.clear();
         self.propagation = Propagation::Verbatim;
+        self.is_newer = false;
         self.expired.clear();
         self.expired_fields_of.clear();
         self.block = None;

@@ -16,7 +16,7 @@ use crate::error::CommandError;
 
 /// The rows of the family.
 pub const ROWS: &[Command] = &[
-    Command::new("bitfield", -2, Flags::WRITE.with(Flags::DENYOOM), bitfield)
+    Command::new("bitfield", -2, Flags::WRITE.with(Flags::DENYOOM), bitfield).find_key_flags(bitfield_key_flags)
         .keys(&[KeySpec::one(
             KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE).with(KeyFlags::VARIABLE_FLAGS),
             1,
@@ -111,6 +111,19 @@ fn written_bytes(operations: &[Operation]) -> usize {
     let writing = operations.iter().filter(|operation| operation.action != Action::Get);
     let needed = writing.map(|operation| bits::bytes_needed(operation.offset, operation.field_type.bits()));
     needed.max().unwrap_or(0) as usize
+}
+
+/// A BITFIELD whose operations are all GETs reads.
+fn bitfield_key_flags(flags: KeyFlags, args: Args<'_>) -> KeyFlags {
+    let mut index = 2;
+    while index < args.len() {
+        index += match () {
+            () if args.is(index, "GET") => 3,
+            () if args.is(index, "OVERFLOW") => 2,
+            () => return flags,
+        };
+    }
+    KeyFlags::RO | KeyFlags::ACCESS
 }
 
 fn bitfield(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -15,6 +15,7 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Group, KeyFlags, KeySpec};
 use crate::error::CommandError;
 use crate::rewrite;
+use crate::syntax::Kind;
 
 const KEY: &[KeySpec] = &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE), 1)];
 
@@ -27,13 +28,17 @@ pub const ROWS: &[Command] = &[
         "key field increment",
         "Adds to the integer in a field; a missing field counts as 0.",
     ),
-    Command::new("hincrbyfloat", 4, super::STORE_FAST, hincrbyfloat).keys(KEY).acl(Categories::HASH).docs(
-        Group::Hash,
-        "2.6.0",
-        "O(1)",
-        "key field increment",
-        "Adds to the float in a field; a missing field counts as 0.",
-    ),
+    Command::new("hincrbyfloat", 4, super::STORE_FAST, hincrbyfloat)
+        .value_kinds(&[("increment", Kind::Double)])
+        .keys(KEY)
+        .acl(Categories::HASH)
+        .docs(
+            Group::Hash,
+            "2.6.0",
+            "O(1)",
+            "key field increment",
+            "Adds to the float in a field; a missing field counts as 0.",
+        ),
 ];
 
 fn hincrby(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -70,7 +75,7 @@ fn hincrbyfloat(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> O
     view.changed(key, EventClass::HASH, "hincrbyfloat");
     let mut journal = vec![rewrite::words(&[b"HSET", key.bytes, field, &text])];
     if let FieldExpiry::At(at_ms) = expiry {
-        journal.push(expiry::hpexpireat_words(key, at_ms, &[field]));
+        journal.push(expiry::hpexpireat_words(view, key, at_ms, &[field]));
     }
     view.journal_instead(journal);
     reply.bulk(&text);

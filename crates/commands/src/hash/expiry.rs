@@ -234,7 +234,8 @@ pub(super) fn report_expiring(view: &mut View<'_>, key: Key<'_>, at_ms: u64, fie
         view.track_field_expiry(key, at_ms);
         view.changed(key, EventClass::HASH, "hexpire");
         view.add_dirty(fields.len() as u64 - 1);
-        view.journal_instead(vec![hpexpireat_words(key, at_ms, fields)]);
+        let words = hpexpireat_words(view, key, at_ms, fields);
+        view.journal_instead(vec![words]);
     }
 }
 
@@ -243,8 +244,14 @@ pub(super) fn hdel_words(key: Key<'_>, fields: &[&[u8]]) -> Vec<Vec<u8>> {
     rewrite::words(&[&[b"HDEL", key.bytes], fields].concat())
 }
 
-/// `HPEXPIREAT key unix-ms FIELDS count field ...` for the journal.
-pub(super) fn hpexpireat_words(key: Key<'_>, at_ms: u64, fields: &[&[u8]]) -> Vec<Vec<u8>> {
+/// `HPEXPIREAT key unix-ms FIELDS count field ...` for the journal, in whose file it will be.
+pub(super) fn hpexpireat_words(
+    view: &mut View<'_>,
+    key: Key<'_>,
+    at_ms: u64,
+    fields: &[&[u8]],
+) -> Vec<Vec<u8>> {
+    view.journal_is_newer();
     let (mut at, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
     let (at, count) = (at.format(at_ms).as_bytes(), count.format(fields.len()).as_bytes());
     rewrite::words(&[&[b"HPEXPIREAT", key.bytes, at, b"FIELDS", count], fields].concat())

@@ -152,7 +152,7 @@ fn hsetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
         Some(at_ms) => {
             view.track_field_expiry(key, at_ms);
             view.notify(EventClass::HASH, "hexpire", key.bytes);
-            journal.push(expiry::hpexpireat_words(key, at_ms, &names));
+            journal.push(expiry::hpexpireat_words(view, key, at_ms, &names));
         }
         None => {}
     }

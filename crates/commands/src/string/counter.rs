@@ -13,6 +13,7 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::error::CommandError;
 use crate::rewrite;
+use crate::syntax::Kind;
 
 const KEY: &[KeySpec] = &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE), 1)];
 const FLAGS: Flags = Flags::WRITE.with(Flags::DENYOOM).with(Flags::FAST);
@@ -47,13 +48,17 @@ pub const ROWS: &[Command] = &[
         "key decrement",
         "Subtracts from the integer at a key; a missing key counts as 0.",
     ),
-    Command::new("incrbyfloat", 3, FLAGS, incrbyfloat).keys(KEY).acl(Categories::STRING).docs(
-        Group::String,
-        "2.6.0",
-        "O(1)",
-        "key increment",
-        "Adds to the float at a key; a missing key counts as 0.",
-    ),
+    Command::new("incrbyfloat", 3, FLAGS, incrbyfloat)
+        .value_kinds(&[("increment", Kind::Double)])
+        .keys(KEY)
+        .acl(Categories::STRING)
+        .docs(
+            Group::String,
+            "2.6.0",
+            "O(1)",
+            "key increment",
+            "Adds to the float at a key; a missing key counts as 0.",
+        ),
 ];
 
 fn incr(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

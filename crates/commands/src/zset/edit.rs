@@ -8,7 +8,7 @@ use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 use smallvec::SmallVec;
 
-use super::{Interval, Unit, removed};
+use super::{Interval, SCORES, Unit, removed};
 use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
@@ -57,6 +57,7 @@ pub const ROWS: &[Command] = &[
             "Removes the members between two ranks.",
         ),
     Command::new("zremrangebyscore", 4, Flags::WRITE, zremrangebyscore)
+        .value_kinds(SCORES)
         .keys(DELETE)
         .acl(Categories::SORTEDSET)
         .docs(

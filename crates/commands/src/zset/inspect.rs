@@ -4,7 +4,7 @@ use rustredis_keyspace::View;
 use rustredis_keyspace::types::zset::{Order, ZSet};
 use rustredis_resp::{Reply, number};
 
-use super::{Interval, READ, Shown, Unit, reply_entries, reply_entries_head, reply_entry};
+use super::{Interval, READ, SCORES, Shown, Unit, reply_entries, reply_entries_head, reply_entry};
 use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
@@ -48,7 +48,7 @@ pub const ROWS: &[Command] = &[
         "key member [WITHSCORE]",
         "Answers how many members come after a member.",
     ),
-    Command::new("zcount", 4, FAST, zcount).keys(READ).acl(Categories::SORTEDSET).docs(
+    Command::new("zcount", 4, FAST, zcount).value_kinds(SCORES).keys(READ).acl(Categories::SORTEDSET).docs(
         Group::SortedSet,
         "2.0.0",
         "O(log(N)), where N is the size of the sorted set",

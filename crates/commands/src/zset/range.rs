@@ -7,24 +7,29 @@ use rustredis_keyspace::View;
 use rustredis_keyspace::types::zset::{Builder, Iter, Order, ZSet, window};
 use rustredis_resp::Reply;
 
-use super::{Interval, READ, STORE_AND_READ, Shown, Unit, reply_entries, store};
+use super::{Interval, READ, SCORES, STORE_AND_READ, Shown, Unit, reply_entries, store};
 use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group};
 use crate::error::CommandError;
+use crate::syntax::Kind;
 
 const COMPLEXITY: &str =
     "O(log(N)+M), where N is the size of the sorted set and M the number of members returned";
 
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
-    Command::new("zrange", -4, Flags::READONLY, zrange).keys(READ).acl(Categories::SORTEDSET).docs(
-        Group::SortedSet,
-        "1.2.0",
-        COMPLEXITY,
-        "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
-        "Answers the members between two ranks, scores or members.",
-    ),
+    Command::new("zrange", -4, Flags::READONLY, zrange)
+        .value_kinds(&[("start", Kind::String), ("stop", Kind::String)])
+        .keys(READ)
+        .acl(Categories::SORTEDSET)
+        .docs(
+            Group::SortedSet,
+            "1.2.0",
+            COMPLEXITY,
+            "key start stop [BYSCORE | BYLEX] [REV] [LIMIT offset count] [WITHSCORES]",
+            "Answers the members between two ranks, scores or members.",
+        ),
     Command::new("zrangestore", -5, Flags::WRITE.with(Flags::DENYOOM), zrangestore)
         .keys(STORE_AND_READ)
         .acl(Categories::SORTEDSET)
@@ -47,6 +52,7 @@ pub const ROWS: &[Command] = &[
         )
         .deprecated("6.2.0", "`ZRANGE` with the `REV` argument"),
     Command::new("zrangebyscore", -4, Flags::READONLY, zrangebyscore)
+        .value_kinds(SCORES)
         .keys(READ)
         .acl(Categories::SORTEDSET)
         .docs(
@@ -58,6 +64,7 @@ pub const ROWS: &[Command] = &[
         )
         .deprecated("6.2.0", "`ZRANGE` with the `BYSCORE` argument"),
     Command::new("zrevrangebyscore", -4, Flags::READONLY, zrevrangebyscore)
+        .value_kinds(SCORES)
         .keys(READ)
         .acl(Categories::SORTEDSET)
         .docs(

@@ -49,6 +49,11 @@ impl View<'_> {
         self.effects.propagation = Propagation::Instead(commands);
     }
 
+    /// Says that what is journalled is in words which servers before Redis 7.4 do not know.
+    pub fn journal_is_newer(&mut self) {
+        self.effects.is_newer = true;
+    }
+
     /// Says that the command found nothing and waits for one of its keys.
     pub fn block(&mut self, request: BlockRequest) {
         self.effects.leave();

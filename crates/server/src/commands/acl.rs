@@ -1,6 +1,7 @@
 //! ACL, as far as it is true where there is only the default user, who may do everything: what tells about users is
 //! answered, what would change them is refused.
 
+use rustredis_commands::command::FindSecrets;
 use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
 use rustredis_config::Directive;
 use rustredis_keyspace::View;
@@ -64,9 +65,13 @@ const fn sub(
     Command::server(name, arity, flags).docs(Group::Server, "6.0.0", complexity, syntax, summary)
 }
 
+/// Names of users, and their rules.
+const USERS: FindSecrets = |args| (2..args.len()).collect();
+
 const SUBCOMMANDS: &[Command] = &[
     sub("cat", -2, ANYONE, "O(1)", "[category]", "Answers the categories, or the commands of one."),
-    sub("deluser", -3, ADMIN, "O(1)", "username [username ...]", "Deletes users: there is none to delete."),
+    sub("deluser", -3, ADMIN, "O(1)", "username [username ...]", "Deletes users: there is none to delete.")
+        .find_secrets(USERS),
     Command {
         since: "7.0.0",
         ..sub(
@@ -79,7 +84,7 @@ const SUBCOMMANDS: &[Command] = &[
         )
     },
     sub("genpass", -2, ANYONE, "O(1)", "[bits]", "Answers a random password in hexadecimal digits."),
-    sub("getuser", 3, ADMIN, "O(1)", "username", "Tells about a user."),
+    sub("getuser", 3, ADMIN, "O(1)", "username", "Tells about a user.").find_secrets(USERS),
     sub("list", 2, ADMIN, "O(1)", "", "Answers the users as lines of a configuration file."),
     sub("load", 2, ADMIN, "O(1)", "", "Refused: there is no file of users."),
     sub(
@@ -98,7 +103,8 @@ const SUBCOMMANDS: &[Command] = &[
         "O(1)",
         "username [rule [rule ...]]",
         "Refused: there is only the default user.",
-    ),
+    )
+    .find_secrets(USERS),
     sub("users", 2, ADMIN, "O(1)", "", "Answers the names of the users."),
     sub("whoami", 2, ANYONE, "O(1)", "", "Answers the name of the connection's user."),
     sub("help", 2, Flags::LOADING.with(Flags::STALE), "O(1)", "", "Shows the subcommands."),

@@ -368,26 +368,8 @@ fn flags_of_key(command: &Command, args: Args<'_>, index: u32) -> KeyFlags {
     if !flags.has(KeyFlags::VARIABLE_FLAGS) {
         return flags;
     }
-    let reads = KeyFlags::RO | KeyFlags::ACCESS;
-    let overwrites = KeyFlags::OW | KeyFlags::UPDATE;
-    match command.name {
-        "set" if !args.from(3).any(|option| option.eq_ignore_ascii_case(b"GET")) => overwrites,
-        "bitfield" if bitfield_only_reads(args) => reads,
-        _ => flags.without(KeyFlags::VARIABLE_FLAGS),
-    }
-}
-
-/// Whether all operations of a BITFIELD are GETs.
-fn bitfield_only_reads(args: Args<'_>) -> bool {
-    let mut index = 2;
-    while index < args.len() {
-        index += match () {
-            () if args.is(index, "GET") => 3,
-            () if args.is(index, "OVERFLOW") => 2,
-            () => return false,
-        };
-    }
-    true
+    let flags = command.find_key_flags.map_or(flags, |find| find(flags, args));
+    flags.without(KeyFlags::VARIABLE_FLAGS)
 }
 
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

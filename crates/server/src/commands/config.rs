@@ -57,6 +57,7 @@ const SUBCOMMANDS: &[Command] = &[
         "Shows the directives whose names match the patterns, with their values.",
     ),
     Command::server("set", -4, ADMIN)
+        .find_secrets(set_secrets)
         .docs(
             Group::Server,
             "2.0.0",
@@ -97,6 +98,12 @@ fn get(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         reply.bulk(&value);
     }
     Ok(())
+}
+
+/// The values of secret directives.
+fn set_secrets(args: Args<'_>) -> Vec<usize> {
+    let names = (2..args.len()).step_by(2);
+    names.filter(|index| rustredis_config::is_secret(args.get(*index))).map(|index| index + 1).collect()
 }
 
 fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -57,20 +57,23 @@ const ROWS: &[Command] = &[
         .rules(Rules::SELECTS_DATABASE)
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "index", "Changes the database of the connection."),
-    Command::server("hello", -1, HANDSHAKE).acl(Categories::CONNECTION).docs(
+    Command::server("hello", -1, HANDSHAKE).find_secrets(hello_secrets).acl(Categories::CONNECTION).docs(
         Group::Connection,
         "6.0.0",
         "O(1)",
         "[protover [AUTH username password] [SETNAME clientname]]",
         "Agrees on the protocol and tells about the server.",
     ),
-    Command::server("auth", -2, HANDSHAKE).acl(Categories::CONNECTION).docs(
-        Group::Connection,
-        "1.0.0",
-        "O(N) where N is the number of passwords defined for the user",
-        "[username] password",
-        "Authenticates the connection.",
-    ),
+    Command::server("auth", -2, HANDSHAKE)
+        .find_secrets(|args| (1..args.len()).collect())
+        .acl(Categories::CONNECTION)
+        .docs(
+            Group::Connection,
+            "1.0.0",
+            "O(N) where N is the number of passwords defined for the user",
+            "[username] password",
+            "Authenticates the connection.",
+        ),
     Command::server("quit", -1, HANDSHAKE)
         .rules(LEAVING)
         .acl(Categories::CONNECTION)
@@ -84,6 +87,11 @@ const ROWS: &[Command] = &[
         "Puts the connection back to what it was when it began.",
     ),
 ];
+
+/// Behind AUTH a name and a password follow.
+fn hello_secrets(args: Args<'_>) -> Vec<usize> {
+    (1..args.len()).filter(|index| args.is(*index, "AUTH")).flat_map(|index| [index + 1, index + 2]).collect()
+}
 
 fn ping(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     if args.len() > 2 {

@@ -61,10 +61,10 @@ pub fn record(
         match &effects.propagation {
             Propagation::Verbatim => unit.add(db, args.from(0)),
             Propagation::Instead(commands) => {
+                if effects.is_newer {
+                    tell_newer();
+                }
                 for words in commands {
-                    if words[0] == b"HPEXPIREAT" {
-                        tell_newer();
-                    }
                     unit.add(db, words.iter().map(Vec::as_slice));
                 }
             }

@@ -18,31 +18,10 @@ pub fn show(server: &Server, client: &Client, db: usize, row: &Row, args: Args<'
 /// The arguments of a command, its name first, as others may see them.
 pub fn shown<'a>(row: &Row, args: Args<'a>) -> Vec<&'a [u8]> {
     let mut shown: Vec<&[u8]> = args.from(0).collect();
-    let mut hide = |from: usize, to: usize| {
-        let to = to.min(shown.len());
-        shown.get_mut(from..to).into_iter().flatten().for_each(|argument| *argument = REDACTED);
-    };
-    match row.full_name {
-        "auth" => hide(1, args.len()),
-        "acl|setuser" | "acl|getuser" | "acl|deluser" => hide(2, args.len()),
-        "config|set" => {
-            for index in (2..args.len()).step_by(2) {
-                if rustredis_config::is_secret(args.get(index)) {
-                    hide(index + 1, index + 2);
-                }
-            }
+    for index in row.command.find_secrets.map_or_else(Vec::new, |find| find(args)) {
+        if let Some(argument) = shown.get_mut(index) {
+            *argument = REDACTED;
         }
-        "hello" | "migrate" => {
-            for index in 1..args.len() {
-                // Of MIGRATE's AUTH a password follows, of HELLO's and of AUTH2 a name and a password.
-                if args.is(index, "AUTH2") || args.is(index, "AUTH") && row.full_name == "hello" {
-                    hide(index + 1, index + 3);
-                } else if args.is(index, "AUTH") {
-                    hide(index + 1, index + 2);
-                }
-            }
-        }
-        _ => {}
     }
     shown
 }

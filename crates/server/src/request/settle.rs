@@ -66,6 +66,7 @@ fn settle_change(
         worker.flushed.set(server.snapshots.note_flushed());
     }
     view.effects.propagation = Propagation::Verbatim;
+    view.effects.is_newer = false;
     view.effects.dirty = 0;
     place
 }
