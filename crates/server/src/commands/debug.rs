@@ -33,7 +33,7 @@ use crate::files::load::Reload;
 use crate::files::rdb::Conflict;
 use crate::request::record;
 use crate::request::replay::replays;
-use crate::start::random_hex;
+use crate::start::run_id::random_hex;
 use crate::start::server::Server;
 
 /// The family.

@@ -10,6 +10,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
+pub mod family;
 pub mod function;
 pub mod info;
 pub mod latency;
@@ -23,18 +24,10 @@ pub mod server;
 pub mod slowlog;
 pub mod transaction;
 
-use rustredis_commands::{Args, Command, CommandError, Registry, Run};
-use rustredis_resp::Reply;
+use rustredis_commands::{Registry, Run};
 
 pub use crate::request::context::{Context, ServerHandler};
-
-/// A family of the server's commands.
-pub struct Family {
-    /// Its rows.
-    pub rows: &'static [Command],
-    /// Its functions, by full name.
-    pub handlers: &'static [(&'static str, ServerHandler)],
-}
+pub use family::{Family, help, wrong_subcommand};
 
 /// All families of the server.
 pub const FAMILIES: &[Family] = &[
@@ -59,24 +52,6 @@ pub const FAMILIES: &[Family] = &[
     slowlog::FAMILY,
     transaction::FAMILY,
 ];
-
-/// The reply of a container's HELP: a line of introduction, then these, then HELP itself.
-pub fn help(reply: &mut Reply<'_>, container: &str, lines: &[&str]) {
-    reply.array(lines.len() + 3);
-    reply.simple(&format!("{container} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
-    lines.iter().for_each(|line| reply.simple(line));
-    reply.simple("HELP");
-    reply.simple("    Prints this help.");
-}
-
-/// The error of a subcommand that got a number of arguments which its row allows and it does not.
-pub fn wrong_subcommand(args: Args<'_>, container: &str) -> CommandError {
-    CommandError::quoting(
-        "ERR unknown subcommand or wrong number of arguments for '",
-        args.quoted(1),
-        &format!("'. Try {container} HELP."),
-    )
-}
 
 /// The functions of the server's rows, by row id.
 ///

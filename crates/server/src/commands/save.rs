@@ -135,20 +135,13 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
     }
     let is_durable = server.aof.is_on() && server.durability.durable.place() >= context.progress.last_write;
     if replicas == 0 && i64::from(is_durable) >= wanted || !context.origin.may_wait() {
-        reply_synced(reply, is_durable);
+        SyncWait::reply(reply, is_durable);
         return Ok(());
     }
     let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
     let wait = SyncWait { until_ms, has_replicas: replicas > 0, tells_replicas_alone: false };
     context.conversation()?.after.wait = Some(Wait::Sync(wait));
     Ok(())
-}
-
-/// WAITAOF's reply: how many of this server and of its replicas have it on the disk.
-pub fn reply_synced(reply: &mut Reply<'_>, is_durable: bool) {
-    reply.array(2);
-    reply.int(i64::from(is_durable));
-    reply.int(0);
 }
 
 fn last_save(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

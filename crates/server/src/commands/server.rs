@@ -12,7 +12,7 @@ use rustredis_resp::Reply;
 use super::{Context, Family, latency};
 use crate::clock::now_us;
 use crate::request::conversation::{SyncWait, Wait};
-use crate::start::end::Wish;
+use crate::start::ending::Wish;
 use crate::start::server::Server;
 
 /// The family.

@@ -29,7 +29,6 @@ use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
 use crate::clients::pubsub::Topic;
 use crate::clock::now_ms;
-use crate::commands::save::reply_synced;
 use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::net::stream::Stream;
@@ -340,7 +339,7 @@ impl Connection {
         } else if wait.tells_replicas_alone {
             reply.int(0);
         } else {
-            reply_synced(&mut reply, is_durable);
+            SyncWait::reply(&mut reply, is_durable);
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustredis_commands::OwnedArgs;
 use rustredis_keyspace::WatchFlag;
 use rustredis_keyspace::store::DbKey;
+use rustredis_resp::Reply;
 
 use crate::clients::client::{Client, flags};
 use crate::clients::pubsub::Subscriptions;
@@ -82,6 +83,15 @@ pub struct SyncWait {
     pub has_replicas: bool,
     /// Whether the reply is WAIT's: of replicas alone.
     pub tells_replicas_alone: bool,
+}
+
+impl SyncWait {
+    /// WAITAOF's reply: how many of this server and of its replicas have it on the disk.
+    pub fn reply(reply: &mut Reply<'_>, is_durable: bool) {
+        reply.array(2);
+        reply.int(i64::from(is_durable));
+        reply.int(0);
+    }
 }
 
 /// What stays with a connection.

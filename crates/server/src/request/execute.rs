@@ -35,7 +35,7 @@ use crate::request::run::{self, count_error};
 use crate::request::settle::{count_effects, expire_stale, settle_own};
 use crate::request::transaction;
 use crate::request::worker::Worker;
-use crate::start::end;
+use crate::start::ending;
 use crate::start::server::Server;
 use crate::upkeep::stats::bump;
 
@@ -580,7 +580,7 @@ impl Connection {
             Wait::Sync(wait) => self.wait_for_sync(wait).await,
             Wait::End(attempt) => {
                 self.wait_for(&ending.progress, || ending.is_pending(attempt)).await;
-                self.refuse(server, worker, Some(row), &end::failure());
+                self.refuse(server, worker, Some(row), &ending::failure());
             }
         }
     }

@@ -30,7 +30,9 @@ use crate::gate::{self, Gate};
 use crate::net::listen::{self, Acceptors, Addresses, Arrival, Listener, Listening, Reception, Relisten};
 use crate::request::durability::Durability;
 use crate::request::worker;
-use crate::start::end::{Ending, Signals, Wish};
+use crate::start::end::Signals;
+use crate::start::ending::{Ending, Wish};
+use crate::start::run_id::random_hex;
 use crate::start::server::Server;
 use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::{self, Eviction};
@@ -43,7 +45,9 @@ use crate::upkeep::stats::Stats;
 use crate::upkeep::supervise;
 
 pub mod end;
+pub mod ending;
 pub mod load;
+pub mod run_id;
 pub mod server;
 
 /// Runs the server until it is told to stop; the exit code of the process.
@@ -313,13 +317,6 @@ fn build(
     server.apply(&config);
     *server.config.lock() = config;
     Ok(server)
-}
-
-/// Forty hexadecimal digits from the operating system's randomness.
-pub(crate) fn random_hex() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let word = || RandomState::new().hash_one(now_ms());
-    format!("{:016x}{:016x}{:08x}", word(), word(), word() as u32)
 }
 
 fn write_pid_file(server: &Server) {

@@ -26,7 +26,7 @@ use crate::gate::{self, Gate};
 use crate::net::listen::Listening;
 use crate::request::context::ServerHandler;
 use crate::request::durability::Durability;
-use crate::start::end::Ending;
+use crate::start::ending::Ending;
 use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::Eviction;
 use crate::upkeep::expiry::Expiry;
