@@ -245,6 +245,32 @@ impl Trial {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_group_is_complete_with_as_many_as_the_last_one_had() {
+        let mut group = Group::default();
+        assert!(!group.is_complete(100), "nobody is waited for");
+        assert_eq!(
+            group.begin(Instant::now(), 10, 3, 12),
+            Some(15),
+            "two have come already, and count for another"
+        );
+        assert!(group.is_awaited(Duration::ZERO) && !group.is_awaited(GROUP_WAIT_MAX));
+        assert!(!group.is_complete(14) && group.is_complete(15));
+        assert!(!group.is_awaited(Duration::ZERO));
+    }
+
+    #[test]
+    fn nobody_is_waited_for_after_a_vain_wait() {
+        let mut group = Group::default();
+        let now = Instant::now();
+        assert_eq!(group.begin(now, 10, 3, 10), Some(13));
+        assert!(group.give_up(10, 10));
+        assert_eq!(group.begin(now, 10, 3, 10), Some(13), "that none came was no vain wait");
+        assert!(group.give_up(10, 12));
+        assert_eq!(group.begin(now, 12, 2, 12), None);
+        assert!(!group.give_up(12, 13));
+    }
+
     /// Groups until the next one that is waited for.
     fn hasty_groups(patience: &mut Patience) -> u32 {
         let mut count = 0;

@@ -54,7 +54,8 @@ pub struct Journal {
     /// The place of the last entry that covered everything.
     everything: AtomicU64,
     sinks: Sinks,
-    pump: Mutex<Pump>,
+    /// Apart from what each command reads, for it is locked for each group.
+    pump: CachePadded<Mutex<Pump>>,
     writer: Sleeper,
     feeder: Sleeper,
     has_feeder: Mutex<bool>,
@@ -82,7 +83,7 @@ impl Journal {
             shards: (0..shards).map(|_| AtomicU64::new(0)).collect(),
             everything: AtomicU64::new(0),
             sinks: Sinks::default(),
-            pump: Mutex::new(Pump::new(lanes)),
+            pump: CachePadded::new(Mutex::new(Pump::new(lanes))),
             writer: Sleeper::default(),
             feeder: Sleeper::default(),
             has_feeder: Mutex::new(false),

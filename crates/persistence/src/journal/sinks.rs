@@ -10,6 +10,8 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crossbeam_utils::CachePadded;
+
 use super::offsets::Offsets;
 use super::place::Place;
 use super::sleeper::Runner;
@@ -213,7 +215,8 @@ pub(super) struct Change {
 /// The sinks that there are.
 #[derive(Default)]
 pub(super) struct Sinks {
-    registered: Mutex<Registered>,
+    /// Apart from what each command reads, for whoever pumps locks it.
+    registered: CachePadded<Mutex<Registered>>,
     /// Whether there is one.
     is_any: AtomicBool,
     /// Whether the append-only file is among them: its thread pumps.
