@@ -7,7 +7,9 @@
 //! An owner serves what it was sent in the order of arrival. A request is granted (or run) whole, once none of its shards is
 //! lent or promised to one before it; its own clients' commands for such a shard join the same queue. Owners are asked in
 //! ascending order and each grants all or nothing, so there is no circle of waiting. Shards come back when the borrower
-//! drops its hold.
+//! drops its hold. A request for shards that are lent for long is refused: nobody's other shards wait with it.
+//!
+//! Who needs everything asks no owner: he stops all threads at the gate ([`crate::gate`]), owners and borrowers alike.
 //!
 //! Ownership is a contiguous range of shards per worker, with an equal share of the keys, so ascending shards are ascending owners.
 
@@ -20,7 +22,8 @@ use rustredis_keyspace::{Access, Covered, placement};
 use rustredis_metrics::{Contention, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::{EndsInPanic, Engine, Guard, Held, Measured};
+use crate::held::{Guard, Held, Measured};
+use crate::{EndsInPanic, Engine, seats};
 
 /// Shards of one owner, ascending.
 type Shards = Vec<u32>;
@@ -30,9 +33,9 @@ pub(crate) type Job = Box<dyn FnOnce(&mut Held<'_>) + Send>;
 
 /// What is wanted of an owner.
 pub(crate) enum Request {
-    /// The shards themselves, until they are returned.
-    Lend(oneshot::Sender<Loan>),
-    /// That it runs this.
+    /// The shards themselves, until they are returned; `None` comes back if some are lent for long.
+    Lend { grant: oneshot::Sender<Option<Loan>>, is_long: bool },
+    /// That it runs this. It is dropped if some of the shards are lent for long.
     Run(Job),
 }
 
@@ -64,6 +67,8 @@ struct Ownership {
     mailbox: mpsc::UnboundedSender<Message>,
     /// Per shard: whether it is lent.
     lent: Vec<bool>,
+    /// The shards that are lent for long.
+    kept: Vec<u32>,
     lent_count: usize,
     /// Requests that must wait, the longest first.
     waiting: VecDeque<Waiting>,
@@ -111,6 +116,7 @@ impl Doors {
             index,
             mailbox: self.owners[index].clone(),
             lent: vec![false; self.shards],
+            kept: Vec::new(),
             lent_count: 0,
             waiting: VecDeque::new(),
         };
@@ -151,7 +157,7 @@ impl Doors {
     }
 
     /// A hold of shards of the calling thread, if all are its own and none is lent or promised. Commands run to their end
-    /// without an await, so nothing needs to be marked, nor released.
+    /// without an await, so nothing needs to be marked, nor released; the thread's seat is the caller's to take.
     #[inline]
     pub(crate) fn own(&self, covered: Covered<'_>, contention: &Contention) -> Option<Measured> {
         OWNERSHIP.with_borrow(|ownership| {
@@ -197,20 +203,25 @@ impl Doors {
         });
     }
 
-    /// Borrows the covered shards, the calling thread's own among them, in ascending order of owners.
-    /// Dropped half-way, it hands back what it has.
-    pub(crate) async fn borrow(&self, covered: Covered<'_>, contention: &Contention) -> Vec<Loan> {
+    /// Borrows the covered shards, the calling thread's own among them, in ascending order of owners; nothing if some are lent
+    /// for long. Dropped half-way, it hands back what it has.
+    pub(crate) async fn borrow(
+        &self,
+        covered: Covered<'_>,
+        is_long: bool,
+        contention: &Contention,
+    ) -> Option<Vec<Loan>> {
         let mut loans = Vec::new();
         for (owner, shards) in self.by_owner(covered) {
             let (grant, granted) = oneshot::channel();
-            self.send(owner, shards, Request::Lend(grant), contention);
+            self.send(owner, shards, Request::Lend { grant, is_long }, contention);
             match granted.await {
-                Ok(loan) => loans.push(loan),
+                Ok(loan) => loans.push(loan?),
                 // An owner that is gone grants nothing: the server is ending, and this never has what it waits for.
                 Err(_) => std::future::pending().await,
             }
         }
-        loans
+        Some(loans)
     }
 
     fn by_owner(&self, covered: Covered<'_>) -> Vec<(usize, Shards)> {
@@ -247,6 +258,9 @@ async fn serve(engine: &Engine, spent_nanos: &mut u64) {
     while let Some(Waiting { shards, request: Request::Run(job), sent }) =
         with_ownership(Ownership::next_job).flatten()
     {
+        // What is taken out of the queue is lent to nobody meanwhile, for only this task lends.
+        let seat = seats::mine(engine.number, &engine.gate);
+        engine.gate.pass(seat, Access::Write).await;
         let contention = &engine.contention;
         let measured = if contention.is_enabled() {
             Measured::of(contention.dequeued(shards[0] as usize, sent))
@@ -255,11 +269,20 @@ async fn serve(engine: &Engine, spent_nanos: &mut u64) {
         };
         let covered = Covered::of(&shards);
         let began = engine.clock.now();
-        job(&mut Held { engine, covered, access: Access::Write, measured, guard: Guard::Own });
+        job(&mut Held { engine, covered, access: Access::Write, measured, guard: Guard::Own(seat) });
         *spent_nanos += engine.clock.now().saturating_sub(began);
         if *spent_nanos >= TURN_NANOS {
             *spent_nanos = 0;
             tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Request {
+    fn refuse(self) {
+        if let Self::Lend { grant, .. } = self {
+            // Somebody who has gone needs no answer.
+            let _ = grant.send(None);
         }
     }
 }
@@ -274,7 +297,11 @@ impl Ownership {
         match message {
             Message::Ask(waiting) => {
                 contention.queue_depth(waiting.shards[0] as usize, depth + self.waiting.len());
-                self.waiting.push_back(waiting);
+                if self.is_kept(&waiting.shards) {
+                    waiting.request.refuse();
+                } else {
+                    self.waiting.push_back(waiting);
+                }
             }
             Message::Return(shards) => self.take_back(&shards),
         }
@@ -286,6 +313,23 @@ impl Ownership {
             self.lent[*shard as usize] = false;
         }
         self.lent_count -= shards.len();
+        if !self.kept.is_empty() {
+            self.kept.retain(|kept| shards.binary_search(kept).is_err());
+        }
+    }
+
+    /// Whether some of these shards are lent for long.
+    fn is_kept(&self, shards: &[u32]) -> bool {
+        !self.kept.is_empty() && shards.iter().any(|shard| self.kept.contains(shard))
+    }
+
+    /// Refuses those who wait for these shards, which are lent for long from now on.
+    fn keep(&mut self, shards: &[u32]) {
+        self.kept.extend(shards);
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        let (kept, others): (VecDeque<_>, _) = waiting.partition(|waiting| self.is_kept(&waiting.shards));
+        self.waiting = others;
+        kept.into_iter().for_each(|waiting| waiting.request.refuse());
     }
 
     /// Lends what can be lent, and takes the first job that can run out of the queue. A request that must wait keeps its
@@ -303,11 +347,18 @@ impl Ownership {
             let waiting = self.waiting.remove(index)?;
             match waiting.request {
                 Request::Run(_) => return Some(waiting),
-                Request::Lend(grant) => {
+                Request::Lend { grant, is_long } => {
                     waiting.shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
                     self.lent_count += waiting.shards.len();
+                    if is_long {
+                        self.keep(&waiting.shards);
+                    }
                     // A borrower who has gone drops the loan, and it comes back as every loan does.
-                    let _ = grant.send(Loan { owner: self.mailbox.clone(), shards: waiting.shards });
+                    let _ = grant.send(Some(Loan { owner: self.mailbox.clone(), shards: waiting.shards }));
+                    if is_long {
+                        // The queue is another one.
+                        (index, promised) = (0, Vec::new());
+                    }
                 }
             }
         }

@@ -3,7 +3,9 @@
 //! Each database is a `DashMap<Entry, ()>`, and its entries lie in the map's own tables. The crate's public operations
 //! take one shard's lock each, and nest into deadlocks; its raw interface gives the shards' locks themselves, so several
 //! can be held at once, in ascending order. The locks of database 0's map guard the shard in every database: a command
-//! that reaches two databases needs no second order.
+//! that reaches two databases needs no second order. Who holds everything takes none of them: see [`crate::gate`].
+//!
+//! They are only ever tried, so that nobody parks his thread: see [`crate::notices`].
 //!
 //! Readers share a lock, a writer has it alone. The lock is released through the raw interface too, for a guard over
 //! many shards is then a list of numbers.
@@ -16,7 +18,9 @@ use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
 use rustredis_metrics::{Access as HeldAs, Contention};
 
-use crate::Measured;
+use crate::held::Measured;
+use crate::notices::Locks;
+use crate::sync::spin;
 
 /// Passes the hash that an entry computes of its key through, so that the map's idea of where an entry lies is ours.
 #[derive(Clone, Copy, Default)]
@@ -69,33 +73,20 @@ fn bank_of(map: Arc<Map>) -> Bank {
     unsafe { Bank::borrowed(first, stride, Box::new(map)) }
 }
 
-impl Doors {
+impl Locks for Doors {
     #[inline]
-    fn acquire(&self, shard: usize, access: Access, contention: &Contention, measured: &mut Measured) {
-        // SAFETY: the raw lock is released by `release` and nowhere else.
-        let lock = unsafe { self.map.shards()[shard].raw() };
-        if contention.is_enabled() {
-            measured.push(match access {
-                Access::Read => {
-                    let try_lock = || lock.try_lock_shared().then_some(());
-                    contention.acquire(shard, HeldAs::Shared, try_lock, || lock.lock_shared()).1
-                }
-                Access::Write => {
-                    let try_lock = || lock.try_lock_exclusive().then_some(());
-                    contention.acquire(shard, HeldAs::Exclusive, try_lock, || lock.lock_exclusive()).1
-                }
-            });
-            return;
-        }
+    fn try_lock(&self, shard: u32, access: Access) -> bool {
+        // SAFETY: the raw lock is released by `unlock` and nowhere else.
+        let lock = unsafe { self.map.shards()[shard as usize].raw() };
         match access {
-            Access::Read => lock.lock_shared(),
-            Access::Write => lock.lock_exclusive(),
+            Access::Read => lock.try_lock_shared(),
+            Access::Write => lock.try_lock_exclusive(),
         }
     }
 
     #[inline]
-    fn release(&self, shard: usize, access: Access) {
-        let lock = &self.map.shards()[shard];
+    fn unlock(&self, shard: u32, access: Access) {
+        let lock = &self.map.shards()[shard as usize];
         // SAFETY: called once for each lock that was taken, with the same access.
         unsafe {
             match access {
@@ -104,52 +95,69 @@ impl Doors {
             }
         }
     }
+}
+
+impl Doors {
+    /// Takes a lock, trying for a moment; where the shard `is_kept`, once.
+    #[inline]
+    pub(crate) fn try_lock_soon(
+        &self,
+        shard: u32,
+        access: Access,
+        is_kept: impl FnOnce() -> bool,
+        contention: &Contention,
+        measured: &mut Measured,
+    ) -> bool {
+        let try_lock = || Locks::try_lock(self, shard, access).then_some(());
+        let try_longer = || if is_kept() { None } else { spin(try_lock) };
+        if !contention.is_enabled() {
+            return try_lock().or_else(try_longer).is_some();
+        }
+        let held = contention.try_acquire(shard as usize, held_as(access), try_lock, try_longer);
+        let is_locked = held.is_some();
+        held.into_iter().for_each(|((), held)| measured.push(held));
+        is_locked
+    }
 
     /// Prefetches under shared locks that are all taken before and all released after: an atomic operation between two
     /// prefetches would make the second wait for the first's cache misses (0.43x instead of 0.25x of Redis's time per request
     /// at 64 in a pipeline). A lock that is not free at once is left alone, so that the order of taking does not matter.
-    pub(crate) fn touch(&self, keys: &[(u32, u64)], prefetch: impl Fn(&[(u32, u64)])) {
-        let locks = self.map.shards();
+    /// `released` is told of each that was released.
+    pub(crate) fn touch(
+        &self,
+        keys: &[(u32, u64)],
+        prefetch: impl Fn(&[(u32, u64)]),
+        released: impl FnOnce(&[(u32, u64)]),
+    ) {
         let mut held = [(0u32, 0u64); TOUCHED_AT_ONCE];
         let mut count = 0;
         for (shard, hash) in keys {
-            // SAFETY: released below.
-            if unsafe { locks[*shard as usize].raw() }.try_lock_shared() {
+            if Locks::try_lock(self, *shard, Access::Read) {
                 held[count] = (*shard, *hash);
                 count += 1;
             }
         }
         let held = &held[..count];
         prefetch(held);
-        held.iter().for_each(|(shard, _)| self.release(*shard as usize, Access::Read));
+        held.iter().for_each(|(shard, _)| Locks::unlock(self, *shard, Access::Read));
+        released(held);
     }
 
-    /// Takes the locks of the covered shards. [`Doors::unlock`] releases them.
+    /// Releases the locks of the covered shards, once.
     #[inline]
-    pub(crate) fn lock(&self, covered: Covered<'_>, access: Access, contention: &Contention) -> Measured {
-        let mut measured = Measured::default();
-        let mut acquire = |shard: usize| self.acquire(shard, access, contention, &mut measured);
+    pub(crate) fn unlock_all(&self, covered: Covered<'_>, access: Access) {
         match covered {
-            Covered::None => {}
-            Covered::One(shard) => acquire(shard),
-            Covered::Many(shards) => {
-                debug_assert!(shards.is_sorted_by(|a, b| a < b), "locks are taken in ascending order");
-                shards.iter().for_each(|shard| acquire(*shard as usize));
-            }
-            Covered::All => (0..self.map.shards().len()).for_each(acquire),
+            Covered::One(shard) => Locks::unlock(self, shard as u32, access),
+            Covered::Many(shards) => shards.iter().for_each(|shard| Locks::unlock(self, *shard, access)),
+            Covered::None | Covered::All => {}
         }
-        measured
     }
+}
 
-    /// Releases what [`Doors::lock`] took, once.
-    #[inline]
-    pub(crate) fn unlock(&self, covered: Covered<'_>, access: Access) {
-        let release = |shard: usize| self.release(shard, access);
-        match covered {
-            Covered::None => {}
-            Covered::One(shard) => release(shard),
-            Covered::Many(shards) => shards.iter().for_each(|shard| release(*shard as usize)),
-            Covered::All => (0..self.map.shards().len()).for_each(release),
-        }
+/// The access as it is measured.
+pub(crate) fn held_as(access: Access) -> HeldAs {
+    match access {
+        Access::Read => HeldAs::Shared,
+        Access::Write => HeldAs::Exclusive,
     }
 }

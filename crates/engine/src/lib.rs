@@ -1,30 +1,52 @@
 //! The engines: how a view is obtained.
 //!
 //! The store is the same for all of them; an [`Engine`] says what must be held to enter a shard. [`Engine::hold`] gives a
-//! [`Held`], from which views are made, and letting it drop releases what was held. Locks are waited for on the spot, for
-//! they are held for microseconds and never across an await. Only the actor engine can say "elsewhere": then the shards
-//! are borrowed from their owners with [`Engine::borrow`], which waits without blocking the thread.
+//! [`Held`], from which views are made, and letting it drop releases what was held. Holds take microseconds and are never kept across
+//! an await, so who does not get one at once tries for a moment, on the spot. Who then still has none, or needs shards that belong to
+//! another thread, waits with [`Engine::borrow`], which parks no thread; whatever is awaited here may be dropped.
+//!
+//! Three parts serve the engines: the [`gate`] through which all go who hold shards, and at which one stops them who needs
+//! everything; the [`notices`] of released locks, for those who wait; and the [`fences`] that make both cheap for who need not wait.
+//!
+//! A hold that takes long is announced ([`Engine::borrow_long`]): who needs its shards can ask ([`Engine::until_busy`]) and give up.
 //!
 //! Until the data set is loaded the engine is closed: nobody gets a shard but the one who has its [`Filling`]. That stands here,
 //! in what gives the holds, and not with each of the many who ask for one.
-//!
-//! A hold that a panic passes through ends the process: what it covered may be half changed, an owner's queue may have lost its
-//! place, and others must not go on with it. Who can tell that nothing was changed catches the panic before.
 //!
 //! Deliberately absent: any knowledge of commands, sessions or replies.
 
 mod actor;
 mod dashmap;
+mod fences;
+mod gate;
+mod held;
+#[cfg(test)]
+mod models;
 mod mutex;
+mod notices;
+mod panics;
+mod seats;
+mod sync;
+mod waits;
+mod word;
 
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
 use rustredis_metrics::{Clock, Contention};
+
+pub use held::{Held, LongHeld};
+pub use panics::{EndsInPanic, catch, end_process, set_last_words};
+
+use gate::Gate;
+use held::{Guard, Measured, leave};
+use notices::{Locks, Notices};
+use word::{CLOSED, URGENT, WAITED};
+
+/// From so many shards on, having everything is cheaper than each lock, or than a loan from each owner.
+const MANY: usize = 128;
 
 /// The engines that can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +93,10 @@ pub struct Engine {
     doors: Doors,
     holds_groups: bool,
     contention: Contention,
-    /// Whether nobody is let in but who fills the store.
-    is_closed: AtomicBool,
+    /// Its number among the engines of the process; not 0.
+    number: u64,
+    gate: Gate,
+    notices: Notices,
     opened: tokio::sync::Notify,
     has_filler: AtomicBool,
     clock: Clock,
@@ -81,6 +105,8 @@ pub struct Engine {
 impl Engine {
     /// An engine with an empty store; `threads` is the number of worker threads (the owners of the actor engine).
     pub fn new(kind: Kind, shards: usize, databases: usize, threads: usize, clock: Clock) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        fences::prepare();
         let (first, doors) = match kind {
             Kind::Mutex => (Bank::new(shards), Doors::Mutex(mutex::Doors::default())),
             Kind::DashMap => {
@@ -98,8 +124,8 @@ impl Engine {
             Kind::DashMap => threads == 1,
             Kind::Actor => true,
         };
-        let measured = if kind == Kind::Mutex { 1 } else { shards };
-        let contention = Contention::new(measured, clock);
+        let locks = if kind == Kind::Mutex { 1 } else { shards };
+        let contention = Contention::new(locks, clock);
         let store = Store::new(shards, databases, first, Box::new(move || make_bank(shards)));
         Self {
             kind,
@@ -108,7 +134,9 @@ impl Engine {
             holds_groups,
             contention,
             clock,
-            is_closed: AtomicBool::new(false),
+            number: NUMBER.fetch_add(1, Ordering::Relaxed),
+            gate: Gate::new(),
+            notices: Notices::new(locks),
             opened: tokio::sync::Notify::new(),
             has_filler: AtomicBool::new(false),
         }
@@ -116,7 +144,7 @@ impl Engine {
 
     /// Lets nobody in from now on but who has the [`Engine::filling`]. Nobody can hold anything yet.
     pub fn close(&mut self) {
-        *self.is_closed.get_mut() = true;
+        self.gate.word().set(CLOSED, true);
     }
 
     /// The store of a closed engine, to be filled; `None` if the engine is open, or somebody has it already.
@@ -125,10 +153,9 @@ impl Engine {
         is_mine.then_some(Filling { engine: self })
     }
 
-    /// Acquire, so that who finds it open sees all that was filled in.
     #[inline]
     fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
+        self.gate.word().has(CLOSED)
     }
 
     /// Returns once the engine is open.
@@ -175,35 +202,132 @@ impl Engine {
         }
     }
 
-    /// Holds the covered shards, waiting for locks. `None` if some of them belong to another thread or are lent, or if the
-    /// engine is closed: then [`Engine::borrow`] them. `Many` must be ascending.
+    /// Holds the covered shards, trying for a moment: about 50 us. `None` if they could not be had in that time, or belong to another
+    /// thread, or the engine is closed: then [`Engine::borrow`] them. `Many` must be ascending.
     #[inline]
     pub fn hold<'e>(&'e self, covered: Covered<'e>, access: Access) -> Option<Held<'e>> {
-        if self.is_closed() {
-            return self.hold_nothing(covered);
+        if matches!(covered, Covered::None) {
+            return Some(self.held_nothing());
         }
-        let (guard, measured, covered, access) = match &self.doors {
-            Doors::Mutex(doors) => {
-                let (lock, measured) = doors.lock(&self.contention);
-                (Guard::Mutex(lock), measured, Covered::All, Access::Write)
-            }
+        if needs_gate(covered) && self.kind != Kind::Mutex {
+            return self.hold_everything(covered, access);
+        }
+        match &self.doors {
             Doors::DashMap(doors) => {
-                let measured = doors.lock(covered, access, &self.contention);
-                (Guard::DashMap(doors), measured, covered, access)
+                let measured = self.try_locks(doors, covered, access)?;
+                let seat = seats::mine(self.number, &self.gate);
+                if !self.gate.enter(seat, access) && !self.gate.enter_soon(seat, access) {
+                    self.give_up_locks(doors, covered, access, measured);
+                    return None;
+                }
+                let held =
+                    Held { engine: self, covered, access, measured, guard: Guard::DashMap(doors, seat) };
+                // Who has waited in vain goes first; dropping the hold tells him.
+                let must_yield = self.gate.word().has(URGENT) && self.notices.is_urgent(covered);
+                (!must_yield).then_some(held)
             }
             Doors::Actor(doors) => {
-                (Guard::Own, doors.own(covered, &self.contention)?, covered, Access::Write)
+                let measured = doors.own(covered, &self.contention)?;
+                let seat = seats::mine(self.number, &self.gate);
+                if !self.gate.enter(seat, Access::Write) && !self.gate.enter_soon(seat, Access::Write) {
+                    return None;
+                }
+                let guard = Guard::Own(seat);
+                Some(Held { engine: self, covered, access: Access::Write, measured, guard })
             }
-        };
-        Some(Held { engine: self, covered, access, measured, guard })
+            Doors::Mutex(doors) => {
+                if self.is_closed() {
+                    return None;
+                }
+                let is_kept = || self.is_kept(Covered::All);
+                let measured = doors.try_lock_soon(is_kept, &self.contention)?;
+                let held = self.held_all(measured, Access::Write, Guard::Mutex(doors));
+                let must_yield = self.gate.word().has(URGENT);
+                (!must_yield).then_some(held)
+            }
+        }
     }
 
-    /// A hold of no shard, which needs no door; none of any other.
+    /// A hold of no shard, which needs no door.
+    #[inline]
+    fn held_nothing(&self) -> Held<'_> {
+        let (access, measured, guard) = (Access::Write, Measured::default(), Guard::Nothing);
+        Held { engine: self, covered: Covered::None, access, measured, guard }
+    }
+
+    fn held_all<'e>(&'e self, measured: Measured, access: Access, guard: Guard<'e>) -> Held<'e> {
+        Held { engine: self, covered: Covered::All, access, measured, guard }
+    }
+
+    /// A hold of everything by the gate alone; it may be given out as one of less.
+    fn hold_everything<'e>(&'e self, covered: Covered<'e>, access: Access) -> Option<Held<'e>> {
+        if self.is_closed() {
+            return None;
+        }
+        let access = self.gate_access(access);
+        let guard = Guard::Everything(Box::new(self.gate.try_stop(access)?));
+        Some(Held { engine: self, covered, access, measured: Measured::default(), guard })
+    }
+
+    /// How everything is held to have it like this: an owner reads nothing together with others.
+    fn gate_access(&self, access: Access) -> Access {
+        if self.kind == Kind::DashMap { access } else { Access::Write }
+    }
+
+    /// Takes the locks of the covered shards, trying for a moment; all or none.
+    #[inline]
+    fn try_locks(&self, doors: &dashmap::Doors, covered: Covered<'_>, access: Access) -> Option<Measured> {
+        let mut measured = Measured::default();
+        let mut try_one = |shard: u32| {
+            let is_kept = || self.is_kept(Covered::One(shard as usize));
+            doors.try_lock_soon(shard, access, is_kept, &self.contention, &mut measured)
+        };
+        match covered {
+            Covered::None | Covered::All => {}
+            Covered::One(shard) => {
+                if !try_one(shard as u32) {
+                    return None;
+                }
+            }
+            Covered::Many(shards) => {
+                debug_assert!(shards.is_sorted_by(|a, b| a < b), "locks are taken in ascending order");
+                if let Some(missing) = shards.iter().position(|shard| !try_one(*shard)) {
+                    self.give_up_locks(doors, Covered::Many(&shards[..missing]), access, measured);
+                    return None;
+                }
+            }
+        }
+        Some(measured)
+    }
+
     #[cold]
-    fn hold_nothing<'e>(&'e self, covered: Covered<'e>) -> Option<Held<'e>> {
-        let measured = Measured::default();
-        let held = || Held { engine: self, covered, access: Access::Write, measured, guard: Guard::Own };
-        (covered == Covered::None).then(held)
+    fn give_up_locks(
+        &self,
+        doors: &dashmap::Doors,
+        covered: Covered<'_>,
+        access: Access,
+        mut measured: Measured,
+    ) {
+        measured.release(&self.contention);
+        doors.unlock_all(covered, access);
+        fences::light();
+        if self.gate.word().has(WAITED) {
+            self.tell_released(doors, covered);
+        }
+    }
+
+    /// Acts on the word's bits after a release: tells who waits for one of these locks, or for the seats.
+    #[cold]
+    fn tell_released(&self, locks: &impl Locks, covered: Covered<'_>) {
+        let word = self.gate.word();
+        if word.has(word::CALLED) {
+            self.gate.call();
+        }
+        match covered {
+            Covered::None | Covered::All => {}
+            Covered::One(shard) => self.notices.tell(word, locks, shard as u32),
+            Covered::Many(shards) => shards.iter().for_each(|shard| self.notices.tell(word, locks, *shard)),
+        }
     }
 
     /// Brings the memory of these keys near, by their hashes, as far as their shards can be entered at once; a key more or
@@ -232,113 +356,41 @@ impl Engine {
     }
 
     fn touch_some(&self, db: usize, keys: &[(u32, u64)]) {
-        if self.is_closed() {
-            return;
-        }
         // SAFETY: each arm calls it with keys whose shards it holds, or owns, for the time of the call.
         let prefetch = |keys: &[(u32, u64)]| unsafe { self.store.prefetch(db, keys) };
+        if let Doors::Mutex(_) = &self.doors {
+            let held = self.hold(Covered::All, Access::Read);
+            held.iter().for_each(|_| prefetch(keys));
+            return;
+        }
+        let seat = seats::mine(self.number, &self.gate);
+        if !self.gate.enter(seat, Access::Read) {
+            return;
+        }
         match &self.doors {
-            Doors::Mutex(doors) => {
-                let _guard = doors.lock(&self.contention);
-                prefetch(keys);
-            }
-            Doors::DashMap(doors) => doors.touch(keys, prefetch),
+            Doors::Mutex(_) => {}
+            Doors::DashMap(doors) => doors.touch(keys, prefetch, |released| {
+                fences::light();
+                if self.gate.word().has(WAITED) {
+                    released.iter().for_each(|(shard, _)| {
+                        self.notices.tell(self.gate.word(), doors, *shard);
+                    });
+                }
+            }),
             Doors::Actor(doors) => doors.touch(keys, prefetch),
         }
-    }
-
-    /// Holds the covered shards, borrowing them from their owners where they belong to other threads. Waits until the engine is
-    /// open. Whoever gives up waiting gives back what was granted already.
-    pub async fn borrow<'e>(&'e self, covered: Covered<'e>, access: Access) -> Held<'e> {
-        loop {
-            if let Some(held) = self.hold(covered, access) {
-                return held;
-            }
-            if !self.is_closed() {
-                break;
-            }
-            self.until_open().await;
-        }
-        let Doors::Actor(doors) = &self.doors else {
-            unreachable!("only the actor engine has shards elsewhere")
-        };
-        let guard = Guard::Loan(Box::new(doors.borrow(covered, &self.contention).await));
-        Held { engine: self, covered, access: Access::Write, measured: Measured::default(), guard }
-    }
-
-    /// The other worker thread that owns all the covered shards, if one does: it can run what needs them.
-    pub fn owner_elsewhere(&self, covered: Covered<'_>) -> Option<usize> {
-        match &self.doors {
-            Doors::Actor(doors) => doors.owner_elsewhere(covered),
-            _ => None,
-        }
-    }
-
-    /// Has the owner of the covered shards run `job` with them held, after all that it was sent before. Nothing comes back if the
-    /// owner has ended, which it does with the server.
-    pub async fn run_on_owner<R: Send + 'static>(
-        &self,
-        owner: usize,
-        shards: Vec<u32>,
-        job: impl FnOnce(&mut Held<'_>) -> R + Send + 'static,
-    ) -> Option<R> {
-        let Doors::Actor(doors) = &self.doors else { return None };
-        self.until_open().await;
-        let (sender, result) = tokio::sync::oneshot::channel();
-        let job = Box::new(move |held: &mut Held<'_>| {
-            // A client that has gone needs no result.
-            let _ = sender.send(job(held));
-        });
-        doors.send(owner, shards, actor::Request::Run(job), &self.contention);
-        result.await.ok()
+        leave(&self.gate, seat, Access::Read);
     }
 }
 
-/// How what is held is released.
-#[allow(dead_code, reason = "two of the guards are held for their drop")]
-enum Guard<'e> {
-    /// The one lock.
-    Mutex(parking_lot::MutexGuard<'e, ()>),
-    /// The locks of the covered shards.
-    DashMap(&'e dashmap::Doors),
-    /// Nothing has to be released.
-    Own,
-    /// Handed back to their owners. Behind a pointer, to keep [`Held`] small.
-    #[allow(
-        clippy::box_collection,
-        reason = "three words more in each hold, also of those that borrow nothing"
-    )]
-    Loan(Box<Vec<actor::Loan>>),
-}
-
-/// The hold times that are measured; none if that is off.
-#[derive(Default)]
-struct Measured(Vec<rustredis_metrics::Held>);
-
-impl Measured {
-    #[cold]
-    fn of(held: rustredis_metrics::Held) -> Self {
-        Self(vec![held])
+/// Whether these shards are had by the gate and not by their doors.
+#[inline]
+fn needs_gate(covered: Covered<'_>) -> bool {
+    match covered {
+        Covered::None | Covered::One(_) => false,
+        Covered::Many(shards) => shards.len() >= MANY,
+        Covered::All => true,
     }
-
-    #[cold]
-    fn push(&mut self, held: rustredis_metrics::Held) {
-        self.0.push(held);
-    }
-
-    #[cold]
-    fn release(self, contention: &Contention) {
-        self.0.into_iter().for_each(|held| contention.release(held));
-    }
-}
-
-/// Shards that are held; views are made from it. It is small, for a pipeline may make and drop one for each command.
-pub struct Held<'e> {
-    engine: &'e Engine,
-    covered: Covered<'e>,
-    access: Access,
-    measured: Measured,
-    guard: Guard<'e>,
 }
 
 /// The store while nobody else is let in; views are made from it. Dropping it does not open the engine: what was not filled to the
@@ -363,110 +415,10 @@ impl Filling<'_> {
 
     /// Lets everybody in.
     pub fn open(self) {
-        self.engine.is_closed.store(false, Ordering::Release);
+        self.engine.gate.word().set(CLOSED, false);
         self.engine.opened.notify_waiters();
     }
 }
 
-/// Writes a process's last line into its log.
-static LAST_WORDS: OnceLock<fn(&str)> = OnceLock::new();
-
-/// Has `tell` write the line that says why the process ends; without it the line goes to standard error. The first call counts.
-pub fn set_last_words(tell: fn(&str)) {
-    // A server starts once.
-    let _ = LAST_WORDS.set(tell);
-}
-
-/// Ends the process, with `reason` in the log: what is in memory may differ from what the journal says, or somebody would wait for
-/// ever. What is acknowledged is in the files, and the next start loads it.
-#[cold]
-pub fn end_process(reason: &str) -> ! {
-    let line = format!("{reason}: the process ends, the next start loads what the files hold");
-    match LAST_WORDS.get() {
-        Some(tell) => tell(&line),
-        None => eprintln!("{line}"),
-    }
-    std::process::abort()
-}
-
-/// Ends the process with a thread or a task that others depend on, named here, if that ends in a panic.
-pub struct EndsInPanic(pub &'static str);
-
-impl Drop for EndsInPanic {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            end_process(&format!("{} has ended in a panic", self.0));
-        }
-    }
-}
-
-thread_local! {
-    /// Whether a panic of this thread is on its way to who judges what it has done.
-    static IS_JUDGED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Runs `run`; nothing comes back if it panicked. Holds that the panic passes through are released as usual: the caller judges
-/// whether what they covered was changed, and calls [`end_process`] if so.
-#[inline]
-pub fn catch<R>(run: impl FnOnce() -> R) -> Option<R> {
-    let was_judged = IS_JUDGED.replace(true);
-    let result = catch_unwind(AssertUnwindSafe(run));
-    IS_JUDGED.set(was_judged);
-    result.ok()
-}
-
-#[cold]
-fn pass_through() {
-    if !IS_JUDGED.get() {
-        end_process("A panic has passed through a hold of the data");
-    }
-}
-
-impl Drop for Held<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            pass_through();
-        }
-        if !self.measured.0.is_empty() {
-            std::mem::take(&mut self.measured).release(&self.engine.contention);
-        }
-        if let Guard::DashMap(doors) = self.guard {
-            doors.unlock(self.covered, self.access);
-        }
-    }
-}
-
-impl Held<'_> {
-    /// What is covered: more than was asked for where one lock guards all.
-    pub fn covered(&self) -> Covered<'_> {
-        self.covered
-    }
-
-    /// Brings the memory of these keys near, by their hashes.
-    ///
-    /// # Safety
-    /// The shards of all these keys are among the covered.
-    #[inline]
-    pub unsafe fn touch(&self, db: usize, hashes: impl Iterator<Item = u64>) {
-        self.engine.in_groups(hashes, |keys| {
-            debug_assert!(keys.iter().all(|(shard, _)| self.covered.has(*shard as usize)));
-            // SAFETY: the caller's promise, and the guard holds what is covered.
-            unsafe { self.engine.store.prefetch(db, keys) }
-        });
-    }
-
-    /// A view over what is held.
-    #[inline]
-    pub fn view<'v>(
-        &'v mut self,
-        db: usize,
-        now_ms: u64,
-        random: &'v Random,
-        effects: &'v mut Effects,
-    ) -> View<'v> {
-        // SAFETY: the guard holds the covered shards with this access for as long as `self` lives, and `&mut self` allows one
-        // view at a time.
-        unsafe { View::new(&self.engine.store, self.covered, self.access, db, now_ms, random, effects) }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,21 +1,52 @@
 //! One global lock: whoever wants any shard waits for whoever has one. The lock convoy, on purpose.
 
-use parking_lot::{Mutex, MutexGuard};
-use rustredis_metrics::{Access, Contention};
+use lock_api::RawMutex as _;
+use parking_lot::RawMutex;
+use rustredis_keyspace::Access;
+use rustredis_metrics::{Access as HeldAs, Contention};
 
-use crate::Measured;
+use crate::held::Measured;
+use crate::notices::Locks;
+use crate::sync::spin;
 
 /// The lock.
-#[derive(Default)]
-pub(crate) struct Doors(Mutex<()>);
+pub(crate) struct Doors(RawMutex);
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self(RawMutex::INIT)
+    }
+}
 
 impl Doors {
+    /// Takes the lock, trying for a moment; if `is_kept`, once.
     #[inline]
-    pub(crate) fn lock(&self, contention: &Contention) -> (MutexGuard<'_, ()>, Measured) {
+    pub(crate) fn try_lock_soon(
+        &self,
+        is_kept: impl FnOnce() -> bool,
+        contention: &Contention,
+    ) -> Option<Measured> {
+        let try_lock = || self.0.try_lock().then_some(());
+        let try_longer = || if is_kept() { None } else { spin(try_lock) };
         if !contention.is_enabled() {
-            return (self.0.lock(), Measured::default());
+            try_lock().or_else(try_longer)?;
+            return Some(Measured::default());
         }
-        let (lock, held) = contention.acquire(0, Access::Exclusive, || self.0.try_lock(), || self.0.lock());
-        (lock, Measured::of(held))
+        let ((), held) = contention.try_acquire(0, HeldAs::Exclusive, try_lock, try_longer)?;
+        Some(Measured::of(held))
+    }
+}
+
+impl Locks for Doors {
+    #[inline]
+    fn try_lock(&self, _shard: u32, _access: Access) -> bool {
+        self.0.try_lock()
+    }
+
+    #[inline]
+    fn unlock(&self, _shard: u32, _access: Access) {
+        // SAFETY: whoever calls it has taken the lock. That may have been another thread, on behalf of a waiter; this lock
+        // remembers none.
+        unsafe { self.0.unlock() }
     }
 }

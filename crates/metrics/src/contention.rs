@@ -178,6 +178,35 @@ impl Contention {
         (guard, Held { shard, access, since: Stamp::at(now) })
     }
 
+    /// The same where `lock` may give up: then nothing is measured, and nothing comes back.
+    pub fn try_acquire<Guard>(
+        &self,
+        shard: usize,
+        access: Access,
+        try_lock: impl FnOnce() -> Option<Guard>,
+        lock: impl FnOnce() -> Option<Guard>,
+    ) -> Option<(Guard, Held)> {
+        if let Some(guard) = try_lock() {
+            return Some(self.acquire(shard, access, || Some(()), || ())).map(|((), held)| (guard, held));
+        }
+        let asked = self.stamp();
+        lock().map(|guard| (guard, self.acquired_since(shard, access, asked)))
+    }
+
+    /// Records how long a lock was waited for that is now held, and begins its hold time.
+    pub fn acquired_since(&self, shard: usize, access: Access, asked: Stamp) -> Held {
+        let mut held = Held { shard, access, since: Stamp::default() };
+        if asked.is_measured()
+            && self.is_enabled()
+            && let Some(cells) = self.cells(shard)
+        {
+            let now = self.clock.now();
+            cells.acquired(access, Some(now.saturating_sub(asked.0)));
+            held.since = Stamp::at(now);
+        }
+        held
+    }
+
     /// Begins to measure a hold time of a shard that needs no lock because the thread owns it.
     #[inline]
     pub fn acquire_owned(&self, shard: usize) -> Held {
@@ -204,16 +233,7 @@ impl Contention {
     /// Records how long a message waited in `shard`'s queue, and begins its hold time. By the shard's owner.
     #[inline]
     pub fn dequeued(&self, shard: usize, sent: Stamp) -> Held {
-        let mut held = Held { shard, access: Access::Exclusive, since: Stamp::default() };
-        if sent.is_measured()
-            && self.is_enabled()
-            && let Some(cells) = self.cells(shard)
-        {
-            let now = self.clock.now();
-            cells.acquired(Access::Exclusive, Some(now.saturating_sub(sent.0)));
-            held.since = Stamp::at(now);
-        }
-        held
+        self.acquired_since(shard, Access::Exclusive, sent)
     }
 
     /// Records how many messages were found in `shard`'s queue. By the shard's owner, each time it drains the queue.

@@ -1,0 +1,227 @@
+//! Tests of all engines: who may hold what beside whom, and what becomes of those who wait.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, AtomicUsize};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use rustredis_metrics::Clock;
+
+use super::*;
+
+const SHARDS: usize = 256;
+const KINDS: [Kind; 3] = [Kind::Mutex, Kind::DashMap, Kind::Actor];
+
+fn engine(kind: Kind, threads: usize) -> Arc<Engine> {
+    Arc::new(Engine::new(kind, SHARDS, 1, threads, Clock::monotonic()))
+}
+
+/// Runs `task` in so many workers, each with its index, until all have ended.
+fn run<F: Future<Output = ()>>(
+    engine: &Arc<Engine>,
+    threads: usize,
+    task: impl Fn(Arc<Engine>, usize) -> F + Sync,
+) {
+    let running = AtomicUsize::new(threads);
+    std::thread::scope(|scope| {
+        for index in 0..threads {
+            let (task, running) = (&task, &running);
+            scope.spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+                tokio::task::LocalSet::new().block_on(&runtime, async {
+                    engine.enter_worker(index);
+                    task(engine.clone(), index).await;
+                    running.fetch_sub(1, Ordering::AcqRel);
+                    // Others may need this owner still.
+                    while running.load(Ordering::Acquire) > 0 {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                });
+            });
+        }
+    });
+}
+
+fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Lets the other tasks of the thread, the owner of shards among them, go as far as they can.
+async fn let_others() {
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Who is in a shard now: writers count a thousand.
+fn enter(inside: &[AtomicU32], covered: Covered<'_>, one: u32) {
+    for (_, cell) in inside.iter().enumerate().filter(|(shard, _)| covered.has(*shard)) {
+        let before = cell.fetch_add(one, Ordering::Relaxed);
+        assert!(before < 1000 && (one == 1 || before == 0), "{before} are in beside one of {one}");
+    }
+}
+
+fn leave_all(inside: &[AtomicU32], covered: Covered<'_>, one: u32) {
+    for (_, cell) in inside.iter().enumerate().filter(|(shard, _)| covered.has(*shard)) {
+        cell.fetch_sub(one, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_holds_a_shard_is_alone_in_it() {
+    for kind in KINDS {
+        let engine = engine(kind, 3);
+        let inside: Vec<AtomicU32> = (0..SHARDS).map(|_| AtomicU32::new(0)).collect();
+        run(&engine, 3, async |engine, index| {
+            let random = Random::new(index as u64 + 1);
+            for round in 0..3000 {
+                let shards: Vec<u32> = (0..SHARDS as u32).filter(|_| random.below(100) == 0).collect();
+                let covered = match random.below(20) {
+                    0 => Covered::All,
+                    1..5 => Covered::of(&shards),
+                    // A hot one among them.
+                    _ => Covered::One(random.below(4)),
+                };
+                let access = if random.below(2) == 0 { Access::Read } else { Access::Write };
+                if random.below(10) == 0 {
+                    // One who gives up.
+                    let mut borrow = Box::pin(engine.borrow(covered, access));
+                    let _ = poll_once(borrow.as_mut());
+                }
+                let held = engine.borrow(covered, access).await;
+                let one = if held.access == Access::Write { 1000 } else { 1 };
+                enter(&inside, held.covered(), one);
+                std::hint::spin_loop();
+                leave_all(&inside, held.covered(), one);
+                drop(held);
+                if round % 64 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        });
+        assert_eq!(engine.gate.word().read(), 0, "{kind:?}: a bit is left");
+    }
+}
+
+#[test]
+fn a_long_hold_keeps_its_shards_and_no_others() {
+    for kind in KINDS {
+        for covered in [Covered::One(3), Covered::All] {
+            let engine = engine(kind, 1);
+            run(&engine, 1, async |engine, _| {
+                let long = engine.borrow_long(covered, Access::Write).await;
+                assert!(engine.is_kept(Covered::One(3)) && !engine.is_kept(Covered::None));
+                assert!(engine.hold(Covered::One(3), Access::Read).is_none());
+                let is_free = kind != Kind::Mutex && covered != Covered::All;
+                assert_eq!(engine.hold(Covered::One(4), Access::Write).is_some(), is_free);
+                let began = Instant::now();
+                engine.until_busy(Covered::One(3), Duration::from_millis(5)).await;
+                assert!(began.elapsed() < Duration::from_secs(1), "busy at once");
+                let mut both = Box::pin(engine.borrow(Covered::Many(&[2, 3, 4]), Access::Write));
+                let mut all = Box::pin(engine.borrow(Covered::All, Access::Write));
+                assert!(poll_once(both.as_mut()).is_pending() && poll_once(all.as_mut()).is_pending());
+                let_others().await;
+                if is_free {
+                    assert!(engine.hold(Covered::One(2), Access::Write).is_some(), "who waits keeps nothing");
+                }
+                drop(long);
+                drop(both.await);
+                drop(all.await);
+                assert!(engine.hold(Covered::All, Access::Write).is_some());
+            });
+        }
+    }
+}
+
+#[test]
+fn busy_is_told_when_it_begins_later() {
+    let engine = engine(Kind::DashMap, 1);
+    run(&engine, 1, async |engine, _| {
+        let mut busy = Box::pin(engine.until_busy(Covered::One(1), Duration::from_millis(2)));
+        assert!(poll_once(busy.as_mut()).is_pending());
+        let long = engine.borrow_long(Covered::One(1), Access::Write).await;
+        busy.await;
+        drop(long);
+        assert!(!engine.is_kept(Covered::One(1)));
+    });
+}
+
+#[test]
+fn a_borrow_that_is_dropped_at_any_poll_gives_everything_back() {
+    for kind in KINDS {
+        for polls in 0..6 {
+            let engine = engine(kind, 2);
+            run(&engine, 2, async |engine, index| {
+                if index == 1 {
+                    return;
+                }
+                for covered in [Covered::One(0), Covered::Many(&[0, 255]), Covered::All] {
+                    let blocker = engine.borrow(Covered::One(0), Access::Write).await;
+                    let mut waits = Box::pin(engine.borrow(covered, Access::Write));
+                    let mut blocker = Some(blocker);
+                    for poll in 0..polls {
+                        if poll == polls / 2 {
+                            blocker = None;
+                        }
+                        if poll_once(waits.as_mut()).is_ready() {
+                            break;
+                        }
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                    drop((waits, blocker));
+                    drop(engine.borrow(Covered::All, Access::Write).await);
+                    drop(engine.borrow(Covered::Many(&[0, 255]), Access::Write).await);
+                }
+            });
+            assert_eq!(engine.gate.word().read(), 0, "{kind:?}: a bit is left");
+        }
+    }
+}
+
+#[test]
+fn a_grant_that_was_sent_and_never_read_comes_back() {
+    let engine = engine(Kind::Actor, 1);
+    run(&engine, 1, async |engine, _| {
+        let Doors::Actor(doors) = &engine.doors else { unreachable!() };
+        let mut borrow = Box::pin(doors.borrow(Covered::One(7), false, &engine.contention));
+        assert!(poll_once(borrow.as_mut()).is_pending(), "the owner has not looked yet");
+        let_others().await;
+        assert!(engine.hold(Covered::One(7), Access::Write).is_none(), "it is lent");
+        drop(borrow);
+        let_others().await;
+        assert!(engine.hold(Covered::One(7), Access::Write).is_some(), "it has come back");
+    });
+}
+
+#[test]
+fn a_writer_is_not_starved_by_readers_who_overlap() {
+    let engine = engine(Kind::DashMap, 1);
+    run(&engine, 1, async |engine, _| {
+        let readers: RefCell<Vec<_>> = RefCell::default();
+        readers.borrow_mut().push(engine.hold(Covered::One(1), Access::Read));
+        let mut writer = Box::pin(engine.borrow(Covered::One(1), Access::Write));
+        let mut rounds = 0;
+        while poll_once(writer.as_mut()).is_pending() {
+            rounds += 1;
+            assert!(rounds < 10, "the writer is starved");
+            // The next comes before the last has gone.
+            let next = engine.hold(Covered::One(1), Access::Read);
+            readers.borrow_mut().push(next);
+            readers.borrow_mut().remove(0);
+        }
+    });
+}
+
+#[test]
+fn everything_is_read_beside_readers_where_locks_are_shared() {
+    let engine = engine(Kind::DashMap, 1);
+    run(&engine, 1, async |engine, _| {
+        let everything = engine.hold(Covered::All, Access::Read).expect("nobody is there");
+        assert!(engine.hold(Covered::One(1), Access::Read).is_some());
+        assert!(engine.hold(Covered::One(1), Access::Write).is_none());
+        drop(everything);
+        assert!(engine.hold(Covered::One(1), Access::Write).is_some());
+    });
+}
