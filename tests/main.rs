@@ -22,6 +22,7 @@ mod effects;
 mod faults;
 mod files;
 mod give_back;
+mod holds;
 mod info;
 mod journal;
 mod limits;

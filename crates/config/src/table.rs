@@ -29,7 +29,6 @@ const NO_REPLICATION: Effect = Effect::Refused("replication is not supported yet
 const NO_CLUSTER: Effect = Effect::Refused("cluster mode is not supported yet");
 const NO_TLS: Effect = Effect::Refused("TLS is not supported yet");
 const NO_ACL: Effect = Effect::Refused("only the default user exists yet, whose password is requirepass");
-const SCRIPTS: Effect = Effect::NoEffectHere("scripts are not supported yet");
 // What this server does otherwise, or has no use for.
 const MODULES: Effect = Effect::NoEffectHere("modules written for Redis cannot be loaded");
 const NO_MODULES: Effect = Effect::Refused("modules written for Redis cannot be loaded");
@@ -203,8 +202,8 @@ Clients {
         "Bytes that a single argument may have.";
     TrackingTableMaxKeys "tracking-table-max-keys" COUNT_LONG, "1000000", SET, TRACKING,
         "Keys that are remembered for client-side caching; 0 means without limit.";
-    BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, SCRIPTS,
-        "Milliseconds after which a running script makes other clients see BUSY.";
+    BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, HERE,
+        "Milliseconds after which other clients see BUSY where one keeps the keys that they need.";
 }
 Memory {
     Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, HERE,

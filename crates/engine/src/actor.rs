@@ -16,6 +16,7 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, placement};
@@ -260,7 +261,17 @@ async fn serve(engine: &Engine, spent_nanos: &mut u64) {
     {
         // What is taken out of the queue is lent to nobody meanwhile, for only this task lends.
         let seat = seats::mine(engine.number, &engine.gate);
-        engine.gate.pass(seat, Access::Write).await;
+        if !engine.gate.enter(seat, Access::Write) {
+            // While somebody has everything for long the job is refused, as one is for shards that are lent for long.
+            let is_in = tokio::select! {
+                biased;
+                () = engine.gate.pass(seat, Access::Write) => true,
+                () = engine.until_busy(Covered::All, Duration::ZERO) => false,
+            };
+            if !is_in {
+                continue;
+            }
+        }
         let contention = &engine.contention;
         let measured = if contention.is_enabled() {
             Measured::of(contention.dequeued(shards[0] as usize, sent))

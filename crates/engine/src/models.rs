@@ -41,13 +41,13 @@ mod sync {
     }
 }
 
-#[allow(dead_code, reason = "the models use a part")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
 #[path = "gate.rs"]
 mod gate;
-#[allow(dead_code, reason = "the models use a part")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
 #[path = "notices.rs"]
 mod notices;
-#[allow(dead_code, reason = "the models use a part")]
+#[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
 #[path = "word.rs"]
 mod word;
 

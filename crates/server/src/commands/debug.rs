@@ -31,6 +31,7 @@ use super::{Context, Family};
 use crate::clients::client::Client;
 use crate::files::load::Reload;
 use crate::files::rdb::Conflict;
+use crate::request::conversation::{LongHold, Wait};
 use crate::request::record;
 use crate::request::replay::replays;
 use crate::start::run_id::random_hex;
@@ -43,13 +44,10 @@ type Outcome = Result<(), CommandError>;
 
 const FLAGS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 
-const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS).rules(Rules::SYSTEM).reach(Reach::All).docs(
-    Group::Server,
-    "1.0.0",
-    "Depends on subcommand.",
-    "",
-    "What tests need to see and do.",
-)];
+const ROWS: &[Command] = &[Command::server("debug", -2, FLAGS)
+    .rules(Rules::SYSTEM)
+    .reach(Reach::AllIf(needs_everything))
+    .docs(Group::Server, "1.0.0", "Depends on subcommand.", "", "What tests need to see and do.")];
 
 const HELP: &[&str] = &[
     "CHANGE-REPL-ID",
@@ -64,6 +62,9 @@ const HELP: &[&str] = &[
     "    Show how the keys of a database are spread over its tables.",
     "HTSTATS-KEY <key>",
     "    Show the hash table of a value.",
+    "HOLD (ALL | KEY <key>) <milliseconds>",
+    "    Keep all keys, or the shard of one, for a while, as a long script would; for",
+    "    tests. It ends early with the client.",
     "LISTPACK <key>",
     "    Write the entries of a value's listpack to the log.",
     "LOADAOF",
@@ -119,6 +120,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
     match (word.as_slice(), args.len()) {
         (b"help", 2) => super::help(reply, "DEBUG", &[HELP, journal::HELP].concat()),
         (b"sleep", 3) => sleep(args, reply),
+        (b"hold", 4..=5) => hold(context, args, reply)?,
         (b"object", 3) => object(context.server, view, args, reply)?,
         (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
         (b"digest-value", 3..) => digest_values(view, args, reply),
@@ -168,6 +170,27 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         }
     }
     Ok(())
+}
+
+/// DEBUG HOLD: the connection keeps the shards, behind the command.
+fn hold(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let (shard, argument) = match args.len() {
+        4 if args.is(2, "ALL") => (None, 3),
+        5 if args.is(2, "KEY") => {
+            (Some(context.server.engine.store().shard_of(Key::new(args.get(3)).hash)), 4)
+        }
+        _ => return Err(CommandError::Syntax),
+    };
+    let milliseconds = u64::try_from(args.int(argument)?).map_err(|_| CommandError::Syntax)?;
+    let hold = LongHold { shard, duration: Duration::from_millis(milliseconds) };
+    context.conversation()?.after.wait = Some(Wait::Hold(hold));
+    reply.ok();
+    Ok(())
+}
+
+/// Whether it needs more than the keys that it declares, which are none.
+fn needs_everything(args: Args<'_>) -> bool {
+    !args.is(1, "HOLD")
 }
 
 fn inject_panic(server: &Server, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -679,21 +679,36 @@ impl Connection {
     }
 
     /// Takes the waiter out of the queues of all its keys. Others have their turns between.
-    async fn leave_queues(&self, waiter: &BlockedClient) {
+    async fn leave_queues(&self, waiter: &Arc<BlockedClient>) {
         let mut keys = waiter.keys();
         loop {
             let part: Vec<Key<'_>> = keys.by_ref().take(LEFT_AT_ONCE).collect();
             let shards = self.server.shards_of(part.iter().copied());
             let mut effects = Effects::default();
-            let mut held = self.server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+            let borrow = self.server.engine.borrow_unless_kept(Covered::Many(&shards), Access::Write);
+            let Some(mut held) = borrow.await else { return self.leave_queues_later(waiter.clone()) };
             let mut view = held.view(waiter.caller.db, now_ms(), &self.worker.random, &mut effects);
-            part.iter().for_each(|key| view.stop_waiting(*key, waiter));
+            part.iter().for_each(|key| view.stop_waiting(*key, &**waiter));
             drop(held);
             if keys.len() == 0 {
                 return;
             }
             self.let_others().await;
         }
+    }
+
+    /// The same where somebody keeps some of the keys for long: the client does not wait for that.
+    fn leave_queues_later(&self, waiter: Arc<BlockedClient>) {
+        let (server, worker) = (self.server.clone(), self.worker.clone());
+        tokio::task::spawn_local(async move {
+            for key in waiter.keys() {
+                let covered = Covered::One(server.engine.store().shard_of(key.hash));
+                let mut held = server.engine.borrow(covered, Access::Write).await;
+                let mut effects = Effects::default();
+                held.view(waiter.caller.db, now_ms(), &worker.random, &mut effects)
+                    .stop_waiting(key, &*waiter);
+            }
+        });
     }
 
     async fn close(mut self) {

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use rustredis_commands::OwnedArgs;
 use rustredis_keyspace::WatchFlag;
@@ -72,6 +73,17 @@ pub enum Wait {
     Purge(u64),
     /// The client's writes are on the disk; the connection makes the reply.
     Sync(SyncWait),
+    /// A time in which it keeps shards.
+    Hold(LongHold),
+}
+
+/// Shards that a client keeps for a while (`DEBUG HOLD`).
+#[derive(Clone, Copy, Debug)]
+pub struct LongHold {
+    /// Which; all without one.
+    pub shard: Option<usize>,
+    /// For how long.
+    pub duration: Duration,
 }
 
 /// A wait for a client's writes to be on the disk.

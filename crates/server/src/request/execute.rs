@@ -431,6 +431,9 @@ impl Connection {
             let Some((row, args)) = scratch.plain(server, index, input) else { break };
             let covered = cover(server.engine.store(), args.key_refs(), &mut covered_shards);
             let Some(here) = server.engine.owner_elsewhere(covered) else { break };
+            if server.engine.is_kept(covered) {
+                break;
+            }
             if *owner.get_or_insert(here) != here {
                 break;
             }
@@ -578,6 +581,7 @@ impl Connection {
             Wait::Cut => self.wait_for(&snapshots.progress, || snapshots.is_cut_missing()).await,
             Wait::Purge(wish) => self.wait_for(&purges.progress, || !purges.is_done(wish)).await,
             Wait::Sync(wait) => self.wait_for_sync(wait).await,
+            Wait::Hold(hold) => self.keep(server, hold).await,
             Wait::End(attempt) => {
                 self.wait_for(&ending.progress, || ending.is_pending(attempt)).await;
                 self.refuse(server, worker, Some(row), &ending::failure());
@@ -608,14 +612,26 @@ impl Connection {
             is_durability_awaited: server.durability.durable.is_awaited(),
         };
         let plan = Plan::of(row, args, context, shards);
-        let mut held = server.engine.borrow(plan.shards, plan.access).await;
+        let mut held = match self.hold(server, plan.shards, plan.access).await {
+            Ok(held) => held,
+            Err(error) => {
+                self.refuse(server, worker, Some(row), &error);
+                return None;
+            }
+        };
         // Time has passed while others held the shards, or the server was paused.
         worker.tick();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.caller.no_touch;
         if needs_everything(&view, args) {
             drop(held);
-            held = server.engine.borrow(Covered::All, plan.access).await;
+            held = match self.hold(server, Covered::All, plan.access).await {
+                Ok(held) => held,
+                Err(error) => {
+                    self.refuse(server, worker, Some(row), &error);
+                    return None;
+                }
+            };
             view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.caller.no_touch;
         }
@@ -642,7 +658,13 @@ impl Connection {
     }
 
     /// Answers an error for a command that does not run.
-    fn refuse(&mut self, server: &Server, worker: &Worker, row: Option<&Row>, error: &CommandError) {
+    pub(crate) fn refuse(
+        &mut self,
+        server: &Server,
+        worker: &Worker,
+        row: Option<&Row>,
+        error: &CommandError,
+    ) {
         let conversation = &mut self.session.conversation;
         let is_exec = row.is_some_and(|row| row.command.rules.has(Rules::RUNS_QUEUE));
         let error = match &mut conversation.transaction {
@@ -678,7 +700,10 @@ impl Connection {
         for (db, bytes) in stale {
             let key = Key::new(&bytes);
             let covered = Covered::One(server.engine.store().shard_of(key.hash));
-            let mut held = server.engine.borrow(covered, Access::Write).await;
+            // What others keep is found again.
+            let Some(mut held) = server.engine.borrow_unless_kept(covered, Access::Write).await else {
+                continue;
+            };
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
             view.expire_if_due(key);
             settle_own(server, worker, &mut view);

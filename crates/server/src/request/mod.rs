@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod durability;
 pub mod errand;
 pub mod execute;
+pub mod hold;
 pub mod origin;
 pub mod record;
 pub mod redact;

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row};
-use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+use rustredis_engine::Held;
+use rustredis_keyspace::store::DbKey;
+use rustredis_keyspace::{Access, Covered, Effects, Key, View, WatchFlag};
 use rustredis_metrics::{CommandId, Outcome};
 use rustredis_resp::Reply;
 
@@ -88,7 +90,11 @@ pub(crate) async fn execute(
         }
         Some(transaction) => {
             conversation.set_transaction(None);
-            run_queue(connection, server, worker, &transaction, effects).await;
+            let ran = run_queue(connection, server, worker, &transaction, effects).await;
+            if let Err(error) = ran {
+                connection.refuse(server, worker, Some(row), &error);
+                return;
+            }
         }
     }
     worker.metrics.record(CommandId(row.id), worker.read_clock().saturating_sub(started), outcome);
@@ -105,15 +111,15 @@ async fn run_queue(
     worker: &Worker,
     transaction: &Transaction,
     effects: &mut Effects,
-) {
+) -> Result<(), CommandError> {
     let mut shards = Vec::new();
     let plan = plan(server, &connection.session.conversation, transaction, &mut shards);
-    let mut held = server.engine.borrow(plan.shards, plan.access).await;
+    let mut held = connection.hold(server, plan.shards, plan.access).await?;
     worker.tick();
     let mut view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
     if has_far_waiters(&view, transaction) {
         drop(held);
-        held = server.engine.borrow(Covered::All, plan.access).await;
+        held = connection.hold(server, Covered::All, plan.access).await?;
         view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
     }
     let session = &mut connection.session;
@@ -125,7 +131,7 @@ async fn run_queue(
         // That somebody has changed a key is something that he shows.
         session.progress.depends_on = server.durability.journal.last();
         Reply::new(&mut connection.output, session.caller.proto).null_array();
-        return;
+        return Ok(());
     }
     Reply::new(&mut connection.output, session.caller.proto).array(transaction.queue.len());
     let step = worker.steps.begin();
@@ -148,6 +154,7 @@ async fn run_queue(
         session.progress.last_write = place;
         session.progress.depend_on(place);
     }
+    Ok(())
 }
 
 /// Whether a watched key that was there has expired since: that counts as a change. One that was not there and has expired
@@ -192,17 +199,42 @@ pub(crate) async fn unwatch_all(
     while !watched.is_empty() {
         let part = watched.split_off(watched.len().saturating_sub(UNWATCHED_AT_ONCE));
         let shards = server.shards_of(part.iter().map(|(_, key)| Key::new(key)));
-        let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
-        let mut view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
-        for (db, key) in &part {
-            view.select(*db as usize);
-            view.unwatch(Key::new(key), &flag);
+        let borrow = server.engine.borrow_unless_kept(Covered::Many(&shards), Access::Write);
+        match borrow.await {
+            Some(mut held) => unwatch_some(&mut held, worker, effects, &part, &flag),
+            None => unwatch_later(connection, part),
         }
-        drop(held);
         if watched.is_empty() {
             connection.session.conversation.forget_watches();
         } else {
             connection.let_others().await;
         }
     }
+}
+
+/// Ends these watches; what is held covers their keys.
+fn unwatch_some(
+    held: &mut Held<'_>,
+    worker: &Worker,
+    effects: &mut Effects,
+    watched: &[DbKey],
+    flag: &Arc<WatchFlag>,
+) {
+    let mut view = held.view(0, worker.now_ms(), &worker.random, effects);
+    for (db, key) in watched {
+        view.select(*db as usize);
+        view.unwatch(Key::new(key), flag);
+    }
+}
+
+/// Ends watches of keys that somebody keeps for long, once he is done: the client does not wait for that, and gets another flag.
+fn unwatch_later(connection: &mut Connection, watched: Vec<DbKey>) {
+    let conversation = &mut connection.session.conversation;
+    let flag = std::mem::take(&mut conversation.watch_flag);
+    let (server, worker) = (connection.server.clone(), connection.worker.clone());
+    tokio::task::spawn_local(async move {
+        let shards = server.shards_of(watched.iter().map(|(_, key)| Key::new(key)));
+        let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+        unwatch_some(&mut held, &worker, &mut Effects::default(), &watched, &flag);
+    });
 }

@@ -95,7 +95,8 @@ impl Cron {
             let mut effects = Effects::default();
             let (mut sum, mut count) = (0u64, 0);
             let now_ms = thread.clock.now_ms();
-            let mut held = self.engine.borrow(Covered::One(shard), Access::Read).await;
+            let borrow = self.engine.borrow_unless_kept(Covered::One(shard), Access::Read);
+            let Some(mut held) = borrow.await else { continue };
             let view = held.view(db, now_ms, thread.random, &mut effects);
             view.sample(shard, Among::Expiring, TTL_SAMPLES, |entry| {
                 sum += entry.expire_at_ms().map_or(0, |at_ms| at_ms.saturating_sub(now_ms));

@@ -245,7 +245,9 @@ impl Eviction {
             {
                 continue;
             }
+            // What is kept by somebody cannot go, and to try on would take all the time.
             while self.is_over()
+                && !self.parts.engine.is_kept(Covered::All)
                 && self.evict(thread, pool, self.patience_nanos().min(1_000_000)).await == Outcome::Unfinished
             {
                 tokio::task::yield_now().await;
@@ -275,6 +277,9 @@ impl Eviction {
                 tries += 1;
                 pool.look(store, thread.clock.now_ms());
                 if pool.databases.is_empty() || tries == TRIES_MAX {
+                    if self.parts.engine.is_kept(Covered::All) {
+                        break Outcome::Unfinished;
+                    }
                     break Outcome::Nothing;
                 }
             }
@@ -299,7 +304,8 @@ impl Eviction {
         let mut key = None;
         let mut effects = Effects::default();
         {
-            let mut held = self.parts.engine.borrow(Covered::One(shard), Access::Read).await;
+            let borrow = self.parts.engine.borrow_unless_kept(Covered::One(shard), Access::Read);
+            let Some(mut held) = borrow.await else { return false };
             let view = held.view(db, thread.clock.now_ms(), thread.random, &mut effects);
             view.sample(shard, among, 1, |entry| key = Some(entry.key().to_vec()));
         }
@@ -322,7 +328,8 @@ impl Eviction {
                 let Some(shard) = store.random_shard(*db, among, thread.random) else { break };
                 let mut effects = Effects::default();
                 let now_ms = thread.clock.now_ms();
-                let mut held = self.parts.engine.borrow(Covered::One(shard), Access::Read).await;
+                let borrow = self.parts.engine.borrow_unless_kept(Covered::One(shard), Access::Read);
+                let Some(mut held) = borrow.await else { continue };
                 let view = held.view(*db, now_ms, thread.random, &mut effects);
                 let mut offer = |entry: &Entry| pool.offer(policy.score(entry, now_ms), *db, entry.key());
                 if policy == Policy::VolatileTtl {
@@ -347,7 +354,8 @@ impl Eviction {
         let key = Key::new(bytes);
         let mut effects = Effects::with_events(self.parts.settings.notify_mask.load(Relaxed));
         let covered = Covered::One(self.parts.engine.store().shard_of(key.hash));
-        let mut held = self.parts.engine.borrow(covered, Access::Write).await;
+        let borrow = self.parts.engine.borrow_unless_kept(covered, Access::Write);
+        let Some(mut held) = borrow.await else { return false };
         let started = thread.clock.read();
         let mut view = held.view(db, thread.clock.now_ms(), thread.random, &mut effects);
         let may_go = |entry: &Entry| among == Among::All || entry.expire_at_ms().is_some();

@@ -65,7 +65,9 @@ impl Expiry {
         for &shard in shards {
             while store.next_expiry_ms(shard) <= thread.clock.now_ms() {
                 effects.notify_mask = self.settings.notify_mask.load(Relaxed);
-                let mut held = self.engine.borrow(Covered::One(shard), Access::Write).await;
+                // What is kept by somebody is looked at again the next time.
+                let borrow = self.engine.borrow_unless_kept(Covered::One(shard), Access::Write);
+                let Some(mut held) = borrow.await else { break };
                 let started = thread.clock.read();
                 let mut view = held.view(0, thread.clock.now_ms(), thread.random, effects);
                 let (_, is_more_due) = view.expire_shard(shard, EXPIRE_BATCH);

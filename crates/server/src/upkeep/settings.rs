@@ -44,6 +44,8 @@ pub struct Settings {
     pub requires_password: AtomicBool,
     /// From how many nanoseconds on a command concerns the slow log or the latency monitor.
     pub slow_nanos: AtomicU64,
+    /// `busy-reply-threshold`.
+    pub busy_reply_threshold_ms: AtomicU64,
     /// `hz`.
     pub hz: AtomicU32,
     /// Bytes of a single reply that close the client anyway, as `client-output-buffer-limit normal` says.
@@ -95,6 +97,8 @@ impl Settings {
         let slowlog_nanos = slowlog_usec.map_or(u64::MAX, |usec| usec.saturating_mul(1000));
         let monitor_nanos = monitor_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
         self.slow_nanos.store(slowlog_nanos.min(monitor_nanos), Relaxed);
+        let threshold_ms = config.int(Directive::BusyReplyThreshold) as u64;
+        self.busy_reply_threshold_ms.store(threshold_ms, Relaxed);
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
         for class in [ClientClass::Normal, ClientClass::Replica, ClientClass::PubSub] {
             let (limit, to) = (config.buffer_limit(class), self.class_limits(class));
