@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::interest::changes::{self, Change};
 use crate::interest::wait::{Ready, Wakes};
-use crate::store::DbKey;
+use crate::store::{DbKey, Key};
 
 /// Classes of keyspace events, as the letters of `notify-keyspace-events` name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +200,13 @@ impl Effects {
     #[inline]
     pub(crate) fn leave(&self) {
         self.mark(Self::LEFT);
+    }
+
+    /// Remembers a key that a reader found expired.
+    #[cold]
+    pub(crate) fn remember_stale(&self, db: usize, key: Key<'_>) {
+        self.leave();
+        self.stale.borrow_mut().push((db as u32, key.bytes.into()));
     }
 
     /// Whether a key has been changed, or given out to be, since the command began: if it fails half-way now, what is in memory

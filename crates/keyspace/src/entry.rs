@@ -331,10 +331,9 @@ impl Entry {
             && block_layout(total).size() == block_layout(parts.total).size()
         {
             let layout = self.layout_mut();
-            *layout = *layout & 0xffff | (value.len() as u32) << 16;
+            *layout = *layout & 0xffff & !(IS_RAW | IS_TEXT) | (value.len() as u32) << 16;
             // SAFETY: the value fits into the block, whose size in the header's terms stays the same.
             unsafe { self.at(parts.value).copy_from_nonoverlapping(value.as_ptr(), value.len()) };
-            self.set_raw(IsRaw::No);
             return;
         }
         let clock = self.clock();

@@ -55,13 +55,11 @@ impl View<'_> {
     }
 
     /// Remembers a key whose time has come, or that of a field of it, to be deleted by whoever may, if the view deletes.
-    #[cold]
+    #[inline]
     pub fn remember_stale(&self, key: Key<'_>) {
-        if self.overdue != Overdue::Delete {
-            return;
+        if self.overdue == Overdue::Delete {
+            self.effects.remember_stale(self.db, key);
         }
-        self.effects.leave();
-        self.effects.stale.borrow_mut().push((self.db as u32, key.bytes.into()));
     }
 
     /// Whether the key is there; neither counted nor touched.
