@@ -134,12 +134,12 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
         ));
     }
     let is_durable = server.aof.is_on() && server.durability.durable.place() >= context.progress.last_write;
-    if replicas == 0 && i64::from(is_durable) >= wanted || !context.origin.may_wait() {
-        SyncWait::reply(reply, is_durable);
-        return Ok(());
-    }
     let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
     let wait = SyncWait { until_ms, has_replicas: replicas > 0, tells_replicas_alone: false };
+    if replicas == 0 && i64::from(is_durable) >= wanted || !context.origin.may_wait() {
+        wait.reply(reply, is_durable);
+        return Ok(());
+    }
     context.conversation()?.after.wait = Some(Wait::Sync(wait));
     Ok(())
 }

@@ -1,10 +1,8 @@
-//! A connection: a task that reads, executes and writes, one client long.
+//! A client's connection, as far as it sends and waits: the socket, the session, the replies.
 //!
-//! It owns its socket and its session. While it waits for input it holds no buffer: those are lent by the worker for as
-//! long as there is something in them. All replies to what one read brought leave in one write. What the socket does not
-//! take stays in the output and the task goes on: a client may send a long pipeline before it reads the first reply, as it
-//! may with Redis. `client-output-buffer-limit` says when that is too much; without a limit, reading stops at a backlog that
-//! no honest client has.
+//! All replies to what one read brought leave in one write. What the socket does not take stays in the output:
+//! `client-output-buffer-limit` says when that is too much; without a limit, reading stops at a backlog that no honest client
+//! has. What reads and executes stands above it (`crate::request::dialogue`).
 //!
 //! Waiting is one function, [`Connection::next_event`], for a connection that waits for input and for one that waits in
 //! a blocking command: both also hear of mail, of their end, and of room in the socket.
@@ -19,32 +17,23 @@ use std::time::Duration;
 
 use rustredis_commands::CommandError;
 use rustredis_config::ClientClass;
-use rustredis_keyspace::{Access, Covered, Effects, Key};
-use rustredis_metrics::{CommandId, Outcome};
-use rustredis_resp::{ParseLimits, Parser, Reply};
+use rustredis_resp::Reply;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
-use crate::clients::pubsub::Topic;
 use crate::clock::now_ms;
 use crate::gate;
 use crate::net::outlet::Outlet;
 use crate::net::stream::Stream;
-use crate::request::conversation::{ReplyMode, SyncWait};
-use crate::request::execute::{Blocked, Flow, Scratch, TURN_NANOS};
+use crate::request::conversation::SyncWait;
 use crate::request::run::count_error;
 use crate::request::session::Session;
-use crate::request::transaction;
+use crate::request::turn::{OUTPUT_FLUSH_BYTES, TURN_NANOS};
 use crate::request::worker::Worker;
 use crate::start::server::Server;
-use crate::upkeep::stats::bump;
 
-/// Commands of one batch: enough to touch ahead, few enough that replies do not pile up.
-const BATCH_COMMANDS_MAX: usize = 128;
-/// Replies that are sent before the next command is executed, in bytes.
-pub(crate) const OUTPUT_FLUSH_BYTES: usize = 256 * 1024;
 /// Unsent replies with which a client is still read from, in bytes, if no `client-output-buffer-limit` closes it before.
 const OUTPUT_BACKLOG_BYTES: usize = 256 * 1024 * 1024;
 /// Unsent replies that close a client which has still to authenticate, in bytes: such a client is nobody's yet, and what it is
@@ -52,18 +41,10 @@ const OUTPUT_BACKLOG_BYTES: usize = 256 * 1024 * 1024;
 const UNAUTHENTICATED_OUTPUT_BYTES_MAX: usize = 1024;
 /// Unsent output on top of which mail is taken out of the mailbox, where all subscribers share it, in bytes.
 const MAIL_ROOM_BYTES: usize = 64 * 1024;
-/// Room that a read finds at least, in bytes.
-const READ_BYTES_MIN: usize = 16 * 1024;
 /// How often a client that does not read its replies is looked at.
-const BACKLOG_CHECK: Duration = Duration::from_millis(250);
-/// How long a client that is closed may take to read its last replies.
-const FAREWELL: Duration = Duration::from_secs(10);
+pub(crate) const BACKLOG_CHECK: Duration = Duration::from_millis(250);
 /// How long a client that sends no more and waits for the server's own work is taken for one that still reads.
 const HANG_UP_PATIENCE: Duration = Duration::from_secs(5);
-/// Keys whose queues are left under one view.
-const LEFT_AT_ONCE: usize = 1024;
-/// Subscriptions that are ended between two looks at the clock.
-const UNSUBSCRIBED_AT_ONCE: usize = 32;
 
 /// A client's connection.
 pub struct Connection {
@@ -75,9 +56,6 @@ pub struct Connection {
     sent: usize,
     pub(crate) server: Arc<Server>,
     pub(crate) worker: Rc<Worker>,
-    parser: Parser,
-    /// Input that is not executed yet; without capacity while there is none.
-    input: Vec<u8>,
     /// When the others of the thread have their turn, by the worker's clock in nanoseconds; 0 after they had it. It goes on from
     /// one batch, and from one read, to the next.
     pub(crate) turn_ends: Cell<u64>,
@@ -85,7 +63,7 @@ pub struct Connection {
 
 /// Why a wait ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Event {
+pub(crate) enum Event {
     Readable,
     Writable,
     Mail,
@@ -111,8 +89,6 @@ impl Connection {
             sent: 0,
             server,
             worker,
-            parser: Parser::default(),
-            input: Vec::new(),
             turn_ends: Cell::new(0),
         }
     }
@@ -132,12 +108,12 @@ impl Connection {
     }
 
     /// Whether the client still has to authenticate.
-    fn must_authenticate(&self) -> bool {
+    pub(crate) fn must_authenticate(&self) -> bool {
         self.session.caller.must_authenticate(&self.server.settings)
     }
 
     /// Whether it is subscribed to anything.
-    fn is_subscriber(&self) -> bool {
+    pub(crate) fn is_subscriber(&self) -> bool {
         !self.session.conversation.subscriptions.is_empty()
     }
 
@@ -184,36 +160,6 @@ impl Connection {
         self.unless_gone(waiting).await;
     }
 
-    /// Serves the client until either side ends it.
-    pub async fn serve(mut self) {
-        // An error of the socket ends the connection as a hang-up does: there is nobody to tell.
-        let _ = self.converse().await;
-        self.close().await;
-    }
-
-    async fn converse(&mut self) -> io::Result<()> {
-        loop {
-            match self.next_event(None, self.deadline(), true).await? {
-                Event::Killed => return Ok(()),
-                Event::TimedOut if self.pending() == 0 => return Ok(()),
-                Event::Readable => {
-                    match self.read()? {
-                        None => continue,
-                        Some(0) => return Ok(()),
-                        Some(_) => {}
-                    }
-                    if !self.execute_input().await? {
-                        return self.say_farewell().await;
-                    }
-                }
-                Event::Mail | Event::Writable | Event::TimedOut | Event::Served => {}
-            }
-            if !self.deliver()? {
-                return Ok(());
-            }
-        }
-    }
-
     /// Sends mail and replies as far as the socket takes them; false if the client ends.
     pub(crate) fn deliver(&mut self) -> io::Result<bool> {
         let client = &self.session.caller.client;
@@ -239,18 +185,8 @@ impl Connection {
     }
 
     /// Those of them that were not handed over.
-    fn unsent(&self) -> usize {
+    pub(crate) fn unsent(&self) -> usize {
         self.output.len() - self.sent
-    }
-
-    /// When to stop waiting for an event: with replies pending it is time to look at the limits, else `timeout` is over.
-    fn deadline(&self) -> Option<Instant> {
-        if self.unsent() > 0 {
-            return Some(Instant::now() + BACKLOG_CHECK);
-        }
-        let timeout_seconds = self.server.settings.timeout_seconds.load(Relaxed);
-        let is_patient = timeout_seconds == 0 || self.is_subscriber() || self.session.conversation.is_monitor;
-        (!is_patient).then(|| Instant::now() + Duration::from_secs(timeout_seconds))
     }
 
     /// Whether its output waits for what it shows to be durable.
@@ -336,15 +272,13 @@ impl Connection {
             let error = CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
             reply.error(&error.to_string());
             count_error(&self.server, &self.worker, &error);
-        } else if wait.tells_replicas_alone {
-            reply.int(0);
         } else {
-            SyncWait::reply(&mut reply, is_durable);
+            wait.reply(&mut reply, is_durable);
         }
     }
 
     /// Waits for whatever comes first; input only if there is room for it.
-    async fn next_event(
+    pub(crate) async fn next_event(
         &self,
         waiter: Option<&BlockedClient>,
         deadline: Option<Instant>,
@@ -396,122 +330,6 @@ impl Connection {
         }
     }
 
-    /// Reads what is there; `None` if it was nothing after all, 0 at the end.
-    fn read(&mut self) -> io::Result<Option<usize>> {
-        if self.input.capacity() == 0 {
-            self.input = self.worker.take_buffer();
-        }
-        if self.input.capacity() - self.input.len() < READ_BYTES_MIN {
-            // Doubles: what is reserved is in proportion to what has come, whatever length was announced.
-            self.input.reserve(READ_BYTES_MIN.max(self.input.len()));
-        }
-        let result = self.outlet.stream().try_read_buf(&mut self.input);
-        let client = &self.session.caller.client;
-        match result {
-            Ok(count) => {
-                let stats = self.worker.stats();
-                bump(&stats.reads, 1);
-                bump(&stats.received, count as u64);
-                bump(&client.received, count as u64);
-                client.input_bytes.store(self.input.len(), Relaxed);
-                client.input_capacity.store(self.input.capacity(), Relaxed);
-                Ok(Some(count))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.release_input();
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn release_input(&mut self) {
-        if self.input.is_empty() && self.input.capacity() > 0 {
-            self.worker.give_buffer(std::mem::take(&mut self.input));
-        }
-        self.session.caller.client.input_bytes.store(self.input.len(), Relaxed);
-        self.session.caller.client.input_capacity.store(self.input.capacity(), Relaxed);
-    }
-
-    /// Executes all complete commands of the input; false if the connection ends.
-    async fn execute_input(&mut self) -> io::Result<bool> {
-        if self.output.capacity() == 0 {
-            self.output = self.worker.take_buffer();
-            self.session.caller.client.output_capacity.store(self.output.capacity(), Relaxed);
-        }
-        let mut scratch = self.worker.take_scratch();
-        let mut input = std::mem::take(&mut self.input);
-        let result = self.execute_all(&mut scratch, &mut input).await;
-        self.worker.give_scratch(scratch);
-        self.input = input;
-        self.release_input();
-        result
-    }
-
-    async fn execute_all(&mut self, scratch: &mut Scratch, input: &mut Vec<u8>) -> io::Result<bool> {
-        let mut start = 0;
-        loop {
-            scratch.batch.clear();
-            let limits = ParseLimits {
-                bulk_bytes_max: self.server.settings.proto_max_bulk_len.load(Relaxed),
-                is_unauthenticated: self.must_authenticate(),
-            };
-            // Before authentication one command at a time: AUTH changes what the next may be.
-            let commands_max = if limits.is_unauthenticated { 1 } else { BATCH_COMMANDS_MAX };
-            let (next, error) = self.parser.parse(input, start, &mut scratch.batch, commands_max, &limits);
-            start = next;
-            if !scratch.batch.is_empty() {
-                match self.execute(scratch, input).await {
-                    Flow::Done => {}
-                    Flow::Close => return Ok(false),
-                    Flow::Blocked(executed, blocked) => {
-                        // What follows is read again when the wait is over, so that no buffer is held meanwhile.
-                        let rest = scratch.batch.command_end(executed - 1);
-                        // Moved once at least half has gone, so that many waits in a pipeline do not move it each time.
-                        start = rest;
-                        if rest >= input.len() / 2 {
-                            input.drain(..rest);
-                            start = 0;
-                        }
-                        self.parser = Parser::default();
-                        if !self.sleep(blocked, input).await? {
-                            return Ok(false);
-                        }
-                        continue;
-                    }
-                }
-            }
-            if let Some(error) = error {
-                Reply::new(&mut self.output, self.session.caller.proto).error(&format!("ERR {error}"));
-                return Ok(false);
-            }
-            if scratch.batch.is_empty() {
-                break;
-            }
-            if self.session.caller.client.is_killed() {
-                return Ok(false);
-            }
-        }
-        if start == input.len() {
-            input.clear();
-        } else if start > 0 {
-            input.drain(..start);
-        }
-        Ok(!self.is_input_over_limit(input.len()))
-    }
-
-    fn is_input_over_limit(&self, bytes: usize) -> bool {
-        let is_over = bytes as u64 > self.server.settings.client_query_buffer_limit.load(Relaxed);
-        if is_over {
-            self.server.stats.query_limit_disconnections.fetch_add(1, Relaxed);
-            tracing::warn!(
-                "Closing client that reached max query buffer length: id={} qbuf={bytes}",
-                self.session.caller.client.id
-            );
-        }
-        is_over
-    }
-
     /// Sends replies as far as the socket takes them, unless there are too many of them already; false if the client is
     /// closed for that. The limits are looked at before sending, as in Redis: they bound what a batch of commands answers.
     pub(crate) fn relieve(&mut self) -> io::Result<bool> {
@@ -534,7 +352,7 @@ impl Connection {
     }
 
     /// Sends replies as far as the socket takes them, or hands them over if they must wait.
-    fn send(&mut self) -> io::Result<()> {
+    pub(crate) fn send(&mut self) -> io::Result<()> {
         if self.outlet.is_waiting() && self.server.must_wait(self.outlet.place()) {
             // What is here comes behind what is there.
             self.outlet.call();
@@ -573,175 +391,6 @@ impl Connection {
             .output_capacity
             .store(self.output.capacity() + self.outlet.held_bytes(), Relaxed);
         Ok(())
-    }
-
-    /// Sends the last replies to a client that is closed: it gets some time to read them.
-    async fn say_farewell(&mut self) -> io::Result<()> {
-        let deadline = Instant::now() + FAREWELL;
-        loop {
-            if self.session.caller.client.is_killed() {
-                return Ok(());
-            }
-            self.send()?;
-            if self.pending() == 0 {
-                return Ok(());
-            }
-            match self.next_event(None, Some(deadline), false).await? {
-                Event::Killed | Event::TimedOut => return Ok(()),
-                // Nobody reads mail in a farewell; it must not keep the loop awake.
-                Event::Mail => self.session.caller.client.take_mail(&mut self.output, usize::MAX),
-                Event::Readable | Event::Writable | Event::Served => {}
-            }
-        }
-    }
-
-    /// Waits until somebody serves the command, its time is over, or the client ends (then false).
-    async fn sleep(&mut self, blocked: Blocked, input: &mut Vec<u8>) -> io::Result<bool> {
-        let Blocked { waiter, until_ms } = blocked;
-        let result = self.wait_for_reply(&waiter, until_ms, input).await;
-        // Somebody who has claimed the waiter is done in no time, one way or the other.
-        while !waiter.is_over() && !waiter.cancel(Vec::new()) {
-            tokio::task::yield_now().await;
-        }
-        *self.session.caller.client.waiting.lock() = None;
-        self.session.caller.client.set_flag(flags::BLOCKED, false);
-        self.leave_queues(&waiter).await;
-        let (reply, progress) = waiter.take_end().unzip();
-        self.session.progress.join(progress.unwrap_or_default());
-        if !waiter.was_served() {
-            self.count_unserved(&waiter, reply.as_deref().unwrap_or_default());
-        }
-        let goes_on = result?;
-        if let Some(reply) = reply
-            && self.session.conversation.reply_mode == ReplyMode::On
-        {
-            self.output.extend_from_slice(&reply);
-        }
-        if self.session.conversation.reply_mode == ReplyMode::Skip {
-            self.session.conversation.reply_mode = ReplyMode::On;
-        }
-        Ok(goes_on && !self.session.caller.client.is_killed())
-    }
-
-    /// Counts a command whose wait was ended by nobody who ran it. Who serves a command counts it himself.
-    fn count_unserved(&self, waiter: &BlockedClient, reply: &[u8]) {
-        let error = reply.strip_prefix(b"-").map(|text| {
-            let code = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
-            String::from_utf8_lossy(code).into_owned()
-        });
-        let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Ok };
-        if let Some(code) = error {
-            bump(&self.worker.stats().errors, 1);
-            self.server.stats.count_error(&code);
-        }
-        self.worker.metrics.record(CommandId(waiter.row), 0, outcome);
-        self.worker.metrics.flush();
-    }
-
-    /// False if the client ended before the wait did.
-    async fn wait_for_reply(
-        &mut self,
-        waiter: &BlockedClient,
-        until_ms: u64,
-        input: &mut Vec<u8>,
-    ) -> io::Result<bool> {
-        let left_ms = until_ms.saturating_sub(now_ms());
-        let mut end = (until_ms != 0).then(|| Instant::now() + Duration::from_millis(left_ms));
-        loop {
-            if !self.deliver()? {
-                return Ok(false);
-            }
-            let check = (self.pending() > 0).then(|| Instant::now() + BACKLOG_CHECK);
-            let deadline = [end, check].into_iter().flatten().min();
-            match self.next_event(Some(waiter), deadline, true).await? {
-                Event::Served => return Ok(true),
-                Event::Killed => return Ok(false),
-                Event::Mail | Event::Writable => {}
-                Event::TimedOut => {
-                    if end.is_some_and(|end| end <= Instant::now()) && !waiter.time_out() {
-                        // Somebody is just serving it: the reply comes at once, or the claim comes back.
-                        end = Some(Instant::now() + Duration::from_millis(1));
-                    }
-                }
-                Event::Readable => {
-                    // A client may send its next commands while it waits; a hang-up ends the wait.
-                    input.reserve(READ_BYTES_MIN);
-                    match self.outlet.stream().try_read_buf(input) {
-                        Ok(0) => return Ok(false),
-                        Ok(_) if self.is_input_over_limit(input.len()) => return Ok(false),
-                        Ok(_) => {}
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes the waiter out of the queues of all its keys. Others have their turns between.
-    async fn leave_queues(&self, waiter: &Arc<BlockedClient>) {
-        let mut keys = waiter.keys();
-        loop {
-            let part: Vec<Key<'_>> = keys.by_ref().take(LEFT_AT_ONCE).collect();
-            let shards = self.server.shards_of(part.iter().copied());
-            let mut effects = Effects::default();
-            let borrow = self.server.engine.borrow_unless_kept(Covered::Many(&shards), Access::Write);
-            let Some(mut held) = borrow.await else { return self.leave_queues_later(waiter.clone()) };
-            let mut view = held.view(waiter.caller.db, now_ms(), &self.worker.random, &mut effects);
-            part.iter().for_each(|key| view.stop_waiting(*key, &**waiter));
-            drop(held);
-            if keys.len() == 0 {
-                return;
-            }
-            self.let_others().await;
-        }
-    }
-
-    /// The same where somebody keeps some of the keys for long: the client does not wait for that.
-    fn leave_queues_later(&self, waiter: Arc<BlockedClient>) {
-        let (server, worker) = (self.server.clone(), self.worker.clone());
-        tokio::task::spawn_local(async move {
-            for key in waiter.keys() {
-                let covered = Covered::One(server.engine.store().shard_of(key.hash));
-                let mut held = server.engine.borrow(covered, Access::Write).await;
-                let mut effects = Effects::default();
-                held.view(waiter.caller.db, now_ms(), &worker.random, &mut effects)
-                    .stop_waiting(key, &*waiter);
-            }
-        });
-    }
-
-    async fn close(mut self) {
-        let (server, worker) = (self.server.clone(), self.worker.clone());
-        self.unsubscribe_all().await;
-        transaction::unwatch_all(&mut self, &server, &worker, &mut Effects::default()).await;
-        worker.give_buffer(std::mem::take(&mut self.input));
-        worker.give_buffer(std::mem::take(&mut self.output));
-    }
-
-    /// Ends all subscriptions, however many there are: others have their turns between.
-    async fn unsubscribe_all(&mut self) {
-        if !self.is_subscriber() {
-            return;
-        }
-        let client = self.session.caller.client.clone();
-        // Nobody sends it anything from now on.
-        client.kill();
-        self.worker.tick();
-        self.begin_turn();
-        for topic in Topic::ALL {
-            let own = &mut self.session.conversation.subscriptions;
-            let mut names = std::mem::take(own.names_mut(topic)).into_iter();
-            while names.len() > 0 {
-                for name in names.by_ref().take(UNSUBSCRIBED_AT_ONCE) {
-                    self.server.pubsub.remove(&client, topic, &name);
-                }
-                if self.worker.read_clock() >= self.turn_ends.get() {
-                    self.let_others().await;
-                }
-            }
-        }
-        self.session.conversation.subscriptions.publish(&client);
     }
 }
 

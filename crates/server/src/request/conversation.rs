@@ -98,8 +98,13 @@ pub struct SyncWait {
 }
 
 impl SyncWait {
-    /// WAITAOF's reply: how many of this server and of its replicas have it on the disk.
-    pub fn reply(reply: &mut Reply<'_>, is_durable: bool) {
+    /// The reply of a wait that has not failed: how many have the writes on the disk, this server and its replicas, or the
+    /// replicas alone.
+    pub fn reply(self, reply: &mut Reply<'_>, is_durable: bool) {
+        if self.tells_replicas_alone {
+            reply.int(0);
+            return;
+        }
         reply.array(2);
         reply.int(i64::from(is_durable));
         reply.int(0);

@@ -9,10 +9,11 @@ use rustredis_keyspace::Key;
 use crate::request::call;
 use crate::request::caller::{Caller, Progress};
 use crate::request::context::Context;
-use crate::request::execute::{TURN_NANOS, Turn, needs_everything};
 use crate::request::origin::Origin;
 use crate::request::run;
 use crate::request::settle::{count_effects, settle_own};
+use crate::request::turn::{TURN_NANOS, Turn};
+use crate::request::waiters::needs_everything;
 use crate::request::worker;
 use crate::start::server::Server;
 

@@ -11,14 +11,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::plan::cover;
-use rustredis_commands::{
-    Args, CommandError, Flags, KeyRef, OwnedArgs, Plan, PlanContext, Recent, Row, Rules,
-};
+use rustredis_commands::{Args, CommandError, Flags, OwnedArgs, Plan, PlanContext, Row, Rules};
 use rustredis_engine::{Kind, catch};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
-use rustredis_keyspace::{Access, Covered, Effects, Key, View};
+use rustredis_keyspace::{Access, Covered, Effects, Key};
 use rustredis_metrics::CommandId;
-use rustredis_resp::{Batch, Reply};
+use rustredis_resp::Reply;
 
 use crate::clients::blocked::BlockedClient;
 use crate::clients::client::{Client, flags};
@@ -26,44 +24,21 @@ use crate::clock::now_ms;
 use crate::gate;
 use crate::request::admit::{self, Asked};
 use crate::request::call;
-use crate::request::connection::{Connection, OUTPUT_FLUSH_BYTES};
+use crate::request::connection::Connection;
 use crate::request::conversation::{ReplyMode, Wait};
 use crate::request::errand::Errand;
 use crate::request::origin::Origin;
 use crate::request::redact;
 use crate::request::run::{self, count_error};
+use crate::request::scratch::{NO_ROW, Scratch};
 use crate::request::settle::{count_effects, expire_stale, settle_own};
 use crate::request::transaction;
+use crate::request::turn::Turn;
+use crate::request::waiters::needs_everything;
 use crate::request::worker::Worker;
 use crate::start::ending;
 use crate::start::server::Server;
 use crate::upkeep::stats::bump;
-
-/// A command of the batch, ready to run.
-#[derive(Clone, Copy, Debug)]
-struct Prepared {
-    /// Its row, or [`NO_ROW`].
-    row: u16,
-    first_key: u32,
-    keys: u32,
-}
-
-/// Stands for the row of a command that is none; `Scratch::errors` knows why.
-const NO_ROW: u16 = u16::MAX;
-
-/// What executing needs besides the connection; lent by the worker for the time of a batch.
-#[derive(Debug, Default)]
-pub struct Scratch {
-    /// Complete commands of the input.
-    pub batch: Batch,
-    /// Effects of the command that runs.
-    pub effects: Effects,
-    prepared: Vec<Prepared>,
-    /// Why a command has no row, by its index.
-    errors: Vec<(usize, CommandError)>,
-    keys: Vec<KeyRef>,
-    shards: Vec<u32>,
-}
 
 /// How a batch went.
 #[derive(Debug)]
@@ -85,98 +60,8 @@ pub struct Blocked {
     pub until_ms: u64,
 }
 
-/// How long one client's commands may run before the others of the thread have their turn, in nanoseconds. A command is not
-/// interrupted; after each, whichever way it ran, it is looked whether the turn is over.
-pub(crate) const TURN_NANOS: u64 = 1_000_000;
-
-/// How far a run of plain commands may go: the others of the thread wait, and replies should leave.
-pub(crate) struct Turn {
-    ends: u64,
-    output_max: usize,
-}
-
-impl Turn {
-    pub(crate) fn until(ends: u64, output: &[u8]) -> Self {
-        Self { ends, output_max: output.len() + OUTPUT_FLUSH_BYTES }
-    }
-
-    #[inline]
-    pub(crate) fn is_over(&self, worker: &Worker, output: &[u8]) -> bool {
-        output.len() >= self.output_max || worker.last_clock() >= self.ends
-    }
-}
-
 /// Commands that are touched ahead at a time.
 const TOUCH_AHEAD: usize = TOUCHED_AT_ONCE;
-
-impl Scratch {
-    /// Resolves and hashes the commands of the batch.
-    fn prepare(&mut self, server: &Server, input: &[u8]) {
-        self.prepared.clear();
-        self.errors.clear();
-        self.keys.clear();
-        let mut recent = Recent::default();
-        for index in 0..self.batch.len() {
-            let (text, spans) = self.batch.command(index, input);
-            let args = Args::new(text, spans, &[]);
-            let first_key = self.keys.len() as u32;
-            let row = match server.registry.resolve_next(args, &mut recent) {
-                Ok(row) => {
-                    row.hash_keys(args, &mut self.keys);
-                    row.id
-                }
-                Err(error) => {
-                    self.errors.push((index, error));
-                    NO_ROW
-                }
-            };
-            let keys = self.keys.len() as u32 - first_key;
-            self.prepared.push(Prepared { row, first_key, keys });
-        }
-    }
-
-    /// Whether a command of the batch may change the data set.
-    fn writes(&self, server: &Server) -> bool {
-        let writes =
-            |row: &Row| row.command.flags.has(Flags::WRITE) || row.command.rules.has(Rules::RUNS_QUEUE);
-        self.prepared
-            .iter()
-            .any(|prepared| prepared.row != NO_ROW && writes(server.registry.row(prepared.row)))
-    }
-
-    /// The row of a command, or why there is none.
-    fn row(&self, index: usize) -> Result<u16, &CommandError> {
-        match self.prepared[index].row {
-            NO_ROW => {
-                let error = self.errors.iter().find(|(of, _)| *of == index).map(|(_, error)| error);
-                Err(error.expect("a command without a row has an error"))
-            }
-            row => Ok(row),
-        }
-    }
-
-    /// The command at `index` with its row, if it may go the short way.
-    #[inline]
-    fn plain<'a>(&'a self, server: &'a Server, index: usize, input: &'a [u8]) -> Option<(&'a Row, Args<'a>)> {
-        let Prepared { row, .. } = *self.prepared.get(index)?;
-        let row = Some(row).filter(|row| *row != NO_ROW).map(|row| server.registry.row(row))?;
-        row.is_plain.then(|| (row, self.args(index, input)))
-    }
-
-    /// The keys of some commands in a row.
-    fn keys_of(&self, range: std::ops::Range<usize>) -> &[KeyRef] {
-        let first = self.prepared[range.start].first_key as usize;
-        let last = &self.prepared[range.end - 1];
-        &self.keys[first..(last.first_key + last.keys) as usize]
-    }
-
-    #[inline]
-    fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {
-        let (text, spans) = self.batch.command(index, input);
-        let Prepared { first_key, keys, .. } = self.prepared[index];
-        Args::new(text, spans, &self.keys[first_key as usize..(first_key + keys) as usize])
-    }
-}
 
 /// Whether a hold of these shards serves a command with these arguments too, as far as can be told at a glance.
 #[inline]
@@ -197,8 +82,11 @@ impl Connection {
         worker.tick();
         self.begin_turn();
         self.session.caller.client.active_ms.store(worker.now_ms(), Relaxed);
-        scratch.prepare(&server, input);
-        if server.durability.journal.is_full() && scratch.writes(&server) && !self.wait_for_room().await {
+        scratch.prepare(&server.registry, input);
+        if server.durability.journal.is_full()
+            && scratch.writes(&server.registry)
+            && !self.wait_for_room().await
+        {
             return Flow::Close;
         }
         let count = scratch.batch.len();
@@ -298,7 +186,7 @@ impl Connection {
         let mut index = first;
         let turn = Turn::until(self.turn_ends.get(), &self.output);
         let mut shards = std::mem::take(&mut scratch.shards);
-        let mut next = scratch.plain(server, index, input);
+        let mut next = scratch.plain(&server.registry, index, input);
         // A round for each hold.
         'holds: while let Some((mut row, mut args)) = next {
             if server.engine.holds_groups() && count - index > 1 {
@@ -308,7 +196,7 @@ impl Connection {
                     break;
                 }
                 if ran > 0 {
-                    next = scratch.plain(server, index, input);
+                    next = scratch.plain(&server.registry, index, input);
                     continue;
                 }
                 touched = index + 1;
@@ -332,7 +220,7 @@ impl Connection {
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
                 }
-                next = scratch.plain(server, index, input);
+                next = scratch.plain(&server.registry, index, input);
                 match next {
                     Some((next_row, next_args))
                         if (next_row.access == access || view.access() == Access::Write)
@@ -428,7 +316,7 @@ impl Connection {
         let mut owner = None;
         let mut errand = Errand::new(self.session.caller.clone());
         for index in first..scratch.batch.len() {
-            let Some((row, args)) = scratch.plain(server, index, input) else { break };
+            let Some((row, args)) = scratch.plain(&server.registry, index, input) else { break };
             let covered = cover(server.engine.store(), args.key_refs(), &mut covered_shards);
             let Some(here) = server.engine.owner_elsewhere(covered) else { break };
             if server.engine.is_kept(covered) {
@@ -575,7 +463,7 @@ impl Connection {
 
     /// Waits for what a command has asked for.
     async fn wait_behind(&mut self, server: &Server, worker: &Worker, row: &Row, wait: Wait) {
-        let (snapshots, ending, purges) = (&server.snapshots, &server.ending, &server.purges);
+        let (snapshots, end, purges) = (&server.snapshots, &server.ending, &server.purges);
         match wait {
             Wait::TurnOff => self.wait_for(&snapshots.progress, || snapshots.is_turning_off()).await,
             Wait::Cut => self.wait_for(&snapshots.progress, || snapshots.is_cut_missing()).await,
@@ -583,7 +471,7 @@ impl Connection {
             Wait::Sync(wait) => self.wait_for_sync(wait).await,
             Wait::Hold(hold) => self.keep(server, hold).await,
             Wait::End(attempt) => {
-                self.wait_for(&ending.progress, || ending.is_pending(attempt)).await;
+                self.wait_for(&end.progress, || end.is_pending(attempt)).await;
                 self.refuse(server, worker, Some(row), &ending::failure());
             }
         }
@@ -743,10 +631,4 @@ enum Next {
     Go,
     /// A wait.
     Wait(Blocked),
-}
-
-/// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
-#[inline]
-pub(crate) fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
-    view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
 }

@@ -6,7 +6,6 @@
 //!
 //! [`durability`]: crate::request::durability
 
-use std::cell::{Cell, RefCell};
 use std::sync::Once;
 
 use rustredis_commands::{Args, Row};
@@ -17,14 +16,6 @@ use rustredis_persistence::journal::{Audience, Place, Touched, Unit};
 use crate::request::caller::Progress;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
-
-/// A worker's lane of the journal.
-#[derive(Default)]
-pub struct Lane {
-    unit: RefCell<Unit>,
-    /// Whether something was committed since the thread slept last.
-    is_fresh: Cell<bool>,
-}
 
 /// Called before the worker's thread sleeps: whoever waits for a sync waits for all that has gathered, and not for more.
 pub fn before_sleep(worker: &Worker) {

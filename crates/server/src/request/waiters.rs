@@ -4,6 +4,8 @@
 //! runs again, with his protocol and with that key as the only one that a plan names. So what is served does not depend on
 //! which shards the view happens to cover.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use rustredis_commands::{Args, KeyRef};
 use rustredis_keyspace::{Fate, Key, Ready, View};
 
@@ -14,6 +16,12 @@ use crate::request::origin::Origin;
 use crate::request::run;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
+
+/// Whether somebody waits for one of these keys whom to serve takes more than the view covers.
+#[inline]
+pub fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
+    view.store().far_waited.load(Relaxed) != 0 && args.keys().any(|key| view.has_far_waiters(key))
+}
 
 /// Serves who waits for what has become of keys, in the order of the keys and of the waiting; a command that is served
 /// may make further keys ready.

@@ -10,18 +10,13 @@ use std::sync::Arc;
 
 use rustredis_keyspace::{Random, View};
 use rustredis_metrics::WorkerMetrics;
-use tokio::sync::mpsc;
 
 use crate::clock::ThreadClock;
 use crate::files::rdb::Flushed;
-use crate::net::listen::Arrival;
-use crate::net::stream::Stream;
-use crate::request::connection::Connection;
 use crate::request::durability::Waiting;
-use crate::request::execute::Scratch;
-use crate::request::record::{self, Lane};
+use crate::request::lane::Lane;
+use crate::request::scratch::Scratch;
 use crate::request::step::Steps;
-use crate::request::tasks;
 use crate::start::server::Server;
 use crate::upkeep::eviction::Pool;
 use crate::upkeep::stats::WorkerStats;
@@ -67,7 +62,8 @@ pub struct Worker {
 }
 
 impl Worker {
-    fn new(index: usize, server: Arc<Server>) -> Self {
+    /// A worker that begins.
+    pub fn new(index: usize, server: Arc<Server>) -> Self {
         let seed = rustredis_keyspace::hashing::hash(&index.to_le_bytes());
         Self {
             index,
@@ -167,41 +163,12 @@ pub fn current() -> Option<Rc<Worker>> {
     CURRENT.with_borrow(Clone::clone)
 }
 
-/// Runs a worker until the server shuts down. Called on a thread of its own.
-pub fn run(
-    index: usize,
-    server: Arc<Server>,
-    mut arrivals: mpsc::UnboundedReceiver<Arrival>,
-) -> std::io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .event_interval(31)
-        .on_thread_park(|| {
-            CURRENT.with_borrow(|worker| {
-                if let Some(worker) = worker {
-                    record::before_sleep(worker);
-                }
-            });
-        })
-        .build()?;
-    let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async move {
-        server.engine.enter_worker(index);
-        let worker = Rc::new(Worker::new(index, server.clone()));
-        CURRENT.set(Some(worker.clone()));
-        tasks::start(&worker);
-        while let Some(Arrival { stream, id }) = arrivals.recv().await {
-            match Stream::adopt(stream) {
-                Ok(stream) => {
-                    let connection = Connection::new(stream, id, server.clone(), worker.clone());
-                    tokio::task::spawn_local(connection.serve());
-                }
-                Err(error) => {
-                    server.clients.leave();
-                    tracing::warn!("Error adopting a client connection: {error}");
-                }
-            }
-        }
-    });
-    Ok(())
+/// Makes it the worker of this thread.
+pub fn enter(worker: &Rc<Worker>) {
+    CURRENT.set(Some(worker.clone()));
+}
+
+/// Calls `look` with the worker of this thread, if it is one.
+pub fn with_current(look: impl FnOnce(&Worker)) {
+    CURRENT.with_borrow(|worker| worker.as_deref().map(look));
 }

@@ -29,7 +29,7 @@ use crate::files::snapshot::{self, Snapshots};
 use crate::gate::{self, Gate};
 use crate::net::listen::{self, Acceptors, Addresses, Arrival, Listener, Listening, Reception, Relisten};
 use crate::request::durability::Durability;
-use crate::request::worker;
+use crate::request::thread;
 use crate::start::end::Signals;
 use crate::start::ending::{Ending, Wish};
 use crate::start::run_id::random_hex;
@@ -337,7 +337,7 @@ fn start_workers(server: &Arc<Server>) -> Result<Vec<mpsc::UnboundedSender<Arriv
             std::thread::Builder::new()
                 .name(format!("worker-{index}"))
                 .spawn(move || {
-                    if let Err(error) = worker::run(index, server.clone(), receiver) {
+                    if let Err(error) = thread::run(index, server.clone(), receiver) {
                         tracing::warn!("Worker {index} ended: {error}");
                         server.ending.ask(Wish::default());
                     }

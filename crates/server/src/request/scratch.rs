@@ -1,0 +1,107 @@
+//! What a batch needs besides its connection: the commands, resolved and hashed, and room for their effects.
+
+use rustredis_commands::{Args, CommandError, Flags, KeyRef, Recent, Registry, Row, Rules};
+use rustredis_keyspace::Effects;
+use rustredis_resp::Batch;
+
+/// A command of the batch, ready to run.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    /// Its row, or [`NO_ROW`].
+    pub row: u16,
+    first_key: u32,
+    /// Its keys.
+    pub keys: u32,
+}
+
+/// Stands for the row of a command that is none; `Scratch::errors` knows why.
+pub const NO_ROW: u16 = u16::MAX;
+
+/// What executing needs besides the connection; lent by the worker for the time of a batch.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Complete commands of the input.
+    pub batch: Batch,
+    /// Effects of the command that runs.
+    pub effects: Effects,
+    /// The commands, ready to run.
+    pub prepared: Vec<Prepared>,
+    /// Why a command has no row, by its index.
+    errors: Vec<(usize, CommandError)>,
+    keys: Vec<KeyRef>,
+    /// Room for the shards of a plan.
+    pub shards: Vec<u32>,
+}
+
+impl Scratch {
+    /// Resolves and hashes the commands of the batch.
+    pub fn prepare(&mut self, registry: &Registry, input: &[u8]) {
+        self.prepared.clear();
+        self.errors.clear();
+        self.keys.clear();
+        let mut recent = Recent::default();
+        for index in 0..self.batch.len() {
+            let (text, spans) = self.batch.command(index, input);
+            let args = Args::new(text, spans, &[]);
+            let first_key = self.keys.len() as u32;
+            let row = match registry.resolve_next(args, &mut recent) {
+                Ok(row) => {
+                    row.hash_keys(args, &mut self.keys);
+                    row.id
+                }
+                Err(error) => {
+                    self.errors.push((index, error));
+                    NO_ROW
+                }
+            };
+            let keys = self.keys.len() as u32 - first_key;
+            self.prepared.push(Prepared { row, first_key, keys });
+        }
+    }
+
+    /// Whether a command of the batch may change the data set.
+    pub fn writes(&self, registry: &Registry) -> bool {
+        let writes =
+            |row: &Row| row.command.flags.has(Flags::WRITE) || row.command.rules.has(Rules::RUNS_QUEUE);
+        self.prepared.iter().any(|prepared| prepared.row != NO_ROW && writes(registry.row(prepared.row)))
+    }
+
+    /// The row of a command, or why there is none.
+    pub fn row(&self, index: usize) -> Result<u16, &CommandError> {
+        match self.prepared[index].row {
+            NO_ROW => {
+                let error = self.errors.iter().find(|(of, _)| *of == index).map(|(_, error)| error);
+                Err(error.expect("a command without a row has an error"))
+            }
+            row => Ok(row),
+        }
+    }
+
+    /// The command at `index` with its row, if it may go the short way.
+    #[inline]
+    pub fn plain<'a>(
+        &'a self,
+        registry: &'a Registry,
+        index: usize,
+        input: &'a [u8],
+    ) -> Option<(&'a Row, Args<'a>)> {
+        let Prepared { row, .. } = *self.prepared.get(index)?;
+        let row = Some(row).filter(|row| *row != NO_ROW).map(|row| registry.row(row))?;
+        row.is_plain.then(|| (row, self.args(index, input)))
+    }
+
+    /// The keys of some commands in a row.
+    pub fn keys_of(&self, range: std::ops::Range<usize>) -> &[KeyRef] {
+        let first = self.prepared[range.start].first_key as usize;
+        let last = &self.prepared[range.end - 1];
+        &self.keys[first..(last.first_key + last.keys) as usize]
+    }
+
+    /// The arguments of a command, with their keys.
+    #[inline]
+    pub fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {
+        let (text, spans) = self.batch.command(index, input);
+        let Prepared { first_key, keys, .. } = self.prepared[index];
+        Args::new(text, spans, &self.keys[first_key as usize..(first_key + keys) as usize])
+    }
+}
