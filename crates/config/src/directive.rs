@@ -42,6 +42,14 @@ impl Row {
         }
     }
 
+    /// What takes the value; None if nothing does.
+    pub fn target(&self) -> Option<Target> {
+        match self.effect {
+            Effect::Effective(target) => Some(target),
+            Effect::NoEffectHere(_) | Effect::Refused(_) => None,
+        }
+    }
+
     /// Whether the value must not be shown to others: in logs, MONITOR, the slow log.
     pub(crate) fn is_secret(&self) -> bool {
         self.access.is_secret || self.id == Directive::User
@@ -109,13 +117,59 @@ pub enum Change {
 /// Whether a directive does something in this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// As documented.
-    Effective,
+    /// As documented: what takes the value when it has changed.
+    Effective(Target),
     /// It is accepted, kept and shown, but changes nothing, for this reason; nobody relies on what is missing.
     NoEffectHere(&'static str),
     /// A value that asks for something is refused, for this reason: the server would do less than it was told. With
     /// `ignore-unsupported` it is as [`Effect::NoEffectHere`].
     Refused(&'static str),
+}
+
+macro_rules! targets {
+    ($($(#[$doc:meta])* $target:ident,)*) => {
+        /// What takes a directive's value, at the start and when it has changed: in this order, what can fail first.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum Target { $($(#[$doc])* $target,)* }
+
+        impl Target {
+            /// All of them.
+            pub const ALL: &'static [Self] = &[$(Self::$target),*];
+        }
+    };
+}
+
+targets! {
+    /// The process's limit of open files.
+    Descriptors,
+    /// The working directory.
+    Directory,
+    /// The listening sockets.
+    Listening,
+    /// What clients may use, and what they are told.
+    Clients,
+    /// What goes when memory is short.
+    Eviction,
+    /// How small collections are stored.
+    Encodings,
+    /// The slow log and the latency monitor.
+    SlowCommands,
+    /// What is measured.
+    Metrics,
+    /// How many replicas a write needs.
+    Replicas,
+    /// Delays for tests.
+    Delays,
+    /// What writes the append-only file.
+    Journal,
+    /// Which failures of the disk refuse writes.
+    DiskErrors,
+    /// The log.
+    Log,
+    /// Whether there is an append-only file.
+    AppendOnly,
+    /// Nothing keeps a copy: the value is read where it is needed, or once at the start.
+    Readers,
 }
 
 macro_rules! groups {

@@ -80,7 +80,7 @@ fn overview(out: &mut String) {
         "RustRedis {VERSION}: a server for Redis clients (compatible with Redis {REDIS_VERSION})\n\n{USAGE}\n"
     ));
     out.push_str("Options that matter first:\n\n");
-    let rows = FIRST.into_iter().map(Directive::row).filter(|row| row.effect == Effect::Effective);
+    let rows = FIRST.into_iter().map(Directive::row).filter(|row| row.target().is_some());
     rows.for_each(|row| option(out, row));
     out.push('\n');
     out.push_str(EXAMPLES);
@@ -154,7 +154,7 @@ pub fn reference_page() -> String {
             let alias = row.alias.map(|alias| format!(", `{alias}`")).unwrap_or_default();
             let default = if row.default.is_empty() { String::new() } else { format!("`{}`", row.default) };
             let effect = match row.effect {
-                Effect::Effective => String::new(),
+                Effect::Effective(_) => String::new(),
                 Effect::NoEffectHere(reason) => format!(" *No effect here: {reason}.*"),
                 Effect::Refused(reason) => format!(" *Refused if it asks for something: {reason}.*"),
             };

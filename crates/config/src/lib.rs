@@ -24,7 +24,7 @@ mod value;
 
 pub use command_line::{Invocation, parse_command_line, version_line};
 pub use config::{Changes, Config, Origin, is_secret};
-pub use directive::{Access, Change, Directive, Effect, Group, Row, find};
+pub use directive::{Access, Change, Directive, Effect, Group, Row, Target, find};
 pub use error::{ConfigError, SetError, Source, ValueError};
 pub use events::EventClasses;
 pub use help::reference_page;

@@ -8,7 +8,7 @@
 //! reason is in the row, and the server names those that were given in one line of its log. One on which somebody relies
 //! (users, encryption, a primary) is refused with a value that asks for something, see `unsupported.rs`.
 
-use crate::directive::{Access, Change, Effect, Group, Row, directives};
+use crate::directive::{Access, Change, Effect, Group, Row, Target, directives};
 use crate::kind::{Kind, TextRule};
 use crate::own::{Engine, Metrics};
 
@@ -19,8 +19,22 @@ const FILE: Access = Access { change: Change::FileOnly, ..SET };
 const HIDDEN: Access = Access { is_hidden: true, ..SET };
 const SECRET: Access = Access { is_secret: true, ..SET };
 
-const HERE: Effect = Effect::Effective;
-// What is still to be built. When it is there, its constant becomes `HERE`, or its rows do.
+const HERE: Effect = Effect::Effective(Target::Readers);
+const DESCRIPTORS: Effect = Effect::Effective(Target::Descriptors);
+const DIRECTORY: Effect = Effect::Effective(Target::Directory);
+const LISTENING: Effect = Effect::Effective(Target::Listening);
+const CLIENTS: Effect = Effect::Effective(Target::Clients);
+const EVICTION: Effect = Effect::Effective(Target::Eviction);
+const ENCODINGS: Effect = Effect::Effective(Target::Encodings);
+const SLOW_COMMANDS: Effect = Effect::Effective(Target::SlowCommands);
+const METRICS: Effect = Effect::Effective(Target::Metrics);
+const REPLICAS: Effect = Effect::Effective(Target::Replicas);
+const DELAYS: Effect = Effect::Effective(Target::Delays);
+const JOURNAL: Effect = Effect::Effective(Target::Journal);
+const DISK_ERRORS: Effect = Effect::Effective(Target::DiskErrors);
+const LOG: Effect = Effect::Effective(Target::Log);
+const APPEND_ONLY: Effect = Effect::Effective(Target::AppendOnly);
+// What is still to be built. When it is there, its rows name what takes their values.
 const REPLICATION: Effect = Effect::NoEffectHere("replication is not supported yet");
 const CLUSTER: Effect = Effect::NoEffectHere("cluster mode is not supported yet");
 const TLS: Effect = Effect::NoEffectHere("TLS is not supported yet");
@@ -91,7 +105,7 @@ Engine {
         "How commands get exclusive use of keys: one global lock, sharded locks, or a thread that owns each shard.";
     Metrics "metrics" Kind::Choice(Metrics::NAMES), Metrics::DEFAULT.name(), FIXED, HERE,
         "How commands are counted: not at all, behind one lock, in shards, or per thread without any lock.";
-    Contention "contention" BOOL, "no", SET, HERE,
+    Contention "contention" BOOL, "no", SET, METRICS,
         "Measure how long locks are waited for and held, and how long queues get.";
     Threads "threads" int(0, 1024), "0", FIXED, HERE,
         "Threads that serve connections; 0 means one per core but one, left to the kernel, journal and snapshots.";
@@ -101,9 +115,9 @@ Engine {
         "Start, and do without, when a directive asks for something that this server does not do.";
 }
 Network {
-    Port "port" PORT, "6379", SET, HERE,
+    Port "port" PORT, "6379", SET, LISTENING,
         "TCP port to listen on; 0 means that no TCP port is opened.";
-    Bind "bind" Kind::Bind, "* -::*", SET, HERE,
+    Bind "bind" Kind::Bind, "* -::*", SET, LISTENING,
         "Addresses to listen on; one with a leading `-` may be missing on this machine.";
     Unixsocket "unixsocket" NULLABLE, "", FIXED, HERE,
         "Path of a Unix socket to listen on as well.";
@@ -111,11 +125,11 @@ Network {
         "Permissions of the Unix socket in octal; 0 leaves them to the umask.";
     TcpBacklog "tcp-backlog" COUNT, "511", FIXED, HERE,
         "Connections that may wait to be accepted; the kernel has a limit of its own.";
-    TcpKeepalive "tcp-keepalive" COUNT, "300", SET, HERE,
+    TcpKeepalive "tcp-keepalive" COUNT, "300", SET, CLIENTS,
         "Seconds of silence after which the kernel asks whether a client is still there; 0 never asks.";
-    Timeout "timeout" COUNT, "0", SET, HERE,
+    Timeout "timeout" COUNT, "0", SET, CLIENTS,
         "Seconds after which an idle client is disconnected; 0 means never.";
-    ProtectedMode "protected-mode" BOOL, "yes", SET, HERE,
+    ProtectedMode "protected-mode" BOOL, "yes", SET, CLIENTS,
         "Serve only clients of this machine as long as the default user has no password.";
     BindSourceAddr "bind-source-addr" NULLABLE, "", SET, REPLICATION,
         "Local address of connections that the server opens itself.";
@@ -165,7 +179,7 @@ Tls {
         "Seconds for which a session can be resumed.";
 }
 Security {
-    Requirepass "requirepass" NULLABLE, "", SECRET, HERE,
+    Requirepass "requirepass" NULLABLE, "", SECRET, CLIENTS,
         "Password of the default user.";
     Aclfile "aclfile" TEXT, "", FIXED, NO_ACL,
         "File with users and their rights, instead of `user` lines.";
@@ -187,39 +201,39 @@ Security {
         "Whether payloads of RESTORE and RDB files are checked in full before use.";
 }
 Clients {
-    Maxclients "maxclients" int(1, UINT), "10000", SET, HERE,
+    Maxclients "maxclients" int(1, UINT), "10000", SET, DESCRIPTORS,
         "Clients that may be connected at the same time.";
     Databases "databases" int(1, INT), "16", FIXED, HERE,
         "Databases that SELECT can choose from.";
-    MaxmemoryClients "maxmemory-clients" Kind::MemoryOrPercent, "0", SET, HERE,
+    MaxmemoryClients "maxmemory-clients" Kind::MemoryOrPercent, "0", SET, EVICTION,
         "Memory that all clients may use together, in bytes or per cent of maxmemory; 0 means without limit.";
-    ClientQueryBufferLimit "client-query-buffer-limit" bytes(MB, LONG), "1073741824", SET, HERE,
+    ClientQueryBufferLimit "client-query-buffer-limit" bytes(MB, LONG), "1073741824", SET, CLIENTS,
         "Bytes that a client may send before they are executed.";
     ClientOutputBufferLimit "client-output-buffer-limit" Kind::BufferLimits,
-        "normal 0 0 0 replica 268435456 67108864 60 pubsub 33554432 8388608 60", SET, HERE,
+        "normal 0 0 0 replica 268435456 67108864 60 pubsub 33554432 8388608 60", SET, CLIENTS,
         "Replies that may wait for a class of clients: hard limit, soft limit, seconds above the soft limit.";
-    ProtoMaxBulkLen "proto-max-bulk-len" bytes(MB, LONG), "536870912", SET, HERE,
+    ProtoMaxBulkLen "proto-max-bulk-len" bytes(MB, LONG), "536870912", SET, CLIENTS,
         "Bytes that a single argument may have.";
     TrackingTableMaxKeys "tracking-table-max-keys" COUNT_LONG, "1000000", SET, TRACKING,
         "Keys that are remembered for client-side caching; 0 means without limit.";
-    BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, HERE,
+    BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, CLIENTS,
         "Milliseconds after which other clients see BUSY where one keeps the keys that they need.";
 }
 Memory {
-    Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, HERE,
+    Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, EVICTION,
         "Bytes that the data may use before keys are evicted or writes refused; 0 means without limit.";
     MaxmemoryPolicy "maxmemory-policy" Kind::Choice(&[
             "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu",
             "allkeys-random", "noeviction",
-        ]), "noeviction", SET, HERE,
+        ]), "noeviction", SET, EVICTION,
         "Which keys go when maxmemory is reached.";
-    MaxmemorySamples "maxmemory-samples" int(1, INT), "5", SET, HERE,
+    MaxmemorySamples "maxmemory-samples" int(1, INT), "5", SET, EVICTION,
         "Keys that are compared to find one to evict: more is more exact and slower.";
-    MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity" int(0, 100), "10", SET, HERE,
+    MaxmemoryEvictionTenacity "maxmemory-eviction-tenacity" int(0, 100), "10", SET, EVICTION,
         "How much time a command may spend on evictions: 0 least, 100 as much as it takes.";
-    LfuLogFactor "lfu-log-factor" COUNT, "10", SET, HERE,
+    LfuLogFactor "lfu-log-factor" COUNT, "10", SET, EVICTION,
         "How many hits it takes to saturate a key's counter of use.";
-    LfuDecayTime "lfu-decay-time" COUNT, "1", SET, HERE,
+    LfuDecayTime "lfu-decay-time" COUNT, "1", SET, EVICTION,
         "Minutes after which an unused key's counter of use goes down by one; 0 means never.";
     ActiveExpireEffort "active-expire-effort" int(1, 10), "1", SET, EXACT,
         "How hard expired keys are looked for that nobody asks for.";
@@ -253,25 +267,25 @@ Memory {
         "Let jemalloc give memory back to the system in a thread of its own.";
 }
 Encodings {
-    HashMaxListpackEntries "hash-max-listpack-entries" / "hash-max-ziplist-entries" COUNT_LONG, "512", SET, HERE,
+    HashMaxListpackEntries "hash-max-listpack-entries" / "hash-max-ziplist-entries" COUNT_LONG, "512", SET, ENCODINGS,
         "Most fields of a hash that is stored compactly.";
-    HashMaxListpackValue "hash-max-listpack-value" / "hash-max-ziplist-value" BYTES, "64", SET, HERE,
+    HashMaxListpackValue "hash-max-listpack-value" / "hash-max-ziplist-value" BYTES, "64", SET, ENCODINGS,
         "Longest field or value, in bytes, of a hash that is stored compactly.";
-    ListMaxListpackSize "list-max-listpack-size" / "list-max-ziplist-size" int(INT_MIN, INT), "-2", SET, HERE,
+    ListMaxListpackSize "list-max-listpack-size" / "list-max-ziplist-size" int(INT_MIN, INT), "-2", SET, ENCODINGS,
         "Size of a list's nodes: elements if positive, 4 to 64 KiB for -1 to -5.";
-    ListCompressDepth "list-compress-depth" COUNT, "0", SET, HERE,
+    ListCompressDepth "list-compress-depth" COUNT, "0", SET, ENCODINGS,
         "Nodes at each end of a list that are not compressed; 0 compresses none.";
-    SetMaxIntsetEntries "set-max-intset-entries" COUNT_LONG, "512", SET, HERE,
+    SetMaxIntsetEntries "set-max-intset-entries" COUNT_LONG, "512", SET, ENCODINGS,
         "Most members of a set of integers that is stored compactly.";
-    SetMaxListpackEntries "set-max-listpack-entries" COUNT_LONG, "128", SET, HERE,
+    SetMaxListpackEntries "set-max-listpack-entries" COUNT_LONG, "128", SET, ENCODINGS,
         "Most members of a set that is stored compactly.";
-    SetMaxListpackValue "set-max-listpack-value" BYTES, "64", SET, HERE,
+    SetMaxListpackValue "set-max-listpack-value" BYTES, "64", SET, ENCODINGS,
         "Longest member, in bytes, of a set that is stored compactly.";
-    ZsetMaxListpackEntries "zset-max-listpack-entries" / "zset-max-ziplist-entries" COUNT_LONG, "128", SET, HERE,
+    ZsetMaxListpackEntries "zset-max-listpack-entries" / "zset-max-ziplist-entries" COUNT_LONG, "128", SET, ENCODINGS,
         "Most members of a sorted set that is stored compactly.";
-    ZsetMaxListpackValue "zset-max-listpack-value" / "zset-max-ziplist-value" BYTES, "64", SET, HERE,
+    ZsetMaxListpackValue "zset-max-listpack-value" / "zset-max-ziplist-value" BYTES, "64", SET, ENCODINGS,
         "Longest member, in bytes, of a sorted set that is stored compactly.";
-    HllSparseMaxBytes "hll-sparse-max-bytes" BYTES, "3000", SET, HERE,
+    HllSparseMaxBytes "hll-sparse-max-bytes" BYTES, "3000", SET, ENCODINGS,
         "Largest HyperLogLog, in bytes, in the sparse representation.";
     StreamNodeMaxBytes "stream-node-max-bytes" BYTES, "4096", SET, STREAMS,
         "Bytes of a stream's node; 0 means without limit.";
@@ -279,7 +293,7 @@ Encodings {
         "Entries of a stream's node; 0 means without limit.";
 }
 Snapshots {
-    Save "save" Kind::Save, "3600 1 300 100 60 10000", SET, HERE,
+    Save "save" Kind::Save, "3600 1 300 100 60 10000", SET, DISK_ERRORS,
         "Save after so many seconds if so many keys changed; an empty value never saves.";
     Dbfilename "dbfilename" file_name("dbfilename can't be a path, just a filename", None), "dump.rdb",
         PROTECTED, HERE,
@@ -288,7 +302,7 @@ Snapshots {
         "Compress strings in snapshots.";
     Rdbchecksum "rdbchecksum" BOOL, "yes", FIXED, HERE,
         "Write a checksum at the end of snapshots and verify it on loading.";
-    StopWritesOnBgsaveError "stop-writes-on-bgsave-error" BOOL, "yes", SET, HERE,
+    StopWritesOnBgsaveError "stop-writes-on-bgsave-error" BOOL, "yes", SET, DISK_ERRORS,
         "Refuse writes after a failed background save, so that somebody notices.";
     RdbSaveIncrementalFsync "rdb-save-incremental-fsync" BOOL, "yes", SET, HERE,
         "Flush a snapshot to disk step by step while it is written.";
@@ -296,9 +310,9 @@ Snapshots {
         "Remove snapshots that were only made to synchronise replicas.";
 }
 AppendOnly {
-    Appendonly "appendonly" BOOL, "no", SET, HERE,
+    Appendonly "appendonly" BOOL, "no", SET, APPEND_ONLY,
         "Write each change to the append-only file.";
-    Appendfsync "appendfsync" Kind::Choice(&["everysec", "always", "no"]), "everysec", SET, HERE,
+    Appendfsync "appendfsync" Kind::Choice(&["everysec", "always", "no"]), "everysec", SET, JOURNAL,
         "When the append-only file is flushed to disk: once a second, before each reply, or when the system likes.";
     Appendfilename "appendfilename"
         file_name("appendfilename can't be a path, just a filename", Some("appendfilename can't be empty")),
@@ -318,13 +332,13 @@ AppendOnly {
         "Start with what is readable if the append-only file ends in the middle of a command.";
     AofUseRdbPreamble "aof-use-rdb-preamble" BOOL, "yes", SET, HERE,
         "Begin a rewritten append-only file with a snapshot.";
-    AofTimestampEnabled "aof-timestamp-enabled" BOOL, "no", SET, HERE,
+    AofTimestampEnabled "aof-timestamp-enabled" BOOL, "no", SET, JOURNAL,
         "Write times into the append-only file, so that it can be cut at one.";
     AofRewriteIncrementalFsync "aof-rewrite-incremental-fsync" BOOL, "yes", SET, HERE,
         "Flush a rewritten append-only file to disk step by step.";
-    AofBufferLimit "aof-buffer-limit" BYTES, "268435456", SET, HERE,
+    AofBufferLimit "aof-buffer-limit" BYTES, "268435456", SET, JOURNAL,
         "Bytes that wait to be written to the append-only file until clients that write must wait too.";
-    AofWriteTimeout "aof-write-timeout" COUNT, "10000", SET, HERE,
+    AofWriteTimeout "aof-write-timeout" COUNT, "10000", SET, CLIENTS,
         "Milliseconds until a client is closed whose write a failing disk does not take; 0 means never.";
     AofDisableAutoGc "aof-disable-auto-gc" BOOL, "no", SET, HERE,
         "Keep append-only files that are no longer needed.";
@@ -354,9 +368,9 @@ Replication {
         "Go on as a replica when the disk cannot be written.";
     ReplicaLazyFlush "replica-lazy-flush" / "slave-lazy-flush" BOOL, "no", SET, REPLICATION,
         "Drop a replica's old data in the background before a full synchronisation.";
-    MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write" COUNT, "0", SET, HERE,
+    MinReplicasToWrite "min-replicas-to-write" / "min-slaves-to-write" COUNT, "0", SET, REPLICAS,
         "Refuse writes with fewer connected replicas than this.";
-    MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag" COUNT, "10", SET, HERE,
+    MinReplicasMaxLag "min-replicas-max-lag" / "min-slaves-max-lag" COUNT, "10", SET, REPLICAS,
         "Seconds of silence after which a replica no longer counts for min-replicas-to-write.";
     ReplBacklogSize "repl-backlog-size" bytes(1, LONG), "1048576", SET, REPLICATION,
         "Bytes of recent changes that let a replica catch up without a full synchronisation.";
@@ -424,21 +438,21 @@ Cluster {
         "Bytes that may wait on a link of the bus; 0 means without limit.";
 }
 Observability {
-    Loglevel "loglevel" Kind::Choice(&["debug", "verbose", "notice", "warning"]), "notice", SET, HERE,
+    Loglevel "loglevel" Kind::Choice(&["debug", "verbose", "notice", "warning"]), "notice", SET, LOG,
         "How much is logged.";
     Logfile "logfile" TEXT, "", FIXED, HERE,
         "File to log to; empty means standard output.";
-    SlowlogLogSlowerThan "slowlog-log-slower-than" int(-1, i64::MAX), "10000", SET, HERE,
+    SlowlogLogSlowerThan "slowlog-log-slower-than" int(-1, i64::MAX), "10000", SET, SLOW_COMMANDS,
         "Microseconds from which a command enters the slow log; 0 takes all, -1 none.";
-    SlowlogMaxLen "slowlog-max-len" COUNT_LONG, "128", SET, HERE,
+    SlowlogMaxLen "slowlog-max-len" COUNT_LONG, "128", SET, SLOW_COMMANDS,
         "Entries that the slow log keeps.";
-    LatencyTracking "latency-tracking" BOOL, "yes", SET, HERE,
+    LatencyTracking "latency-tracking" BOOL, "yes", SET, METRICS,
         "Keep a histogram of the time that each command takes.";
     LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" Kind::Percentiles, "50 99 99.9", SET, HERE,
         "Percentiles of those times that INFO latencystats shows.";
-    LatencyMonitorThreshold "latency-monitor-threshold" COUNT_LONG, "0", SET, HERE,
+    LatencyMonitorThreshold "latency-monitor-threshold" COUNT_LONG, "0", SET, SLOW_COMMANDS,
         "Milliseconds from which an event enters the latency monitor; 0 switches it off.";
-    NotifyKeyspaceEvents "notify-keyspace-events" Kind::Events, "", SET, HERE,
+    NotifyKeyspaceEvents "notify-keyspace-events" Kind::Events, "", SET, CLIENTS,
         "Classes of events that are published, as letters.";
     SyslogEnabled "syslog-enabled" BOOL, "no", FIXED, NO_SYSLOG,
         "Log to the system's log.";
@@ -454,7 +468,7 @@ Observability {
         "Test the memory after a crash.";
 }
 Process {
-    Dir "dir" TEXT, "", PROTECTED, HERE,
+    Dir "dir" TEXT, "", PROTECTED, DIRECTORY,
         "Working directory; files without a path are there.";
     Include "include" Kind::Lines { min: 1, max: 1 }, "", FILE, HERE,
         "Reads another file at this place; the name may be a pattern.";
@@ -472,7 +486,7 @@ Process {
         "How to shut down on SIGINT.";
     ShutdownOnSigterm "shutdown-on-sigterm" SHUTDOWN, "default", SET, HERE,
         "How to shut down on SIGTERM.";
-    Hz "hz" Kind::Clamped { min: 1, max: 500 }, "10", SET, HERE,
+    Hz "hz" Kind::Clamped { min: 1, max: 500 }, "10", SET, CLIENTS,
         "How many times a second background work is done.";
     DynamicHz "dynamic-hz" BOOL, "yes", SET, NOT_NEEDED,
         "Do background work more often with many clients.";
@@ -509,9 +523,9 @@ Process {
 Debugging {
     WatchdogPeriod "watchdog-period" COUNT, "0", HIDDEN, NOT_NEEDED,
         "Milliseconds after which a stuck server logs where it is; 0 means never.";
-    RdbKeySaveDelay "rdb-key-save-delay" int(INT_MIN, INT), "0", HIDDEN, HERE,
+    RdbKeySaveDelay "rdb-key-save-delay" int(INT_MIN, INT), "0", HIDDEN, DELAYS,
         "Microseconds to wait after each key that is saved; below zero, one microsecond after so many keys.";
-    KeyLoadDelay "key-load-delay" int(INT_MIN, INT), "0", HIDDEN, HERE,
+    KeyLoadDelay "key-load-delay" int(INT_MIN, INT), "0", HIDDEN, DELAYS,
         "Microseconds to wait after each key that is loaded; below zero, one microsecond after so many keys.";
     LoadingProcessEventsIntervalBytes "loading-process-events-interval-bytes" int(1024, INT), "2097152",
         HIDDEN, NOT_NEEDED,

@@ -1,27 +1,24 @@
 //! CONFIG: reading and changing the configuration of the running server.
 //!
-//! What directives there are, what they accept and how they are shown is `rustredis-config`'s; here a change takes effect.
-//! Most directives are copied into atomics ([`crate::start::server::Server::apply`]), which cannot fail. What can fail (another
-//! port, another directory, more clients) is done first, and if it does fail the whole CONFIG SET is taken back.
+//! What directives there are, what they accept and how they are shown is `rustredis-config`'s; a change takes
+//! effect by `start/apply.rs`, and if that fails the whole CONFIG SET is taken back.
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, Command, CommandError, Flags, Group};
-use rustredis_config::{Changes, Config, Directive, Origin, SetError};
+use rustredis_config::{Config, Directive, Origin, SetError};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::clients::client::flags;
-use crate::clients::limits;
 use crate::gate;
-use crate::net::listen::Addresses;
 use crate::request::admit::LOADING;
 use crate::request::conversation::Wait;
-use crate::start::server::Server;
+use crate::start::apply;
 use crate::upkeep::memory;
 
 /// The family.
@@ -124,7 +121,7 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         config.undo(changes);
         return Err(CommandError::text(LOADING));
     }
-    if let Err(error) = apply(context.server, &mut config, &changes) {
+    if let Err(error) = apply::apply(context.server, &mut config, &changes) {
         config.undo(changes);
         return Err(refused(error));
     }
@@ -152,65 +149,6 @@ fn origin(context: &Context<'_>) -> Origin {
     } else {
         Origin::Remote
     }
-}
-
-/// Lets the changes take effect, or leaves everything as it was before them.
-fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<(), SetError> {
-    // The name that the client used for the directive, if it is among those that changed.
-    let changed =
-        |directive: Directive| changes.iter().find(|(id, _)| *id == directive).map(|(_, name)| name);
-    if let Some(name) = changed(Directive::Maxclients) {
-        let wanted = config.int(Directive::Maxclients) as u64;
-        let possible = limits::raise(wanted);
-        if (possible as u64) < wanted {
-            return Err(SetError::not_applied(
-                name,
-                format!(
-                    "The operating system is not able to handle the specified number of clients, try with {possible}"
-                ),
-            ));
-        }
-    }
-    let mut left_directory = None;
-    if let Some(name) = changed(Directive::Dir) {
-        left_directory = std::env::current_dir().ok();
-        enter_directory(config).map_err(|error| SetError::not_applied(name, error.to_string()))?;
-    }
-    if let Some(name) = changed(Directive::Port).or(changed(Directive::Bind))
-        && let Err(error) = server.listening.relisten(Addresses::of(config))
-    {
-        if let Some(directory) = left_directory {
-            // It was there a moment ago; if it is gone, the new one stays.
-            let _ = std::env::set_current_dir(directory);
-        }
-        tracing::warn!("CONFIG SET {name}: {error}");
-        let reason = if name == "bind" {
-            "Failed to bind to specified addresses."
-        } else {
-            "Unable to listen on this port. Check server logs."
-        };
-        return Err(SetError::not_applied(name, reason));
-    }
-    server.apply(config);
-    for (name, reason) in config.unsupported() {
-        if changes.iter().any(|(directive, _)| directive.name() == name) {
-            tracing::warn!("WARNING: {name} is set and IGNORED (ignore-unsupported): {reason}");
-        }
-    }
-    if changed(Directive::Appendonly).is_some() {
-        server.snapshots.turn(config.bool(Directive::Appendonly));
-        // What is wrong with a file that is not wanted refuses no write.
-        server.aof.apply_gate(config);
-    }
-    Ok(())
-}
-
-/// Goes to the configured directory and notes its absolute path.
-fn enter_directory(config: &mut Config) -> std::io::Result<()> {
-    let path = config.path(Directive::Dir).map_or_else(|| PathBuf::from("."), Path::to_path_buf);
-    std::env::set_current_dir(path)?;
-    config.set_working_directory(&std::env::current_dir()?);
-    Ok(())
 }
 
 fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -44,6 +44,7 @@ use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 use crate::upkeep::supervise;
 
+pub mod apply;
 pub mod end;
 pub mod ending;
 pub mod load;
@@ -314,7 +315,7 @@ fn build(
         ending: Ending::default(),
         config: directives,
     };
-    server.apply(&config);
+    apply::apply_all(&server, &config);
     *server.config.lock() = config;
     Ok(server)
 }

@@ -22,7 +22,7 @@ use crate::files::load::Loading;
 use crate::files::rdb::Rdb;
 use crate::files::recorder::Recorder;
 use crate::files::snapshot::Snapshots;
-use crate::gate::{self, Gate};
+use crate::gate::Gate;
 use crate::net::listen::Listening;
 use crate::request::context::ServerHandler;
 use crate::request::durability::Durability;
@@ -109,25 +109,6 @@ impl Server {
     #[inline]
     pub fn must_wait(&self, place: Place) -> bool {
         self.durability.durable.must_wait(place)
-    }
-
-    /// Brings everything that keeps a copy of directives up to date with them.
-    pub fn apply(&self, config: &Config) {
-        self.settings.apply(config);
-        self.slowlog.set_threshold_usec(config.int(Directive::SlowlogLogSlowerThan));
-        self.slowlog.set_len_max(config.int(Directive::SlowlogMaxLen) as usize);
-        self.latency.set_threshold_ms(config.int(Directive::LatencyMonitorThreshold) as u64);
-        self.metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
-        self.gate.set(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
-        self.engine.contention().set_enabled(config.bool(Directive::Contention));
-        let wants_replicas =
-            config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
-        self.gate.set(gate::REPLICAS_MISSING, wants_replicas);
-        self.loading.delay.set(config.int(Directive::KeyLoadDelay) as i32);
-        self.rdb.save_delay.set(config.int(Directive::RdbKeySaveDelay) as i32);
-        self.aof.apply(config);
-        self.aof.apply_gate(config);
-        crate::upkeep::log::set_level(config.choice(Directive::Loglevel));
     }
 
     /// The shards of these keys, ascending.

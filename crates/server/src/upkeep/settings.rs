@@ -75,16 +75,11 @@ struct ClassLimits {
 }
 
 impl Settings {
-    /// Copies everything from the configuration.
-    pub fn apply(&self, config: &Config) {
-        self.maxmemory.store(config.bytes(Directive::Maxmemory), Relaxed);
-        let policy = Policy::by_name(config.choice(Directive::MaxmemoryPolicy));
-        self.policy.store(policy as u8, Relaxed);
-        self.maxmemory_samples.store(config.int(Directive::MaxmemorySamples) as usize, Relaxed);
-        self.eviction_tenacity.store(config.int(Directive::MaxmemoryEvictionTenacity) as u32, Relaxed);
-        self.maxmemory_clients.store(config.bytes(Directive::MaxmemoryClients), Relaxed);
-        self.maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
-        self.proto_max_bulk_len.store(config.bytes(Directive::ProtoMaxBulkLen) as i64, Relaxed);
+    /// Copies what clients may use, and what they are told.
+    pub fn take_clients(&self, config: &Config) {
+        let proto_max_bulk_len = config.bytes(Directive::ProtoMaxBulkLen) as i64;
+        self.proto_max_bulk_len.store(proto_max_bulk_len, Relaxed);
+        LIMITS.set("proto_max_bulk_len", proto_max_bulk_len);
         self.client_query_buffer_limit.store(config.bytes(Directive::ClientQueryBufferLimit), Relaxed);
         self.aof_write_timeout_ms.store(config.int(Directive::AofWriteTimeout) as u64, Relaxed);
         self.timeout_seconds.store(config.int(Directive::Timeout) as u64, Relaxed);
@@ -92,11 +87,6 @@ impl Settings {
         self.notify_mask.store(notify_mask(config.event_classes()), Relaxed);
         self.protected_mode.store(config.bool(Directive::ProtectedMode), Relaxed);
         self.requires_password.store(!config.text(Directive::Requirepass).is_empty(), Relaxed);
-        let slowlog_usec = u64::try_from(config.int(Directive::SlowlogLogSlowerThan)).ok();
-        let monitor_ms = Some(config.int(Directive::LatencyMonitorThreshold) as u64).filter(|ms| *ms > 0);
-        let slowlog_nanos = slowlog_usec.map_or(u64::MAX, |usec| usec.saturating_mul(1000));
-        let monitor_nanos = monitor_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
-        self.slow_nanos.store(slowlog_nanos.min(monitor_nanos), Relaxed);
         let threshold_ms = config.int(Directive::BusyReplyThreshold) as u64;
         self.busy_reply_threshold_ms.store(threshold_ms, Relaxed);
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);
@@ -108,41 +98,36 @@ impl Settings {
         }
         let normal = self.normal_output.hard_bytes.load(Relaxed);
         self.reply_bytes_max.store(if normal > 0 { normal } else { usize::MAX }, Relaxed);
-        self.apply_encodings(config);
+    }
+
+    /// Copies what goes when memory is short, and how accesses are noted for it.
+    pub fn take_eviction(&self, config: &Config) {
+        let maxmemory = config.bytes(Directive::Maxmemory);
+        self.maxmemory.store(maxmemory, Relaxed);
+        // It may be given as a share of `maxmemory`.
+        self.maxmemory_clients.store(config.bytes(Directive::MaxmemoryClients), Relaxed);
+        let policy = Policy::by_name(config.choice(Directive::MaxmemoryPolicy));
+        self.policy.store(policy as u8, Relaxed);
+        self.maxmemory_samples.store(config.int(Directive::MaxmemorySamples) as usize, Relaxed);
+        self.eviction_tenacity.store(config.int(Directive::MaxmemoryEvictionTenacity) as u32, Relaxed);
         ACCESS_POLICY.is_lfu.store(policy.is_lfu(), Relaxed);
-        let decides = config.bytes(Directive::Maxmemory) > 0 && policy.looks_at_accesses();
-        ACCESS_POLICY.decides_eviction.store(decides, Relaxed);
+        ACCESS_POLICY.decides_eviction.store(maxmemory > 0 && policy.looks_at_accesses(), Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);
         ACCESS_POLICY.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Relaxed);
+    }
+
+    /// Copies from what time on a command is slow.
+    pub fn take_slow_commands(&self, config: &Config) {
+        let slowlog_usec = u64::try_from(config.int(Directive::SlowlogLogSlowerThan)).ok();
+        let monitor_ms = Some(config.int(Directive::LatencyMonitorThreshold) as u64).filter(|ms| *ms > 0);
+        let slowlog_nanos = slowlog_usec.map_or(u64::MAX, |usec| usec.saturating_mul(1000));
+        let monitor_nanos = monitor_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
+        self.slow_nanos.store(slowlog_nanos.min(monitor_nanos), Relaxed);
     }
 
     /// `maxmemory-policy`.
     pub fn policy(&self) -> Policy {
         Policy::ALL[usize::from(self.policy.load(Relaxed))]
-    }
-
-    fn apply_encodings(&self, config: &Config) {
-        for directive in [
-            Directive::HashMaxListpackEntries,
-            Directive::ListMaxListpackSize,
-            Directive::ListCompressDepth,
-            Directive::SetMaxIntsetEntries,
-            Directive::SetMaxListpackEntries,
-            Directive::ZsetMaxListpackEntries,
-            Directive::StreamNodeMaxEntries,
-        ] {
-            LIMITS.set(&directive.name().replace('-', "_"), config.int(directive));
-        }
-        for directive in [
-            Directive::HashMaxListpackValue,
-            Directive::SetMaxListpackValue,
-            Directive::ZsetMaxListpackValue,
-            Directive::HllSparseMaxBytes,
-            Directive::StreamNodeMaxBytes,
-            Directive::ProtoMaxBulkLen,
-        ] {
-            LIMITS.set(&directive.name().replace('-', "_"), config.bytes(directive) as i64);
-        }
     }
 
     fn class_limits(&self, class: ClientClass) -> &ClassLimits {
