@@ -4,6 +4,7 @@
 mod exceptions;
 mod imports;
 mod modules;
+mod names;
 mod server;
 mod source;
 mod text;
@@ -21,7 +22,7 @@ The house rules that neither rustfmt nor clippy checks. With --imports: the file
 
 type Rule = fn(&[Source]) -> Vec<String>;
 
-const RULES: [(&str, Rule); 10] = [
+const RULES: [(&str, Rule); 12] = [
     ("a source file has at most 1,000 lines, or says why in its head", text::short_files),
     ("a source file begins with its module's documentation", text::module_docs),
     ("no unwrap outside tests", text::no_unwrap),
@@ -32,6 +33,8 @@ const RULES: [(&str, Rule); 10] = [
     ("no package registry's host is named", text::no_registry_hosts),
     ("no more than three files import one another in a circle", imports::small_circles),
     ("only start, request and commands name the type Server", server::named_by_few),
+    ("no command is known by its name outside the file of its row", names::compared_nowhere),
+    ("what a command reaches is read in one module", names::reach_is_read_once),
 ];
 
 /// Runs the task.

@@ -24,6 +24,8 @@ pub mod server;
 pub mod slowlog;
 pub mod transaction;
 
+use std::collections::HashMap;
+
 use rustredis_commands::{Registry, Run};
 
 pub use crate::request::context::{Context, ServerHandler};
@@ -58,11 +60,11 @@ pub const FAMILIES: &[Family] = &[
 /// # Panics
 /// If a row of the server has no function, or a function no row: a bug of ours that a start shows at once.
 pub fn handlers(registry: &Registry) -> Vec<Option<ServerHandler>> {
+    let by_name: HashMap<&str, u16> = registry.rows().iter().map(|row| (row.full_name, row.id)).collect();
     let mut by_row: Vec<Option<ServerHandler>> = vec![None; registry.rows().len()];
     for (name, handler) in FAMILIES.iter().flat_map(|family| family.handlers) {
-        let row = registry.rows().iter().find(|row| row.full_name == *name);
-        let row = row.unwrap_or_else(|| panic!("the function of {name} has no row"));
-        by_row[row.id as usize] = Some(*handler);
+        let id = by_name.get(name).unwrap_or_else(|| panic!("the function of {name} has no row"));
+        by_row[usize::from(*id)] = Some(*handler);
     }
     for row in registry.rows() {
         let is_server = matches!(row.command.run, Run::Server);
