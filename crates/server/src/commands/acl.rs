@@ -120,7 +120,7 @@ fn cat(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
             let category = std::str::from_utf8(args.get(2)).ok().and_then(Categories::by_name);
             let category =
                 category.ok_or_else(|| CommandError::quoting("ERR Unknown category '", args.get(2), "'"))?;
-            let rows = context.server.registry.rows().iter();
+            let rows = context.server.registry().rows().iter();
             let rows = rows.filter(|row| row.command.all_categories().has(category));
             let names: Vec<&str> = rows.map(|row| row.full_name).collect();
             reply.array(names.len());
@@ -143,7 +143,7 @@ fn dryrun(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &m
     if args.get(2) != b"default" {
         return Err(CommandError::quoting("ERR User '", args.get(2), "' not found"));
     }
-    match context.server.registry.resolve(args.skip(3)) {
+    match context.server.registry().resolve(args.skip(3)) {
         Ok(_) => reply.ok(),
         Err(arity @ CommandError::Arity(_)) => return Err(arity),
         Err(_) => return Err(CommandError::quoting("ERR Command '", args.get(3), "' not found")),
@@ -190,7 +190,7 @@ fn hexadecimal(bytes: &[u8]) -> String {
 
 /// What stands for the default user's password, as Redis shows it: its SHA-256; `None` without one.
 fn password_digest(server: &Server) -> Option<String> {
-    let config = server.config.lock();
+    let config = server.config().lock();
     let password = config.text(Directive::Requirepass);
     (!password.is_empty()).then(|| hexadecimal(&Sha256::digest(password)))
 }
@@ -253,14 +253,14 @@ fn log(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     let count = match args.len() {
         2 => LOG_ENTRIES,
         3 if args.is(2, "RESET") => {
-            context.server.acl_log.reset();
+            context.server.acl_log().reset();
             reply.ok();
             return Ok(());
         }
         3 => usize::try_from(args.int(2)?).unwrap_or(0),
         _ => return Err(super::wrong_subcommand(args, "ACL")),
     };
-    let entries = context.server.acl_log.newest(count);
+    let entries = context.server.acl_log().newest(count);
     let now_ms = now_ms();
     reply.array(entries.len());
     for entry in entries {
@@ -292,13 +292,13 @@ fn log(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
 /// Notes that the client gave a wrong name or password with the command that runs.
 pub(super) fn note_refusal(context: &Context<'_>, args: Args<'_>, username: &[u8]) {
     let (server, client) = (context.server, &context.caller.client);
-    let len_max = usize::try_from(server.config.lock().int(Directive::AcllogMaxLen)).unwrap_or(0);
+    let len_max = usize::try_from(server.config().lock().int(Directive::AcllogMaxLen)).unwrap_or(0);
     let mut client_info = String::new();
     let bytes = args.from(0).map(<[u8]>::len).sum();
-    list::describe(&mut client_info, &server.registry, client, now_ms(), bytes);
+    list::describe(&mut client_info, server.registry(), client, now_ms(), bytes);
     let client_info = client_info.trim_end().to_owned();
     let place = if context.origin == Origin::Queue { "multi" } else { "toplevel" };
-    server.acl_log.note(place, args.get(0), username, client_info, now_ms(), len_max);
+    server.acl_log().note(place, args.get(0), username, client_info, now_ms(), len_max);
 }
 
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -146,7 +146,7 @@ fn lines<'c>(context: &Context<'_>, args: Args<'_>, clients: impl IntoIterator<I
     let mut text = String::new();
     for client in clients {
         let bytes = if client.id == context.caller.client.id { own_bytes } else { 0 };
-        describe(&mut text, &context.server.registry, client, now_ms, bytes);
+        describe(&mut text, context.server.registry(), client, now_ms, bytes);
     }
     text
 }
@@ -161,7 +161,7 @@ fn unknown_type(args: Args<'_>, index: usize) -> CommandError {
 }
 
 fn list(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let all = &context.server.clients;
+    let all = context.server.clients();
     let clients = if args.len() == 2 {
         all.all()
     } else if args.is(2, "TYPE") && args.len() == 4 {
@@ -234,7 +234,7 @@ fn is_yes(args: Args<'_>, index: usize, yes: &str, no: &str) -> Result<bool, Com
 
 fn kill(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let (filter, skips_me) = kill_filter(args)?;
-    let clients = &context.server.clients;
+    let clients = context.server.clients();
     let now_ms = now_ms();
     let own_id = context.caller.client.id;
     let mut killed = 0;
@@ -341,7 +341,7 @@ fn pause(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mu
     if until_ms > i64::MAX as u64 {
         return Err(CommandError::TimeoutOutOfRange);
     }
-    context.server.pause.begin(until_ms, pauses_reads);
+    context.server.pause().begin(until_ms, pauses_reads);
     reply.ok();
     Ok(())
 }
@@ -352,7 +352,7 @@ fn wrong_words(args: Args<'_>) -> CommandError {
 }
 
 fn unpause(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.server.pause.end();
+    context.server.pause().end();
     reply.ok();
     Ok(())
 }
@@ -367,7 +367,7 @@ fn unblock(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
         () => return Err(wrong_words(args)),
     };
     let id = args.int(2)?;
-    let client = u64::try_from(id).ok().and_then(|id| context.server.clients.get(id));
+    let client = u64::try_from(id).ok().and_then(|id| context.server.clients().get(id));
     let is_unblocked = client.is_some_and(|client| {
         if client.unblock_sync_wait(is_error) {
             return true;

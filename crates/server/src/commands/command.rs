@@ -106,18 +106,18 @@ const SUBCOMMANDS: &[Command] = &[
 
 /// The commands that can be called, without their subcommands, in the order of the table.
 fn commands(server: &Server) -> Vec<&Row> {
-    let mut rows: Vec<&Row> = server.registry.commands().map(|(_, row)| row).collect();
+    let mut rows: Vec<&Row> = server.registry().commands().map(|(_, row)| row).collect();
     rows.sort_unstable_by_key(|row| row.id);
     rows
 }
 
 fn subcommands<'s>(server: &'s Server, row: &'s Row) -> impl Iterator<Item = &'s Row> {
-    row.subcommands().map(|id| server.registry.row(id))
+    row.subcommands().map(|id| server.registry().row(id))
 }
 
 /// The row that an argument names: `get`, `config|get`.
 fn named<'s>(server: &'s Server, name: &[u8]) -> Option<&'s Row> {
-    server.registry.find_full(std::str::from_utf8(name).ok()?)
+    server.registry().find_full(std::str::from_utf8(name).ok()?)
 }
 
 fn all(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -128,7 +128,7 @@ fn all(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Rep
 }
 
 fn count(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.registry.commands().count());
+    reply.count(context.server.registry().commands().count());
     Ok(())
 }
 
@@ -332,9 +332,9 @@ fn find_keys<'s, 'a>(
     args: Args<'a>,
 ) -> Result<(&'s Command, Args<'a>, Vec<u32>), CommandError> {
     let args = args.skip(2);
-    let row = server.registry.find(args.get(0)).and_then(|row| {
+    let row = server.registry().find(args.get(0)).and_then(|row| {
         let is_container = row.subcommands().next().is_some() && args.len() > 1;
-        if is_container { server.registry.subcommand(row, args.get(1)) } else { Some(row) }
+        if is_container { server.registry().subcommand(row, args.get(1)) } else { Some(row) }
     });
     let command = row.ok_or(CommandError::text("ERR Invalid command specified"))?.command;
     let has_keys =

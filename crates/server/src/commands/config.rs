@@ -88,7 +88,7 @@ const SUBCOMMANDS: &[Command] = &[
 
 fn get(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = args.from(2).collect();
-    let found = context.server.config.lock().get(&patterns);
+    let found = context.server.config().lock().get(&patterns);
     reply.map(found.len());
     for (name, value) in found {
         reply.bulk(&name);
@@ -109,7 +109,7 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     }
     let words: Vec<&[u8]> = args.from(2).collect();
     let pairs: Vec<(&[u8], &[u8])> = words.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-    let mut config = context.server.config.lock();
+    let mut config = context.server.config().lock();
     let refused = |error: SetError| match error {
         SetError::Unknown(name) => {
             CommandError::quoting("ERR Unknown option or number of arguments for CONFIG SET - '", &name, "'")
@@ -117,7 +117,8 @@ fn set(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         error => CommandError::owned(format!("ERR {error}")),
     };
     let changes = config.set(&pairs, origin(context)).map_err(refused)?;
-    if context.server.gate.has(gate::LOADING) && pairs.iter().any(|(name, _)| is_fixed_while_loading(name)) {
+    if context.server.gate().has(gate::LOADING) && pairs.iter().any(|(name, _)| is_fixed_while_loading(name))
+    {
         config.undo(changes);
         return Err(CommandError::text(LOADING));
     }
@@ -152,19 +153,19 @@ fn origin(context: &Context<'_>) -> Origin {
 }
 
 fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.server.stats.reset(context.server.engine.store());
+    context.server.stats().reset(context.server.engine().store());
     if let Some(worker) = context.worker {
         worker.metrics.reset();
     }
-    context.server.engine.contention().reset();
-    context.server.acl_log.refused.store(0, Relaxed);
+    context.server.engine().contention().reset();
+    context.server.acl_log().refused.store(0, Relaxed);
     memory::reset_peak();
     reply.ok();
     Ok(())
 }
 
 fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let config = context.server.config.lock();
+    let config = context.server.config().lock();
     let Some(path) = config.file() else {
         return Err(CommandError::text("ERR The server is running without a config file"));
     };

@@ -131,7 +131,7 @@ fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply:
 
 /// Checks the name and the password that these arguments give.
 fn authenticate(context: &mut Context<'_>, args: Args<'_>, user: &[u8], password: &[u8]) -> Outcome {
-    let config = context.server.config.lock();
+    let config = context.server.config().lock();
     let required = config.text(Directive::Requirepass);
     // Every byte is looked at, so that the time does not tell how many were right.
     let differs = required.len() != password.len()
@@ -150,7 +150,7 @@ fn authenticate(context: &mut Context<'_>, args: Args<'_>, user: &[u8], password
 fn auth(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match args.len() {
         2 => {
-            if !context.server.settings.requires_password.load(Relaxed) {
+            if !context.server.settings().requires_password.load(Relaxed) {
                 return Err(CommandError::text(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
@@ -246,15 +246,15 @@ fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
     conversation.set_transaction(None);
     conversation.after.ends_watches = true;
     conversation.reply_mode = ReplyMode::On;
-    server.pubsub.leave(&client, &mut conversation.subscriptions);
+    server.pubsub().leave(&client, &mut conversation.subscriptions);
     if std::mem::take(&mut conversation.is_monitor) {
-        server.monitors.leave(&client);
+        server.monitors().leave(&client);
     }
     caller.select(0);
     caller.set_proto(Proto::Resp2);
     reply.set_proto(Proto::Resp2);
     caller.no_touch = false;
-    caller.is_authenticated = !server.settings.requires_password.load(Relaxed);
+    caller.is_authenticated = !server.settings().requires_password.load(Relaxed);
     client.identity.lock().name.clear();
     client.set_flag(flags::NO_EVICT | flags::NO_TOUCH | flags::READONLY, false);
     reply.simple("RESET");

@@ -125,11 +125,11 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
         (b"digest-value", 3..) => digest_values(view, args, reply),
         (b"set-active-expire", 3) => {
-            context.server.expiry.is_active.store(is_on(args.get(2)), Relaxed);
+            context.server.expiry().is_active.store(is_on(args.get(2)), Relaxed);
             reply.ok();
         }
         (b"set-skip-checksum-validation", 3) => {
-            context.server.rdb.skips_checksums.store(is_on(args.get(2)), Relaxed);
+            context.server.rdb().skips_checksums.store(is_on(args.get(2)), Relaxed);
             reply.ok();
         }
         (b"loadaof", 2) => load_aof(context.server, view, reply)?,
@@ -147,7 +147,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             return Err(CommandError::quoting("", args.get(2), ""));
         }
         (b"change-repl-id", 2) => {
-            *context.server.replication_id.lock() = random_hex();
+            *context.server.replication_id().lock() = random_hex();
             reply.ok();
         }
         (b"replicate", 3..) => {
@@ -157,7 +157,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
             reply.ok();
         }
         (b"journal-record", 3..)
-            if journal::record(&context.server.recorder, &context.server.durability, args, reply)? => {}
+            if journal::record(context.server.recorder(), context.server.durability(), args, reply)? => {}
         (b"stringmatch-test", 2) => match_at_random(view.random(), reply),
         (b"samples", 2) => super::info::samples(context.server, reply),
         (b"unit", 3..) => unit::run(context, view, args, reply)?,
@@ -177,7 +177,7 @@ fn hold(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Out
     let (shard, argument) = match args.len() {
         4 if args.is(2, "ALL") => (None, 3),
         5 if args.is(2, "KEY") => {
-            (Some(context.server.engine.store().shard_of(Key::new(args.get(3)).hash)), 4)
+            (Some(context.server.engine().store().shard_of(Key::new(args.get(3)).hash)), 4)
         }
         _ => return Err(CommandError::Syntax),
     };
@@ -199,13 +199,13 @@ fn inject_panic(server: &Server, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
         () if args.is(2, "AFTER-CHANGE") => PanicAt::AfterChange,
         () => return Err(CommandError::Syntax),
     };
-    server.engine.store().inject_panic(at);
+    server.engine().store().inject_panic(at);
     reply.ok();
     Ok(())
 }
 
 fn check_allowed(server: &Server, client: &Client) -> Outcome {
-    let is_allowed = match server.config.lock().choice(Directive::EnableDebugCommand) {
+    let is_allowed = match server.config().lock().choice(Directive::EnableDebugCommand) {
         "yes" => true,
         "local" => is_local(&client.addr),
         _ => false,
@@ -272,7 +272,7 @@ fn object(server: &Server, view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_
 
 /// The bytes of the value in an RDB file.
 fn serialized_bytes(server: &Server, entry: &Entry) -> Result<u64, CommandError> {
-    let mut writer = Writer::new(std::io::sink(), server.rdb.compression());
+    let mut writer = Writer::new(std::io::sink(), server.rdb().compression());
     Encoded::of(entry)
         .and_then(|encoded| encoded.write(&mut writer))
         .map_err(|error| CommandError::owned(format!("ERR {error}")))?;
@@ -339,7 +339,7 @@ fn reload(server: &Server, view: &mut View<'_>, args: Args<'_>, reply: &mut Repl
             }
         }
     }
-    server.loading.reload(&replays(server), view, how).map_err(|error| {
+    server.loading().reload(&replays(server), view, how).map_err(|error| {
         tracing::warn!("DEBUG RELOAD failed: {error}");
         CommandError::text("ERR Error trying to load the RDB dump, check server logs.")
     })?;
@@ -352,13 +352,13 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         tracing::warn!("DEBUG LOADAOF failed: {error}");
         CommandError::text("ERR Error trying to load the AOF files, check server logs.")
     };
-    server.aof.flush().map_err(|error| failed(error.to_string()))?;
+    server.aof().flush().map_err(|error| failed(error.to_string()))?;
     // A rewrite that ends must not remove what is about to be read.
-    let _exchange = server.snapshots.exchange.lock();
+    let _exchange = server.snapshots().exchange.lock();
     // While it is off a rewrite makes files as well.
-    let mut files = match server.aof.files() {
+    let mut files = match server.aof().files() {
         Some(files) => files,
-        None => server.aof.open_files().map_err(failed)?,
+        None => server.aof().open_files().map_err(failed)?,
     };
     let selected = view.db();
     for db in view.store().databases_in_use() {
@@ -366,7 +366,7 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         view.clear();
     }
     view.select(selected);
-    server.loading.load_aof(&replays(server), view, &mut files).map_err(failed)?;
+    server.loading().load_aof(&replays(server), view, &mut files).map_err(failed)?;
     tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
     reply.ok();
     Ok(())
@@ -382,7 +382,7 @@ const ERRNOS: [(&str, i32); 5] = [
 ];
 
 fn storage(server: &Server, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let faults = server.storage.faults();
+    let faults = server.storage().faults();
     let operation = |index| Operation::by_name(&args.lossy(index)).ok_or(CommandError::Syntax);
     match args.len() {
         3 if args.is(2, "RESET") => faults.clear(),

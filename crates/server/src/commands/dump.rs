@@ -43,7 +43,7 @@ const ROWS: &[Command] = &[
 fn dump(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let payload = match view.read(args.key(1)) {
         None => None,
-        Some(entry) => Some(rdb::dump(entry, context.server.rdb.compression()).map_err(refusal)?),
+        Some(entry) => Some(rdb::dump(entry, context.server.rdb().compression()).map_err(refusal)?),
     };
     reply.bulk_or_null(payload.as_deref());
     Ok(())
@@ -107,8 +107,8 @@ pub fn restore_value(server: &Server, view: &mut View<'_>, args: Args<'_>, reply
     }
     let ttl =
         u64::try_from(args.int(2)?).map_err(|_| CommandError::text("ERR Invalid TTL value, must be >= 0"))?;
-    let string_bytes_max = server.settings.proto_max_bulk_len.load(Relaxed).max(0) as u64;
-    let value = rdb::restore(args.get(3), server.rdb.checksum(), string_bytes_max).map_err(bad_payload)?;
+    let string_bytes_max = server.settings().proto_max_bulk_len.load(Relaxed).max(0) as u64;
+    let value = rdb::restore(args.get(3), server.rdb().checksum(), string_bytes_max).map_err(bad_payload)?;
 
     let expire_at_ms = match ttl {
         0 => None,

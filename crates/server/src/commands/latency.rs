@@ -77,7 +77,7 @@ const SUBCOMMANDS: &[Command] = &[
 ];
 
 fn latest(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let events = context.server.latency.latest();
+    let events = context.server.latency().latest();
     reply.array(events.len());
     for event in events {
         reply.array(4);
@@ -90,7 +90,7 @@ fn latest(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut 
 }
 
 fn history(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let samples = context.server.latency.history(args.get(2));
+    let samples = context.server.latency().history(args.get(2));
     reply.array(samples.len());
     for sample in samples {
         reply.array(2);
@@ -102,17 +102,17 @@ fn history(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
 
 fn reset(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let names: Vec<&[u8]> = args.from(2).collect();
-    reply.count(context.server.latency.reset(&names));
+    reply.count(context.server.latency().reset(&names));
     Ok(())
 }
 
 fn doctor(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.verbatim("txt", &context.server.latency.doctor());
+    reply.verbatim("txt", &context.server.latency().doctor());
     Ok(())
 }
 
 fn graph(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let samples = context.server.latency.history(args.get(2));
+    let samples = context.server.latency().history(args.get(2));
     if samples.is_empty() {
         return Err(CommandError::quoting("ERR No samples available for event '", args.get(2), "'"));
     }
@@ -161,9 +161,9 @@ fn age(seconds: i64) -> String {
 
 fn histogram(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let server = context.server;
-    let stats = server.metrics.snapshot();
+    let stats = server.metrics().snapshot();
     let rows: Vec<&Row> = if args.len() == 2 {
-        server.registry.rows().iter().collect()
+        server.registry().rows().iter().collect()
     } else {
         (2..args.len()).flat_map(|index| named_rows(server, &args.lossy(index))).collect()
     };
@@ -191,8 +191,8 @@ fn histogram(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply:
 
 /// The command of this name with its subcommands; nothing if there is none.
 pub(super) fn named_rows<'a>(server: &'a Server, name: &str) -> Vec<&'a Row> {
-    let Some(row) = server.registry.find_full(name) else { return Vec::new() };
-    std::iter::once(row).chain(row.subcommands().map(|id| server.registry.row(id))).collect()
+    let Some(row) = server.registry().find_full(name) else { return Vec::new() };
+    std::iter::once(row).chain(row.subcommands().map(|id| server.registry().row(id))).collect()
 }
 
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -99,7 +99,7 @@ fn usage(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome 
 }
 
 fn stats(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let memory = MemoryUse::of(context.server.engine.store(), &context.server.clients);
+    let memory = MemoryUse::of(context.server.engine().store(), context.server.clients());
     let count = |reply: &mut Reply<'_>, name: &str, value: usize| {
         reply.text(name);
         reply.count(value);
@@ -148,8 +148,8 @@ fn stats(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
 }
 
 fn doctor(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let memory = MemoryUse::of(context.server.engine.store(), &context.server.clients);
-    let clients = context.server.clients.len();
+    let memory = MemoryUse::of(context.server.engine().store(), context.server.clients());
+    let clients = context.server.clients().len();
     reply.verbatim("txt", &diagnosis(&memory, clients));
     Ok(())
 }
@@ -205,7 +205,7 @@ fn malloc_stats(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut 
 
 fn purge(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let server = context.server;
-    context.conversation()?.after.wait = Some(Wait::Purge(server.purges.ask()));
+    context.conversation()?.after.wait = Some(Wait::Purge(server.purges().ask()));
     reply.ok();
     Ok(())
 }

@@ -26,7 +26,7 @@ fn monitor(
         return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     if !std::mem::replace(&mut context.conversation()?.is_monitor, true) {
-        context.server.monitors.join(&context.caller.client);
+        context.server.monitors().join(&context.caller.client);
     }
     reply.ok();
     Ok(())

@@ -180,7 +180,7 @@ fn subscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, t
     let Context { server, caller, conversation, .. } = context;
     let own = &mut conversation.as_deref_mut().ok_or(NO_CONNECTION)?.subscriptions;
     for name in args.from(1) {
-        server.pubsub.subscribe(&caller.client, own, topic, name);
+        server.pubsub().subscribe(&caller.client, own, topic, name);
         confirm(own, reply, words(topic).0, topic, Some(name));
     }
     Ok(())
@@ -192,14 +192,14 @@ fn unsubscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>,
     let word = words(topic).1;
     if args.len() > 1 {
         for name in args.from(1) {
-            server.pubsub.unsubscribe(&caller.client, own, topic, name);
+            server.pubsub().unsubscribe(&caller.client, own, topic, name);
             confirm(own, reply, word, topic, Some(name));
         }
         return Ok(());
     }
     let names: Vec<Box<[u8]>> = own.names(topic).iter().cloned().collect();
     for name in &names {
-        server.pubsub.unsubscribe(&caller.client, own, topic, name);
+        server.pubsub().unsubscribe(&caller.client, own, topic, name);
         confirm(own, reply, word, topic, Some(name));
     }
     if names.is_empty() {
@@ -209,12 +209,12 @@ fn unsubscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>,
 }
 
 fn publish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.pubsub.publish(args.get(1), args.get(2)));
+    reply.count(context.server.pubsub().publish(args.get(1), args.get(2)));
     Ok(())
 }
 
 fn spublish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let pubsub = &context.server.pubsub;
+    let pubsub = context.server.pubsub();
     reply.count(pubsub.publish_to_shard_channel(args.get(1), args.get(2)));
     Ok(())
 }
@@ -223,7 +223,7 @@ fn active(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, topi
     if args.len() > 3 {
         return Err(too_many(args));
     }
-    let names = context.server.pubsub.active(topic, args.try_get(2));
+    let names = context.server.pubsub().active(topic, args.try_get(2));
     reply.array(names.len());
     names.iter().for_each(|name| reply.bulk(name));
     Ok(())
@@ -238,13 +238,13 @@ fn subscribers(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>,
     reply.array((args.len() - 2) * 2);
     for name in args.from(2) {
         reply.bulk(name);
-        reply.count(context.server.pubsub.subscribers(topic, name));
+        reply.count(context.server.pubsub().subscribers(topic, name));
     }
     Ok(())
 }
 
 fn numpat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.pubsub.count(Topic::Pattern));
+    reply.count(context.server.pubsub().count(Topic::Pattern));
     Ok(())
 }
 

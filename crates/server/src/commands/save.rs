@@ -64,11 +64,11 @@ const ROWS: &[Command] = &[
 ];
 
 fn save(context: &mut Context<'_>, view: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if context.server.snapshots.state().running.is_some_and(|(job, _)| job == Job::Save) {
+    if context.server.snapshots().state().running.is_some_and(|(job, _)| job == Job::Save) {
         return Err(CommandError::text("ERR Background save already in progress"));
     }
     // The log has the reason, as Redis's has.
-    context.server.rdb.save(view).map_err(|_| CommandError::text("ERR"))?;
+    context.server.rdb().save(view).map_err(|_| CommandError::text("ERR"))?;
     reply.ok();
     Ok(())
 }
@@ -84,7 +84,7 @@ fn background_save(
         2 if args.is(1, "SCHEDULE") => true,
         _ => return Err(CommandError::Syntax),
     };
-    match context.server.snapshots.save(schedules) {
+    match context.server.snapshots().save(schedules) {
         Wish::Begun => {
             context.conversation()?.after.wait = Some(Wait::Cut);
             reply.simple("Background saving started");
@@ -101,7 +101,7 @@ fn background_save(
 }
 
 fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    match context.server.snapshots.rewrite() {
+    match context.server.snapshots().rewrite() {
         Wish::Begun => {
             context.conversation()?.after.wait = Some(Wait::Cut);
             reply.simple("Background append only file rewriting started");
@@ -128,12 +128,13 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
         args.int(3).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout_ms = u64::try_from(timeout_ms).map_err(|_| CommandError::NegativeTimeout)?;
     let server = context.server;
-    if wanted == 1 && !server.aof.is_on() {
+    if wanted == 1 && !server.aof().is_on() {
         return Err(CommandError::text(
             "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
         ));
     }
-    let is_durable = server.aof.is_on() && server.durability.durable.place() >= context.progress.last_write;
+    let is_durable =
+        server.aof().is_on() && server.durability().durable.place() >= context.progress.last_write;
     let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
     let wait = SyncWait { until_ms, has_replicas: replicas > 0, tells_replicas_alone: false };
     if replicas == 0 && i64::from(is_durable) >= wanted || !context.origin.may_wait() {
@@ -145,6 +146,6 @@ fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &
 }
 
 fn last_save(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.rdb.last_save_seconds() as usize);
+    reply.count(context.server.rdb().last_save_seconds() as usize);
     Ok(())
 }

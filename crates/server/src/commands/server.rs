@@ -135,7 +135,7 @@ fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: 
     if saves && saves_not || aborts && options > 1 {
         return Err(CommandError::Syntax);
     }
-    let ending = &context.server.ending;
+    let ending = context.server.ending();
     if aborts {
         if !ending.abort() {
             return Err(CommandError::text("ERR No shutdown in progress."));
@@ -208,7 +208,7 @@ fn replicaof(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
 /// refused, or of those named).
 fn cmdstat(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let server = context.server;
-    let cost = server.metrics.cost();
+    let cost = server.metrics().cost();
     reply.map(2);
     reply.text("strategy");
     reply.map(cost.fields().len() + 1);
@@ -220,7 +220,7 @@ fn cmdstat(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
     }
     reply.text("commands");
     let rows: Vec<&Row> = if args.len() == 1 {
-        server.registry.rows().iter().collect()
+        server.registry().rows().iter().collect()
     } else {
         (1..args.len()).flat_map(|index| latency::named_rows(server, &args.lossy(index))).collect()
     };
@@ -233,7 +233,7 @@ const PERCENTILES: [(&str, f64); 4] =
     [("p50_usec", 50.0), ("p95_usec", 95.0), ("p99_usec", 99.0), ("p99.9_usec", 99.9)];
 
 fn write_commands(server: &Server, rows: &[&Row], reply: &mut Reply<'_>) {
-    let stats = server.metrics.snapshot();
+    let stats = server.metrics().snapshot();
     let seen: Vec<&Row> = rows.iter().copied().filter(|row| stats[row.id as usize].is_seen()).collect();
     reply.map(seen.len());
     for row in seen {

@@ -67,7 +67,7 @@ fn get(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         },
         _ => return Err(super::wrong_subcommand(args, "SLOWLOG")),
     };
-    let entries = context.server.slowlog.newest(count);
+    let entries = context.server.slowlog().newest(count);
     reply.array(entries.len());
     for entry in entries {
         reply.array(6);
@@ -83,12 +83,12 @@ fn get(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
 }
 
 fn len(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.slowlog.len());
+    reply.count(context.server.slowlog().len());
     Ok(())
 }
 
 fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.server.slowlog.reset();
+    context.server.slowlog().reset();
     reply.ok();
     Ok(())
 }

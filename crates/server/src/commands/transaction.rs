@@ -102,7 +102,7 @@ fn discard(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut
 
 fn watch(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     // While the server is paused nothing expires.
-    let expires = !context.server.gate.has(gate::PAUSED);
+    let expires = !context.server.gate().has(gate::PAUSED);
     let conversation = context.conversation()?;
     if conversation.transaction.is_some() {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));

@@ -84,9 +84,9 @@ const PAUSE_STEP_MS: u64 = 100;
 /// a batch of this size cannot use it up.
 #[inline]
 pub fn is_free(server: &Server, input_bytes: usize, commands: usize) -> bool {
-    match server.gate.bits() {
+    match server.gate().bits() {
         0 => true,
-        gate::MEMORY_LIMITED => server.eviction.has_room(input_bytes, commands),
+        gate::MEMORY_LIMITED => server.eviction().has_room(input_bytes, commands),
         _ => false,
     }
 }
@@ -97,7 +97,7 @@ pub fn is_free(server: &Server, input_bytes: usize, commands: usize) -> bool {
 /// The reply for a command that must not run.
 pub async fn admit(asked: Asked<'_>) -> Result<Verdict, CommandError> {
     for (bits, test) in CHECKS {
-        if *bits != ALWAYS && !asked.server.gate.has(*bits) {
+        if *bits != ALWAYS && !asked.server.gate().has(*bits) {
             continue;
         }
         match test {
@@ -128,7 +128,7 @@ fn has_any(server: &Server, session: &Session, row: &Row, flags: Flags) -> bool 
     let is_queued = || {
         session.conversation.transaction.as_ref().is_some_and(|transaction| {
             let mut queue = transaction.queue.iter();
-            queue.any(|queued| server.registry.row(queued.row).command.flags.has_any(flags))
+            queue.any(|queued| server.registry().row(queued.row).command.flags.has_any(flags))
         })
     };
     row.command.flags.has_any(flags) || row.command.rules.has(Rules::RUNS_QUEUE) && is_queued()
@@ -136,7 +136,7 @@ fn has_any(server: &Server, session: &Session, row: &Row, flags: Flags) -> bool 
 
 fn is_authenticated(asked: &Asked<'_>) -> Outcome {
     if !asked.row.command.flags.has(Flags::NO_AUTH)
-        && asked.session.caller.must_authenticate(&asked.server.settings)
+        && asked.session.caller.must_authenticate(asked.server.settings())
     {
         return Err(CommandError::text("NOAUTH Authentication required."));
     }
@@ -151,18 +151,18 @@ fn may_be_queued(asked: &Asked<'_>) -> Outcome {
 }
 
 fn has_memory<'a>(asked: &'a Asked<'a>) -> Option<Waiting<'a>> {
-    let is_exceeded = asked.server.eviction.is_exceeded(asked.worker.last_clock());
+    let is_exceeded = asked.server.eviction().is_exceeded(asked.worker.last_clock());
     is_exceeded.then(|| Box::pin(make_room(asked)) as Waiting<'a>)
 }
 
 async fn make_room(asked: &Asked<'_>) -> Outcome {
     let Asked { server, worker, session, row, .. } = asked;
     let settle = |view: &mut View<'_>| settle_own(server, worker, view);
-    let is_short = !server.eviction.make_room(worker.thread(&settle), &worker.eviction).await;
+    let is_short = !server.eviction().make_room(worker.thread(&settle), &worker.eviction).await;
     // What is queued takes memory as well, whatever it is.
     let takes_memory = asked.has_any(Flags::DENYOOM)
         || session.conversation.transaction.is_some() && !row.command.rules.has(Rules::ENDS_TRANSACTION);
-    if is_short && takes_memory && !server.eviction.wait_for_freeing().await {
+    if is_short && takes_memory && !server.eviction().wait_for_freeing().await {
         return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
     }
     Ok(())
@@ -177,7 +177,7 @@ fn may_leave_disk(asked: &Asked<'_>) -> Outcome {
 
 /// Why writes are refused.
 fn disk_error(server: &Server) -> CommandError {
-    match server.aof.error() {
+    match server.aof().error() {
         Some(error) => {
             // The reason alone, as the C library words it, without the number that Rust adds.
             let text = error.to_string();
@@ -235,9 +235,9 @@ fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
 
 /// Whether a pause holds this command back now.
 pub fn is_held_back(server: &Server, session: &Session, row: &Row) -> bool {
-    server.gate.has(gate::PAUSED)
+    server.gate().has(gate::PAUSED)
         && server
-            .pause
+            .pause()
             .state(now_ms())
             .is_some_and(|pause| pause.pauses_reads || is_paused_write(server, session, row))
 }
@@ -253,10 +253,10 @@ async fn wait_for_end_of_pause(asked: &Asked<'_>) -> Outcome {
     let client = &session.caller.client;
     let mut hung_up = std::pin::pin!(socket.hung_up());
     loop {
-        let mut ended = std::pin::pin!(server.pause.ended());
+        let mut ended = std::pin::pin!(server.pause().ended());
         // Registered before the state is looked at, so that an end in between is not missed.
         ended.as_mut().enable();
-        let Some(pause) = server.pause.state(now_ms()) else { break };
+        let Some(pause) = server.pause().state(now_ms()) else { break };
         if client.is_killed() || !pause.pauses_reads && !is_paused_write(server, session, row) {
             break;
         }

@@ -45,7 +45,7 @@ pub fn give_up(
 pub fn answer(server: &Server, worker: &Worker, row: &Row, error: &CommandError, reply: &mut Reply<'_>) {
     reply.error(&error.to_string());
     bump(&worker.stats().errors, 1);
-    server.stats.count_error(&error.code());
+    server.stats().count_error(&error.code());
     worker.metrics.record(CommandId(row.id), 0, Outcome::Failed);
 }
 

@@ -79,8 +79,8 @@ impl Connection {
         let (addr, laddr, fd) = stream.addresses();
         let client = Arc::new(Client::new(id, addr, laddr, fd, worker.index, now_ms()));
         client.set_flag(flags::UNIX_SOCKET, matches!(stream, Stream::Unix(_)));
-        server.clients.add(client.clone());
-        let is_authenticated = !server.settings.requires_password.load(Relaxed);
+        server.clients().add(client.clone());
+        let is_authenticated = !server.settings().requires_password.load(Relaxed);
         let session = Session::new(client, is_authenticated);
         Self {
             outlet: Rc::new(Outlet::new(stream, session.caller.client.clone())),
@@ -109,7 +109,7 @@ impl Connection {
 
     /// Whether the client still has to authenticate.
     pub(crate) fn must_authenticate(&self) -> bool {
-        self.session.caller.must_authenticate(&self.server.settings)
+        self.session.caller.must_authenticate(self.server.settings())
     }
 
     /// Whether it is subscribed to anything.
@@ -165,9 +165,9 @@ impl Connection {
         let client = &self.session.caller.client;
         if client.has_mail() {
             client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);
-            if self.server.durability.durable.is_awaited() {
+            if self.server.durability().durable.is_awaited() {
                 // What others did may be told no earlier than they are told themselves.
-                self.session.progress.depends_on = self.server.durability.journal.last();
+                self.session.progress.depends_on = self.server.durability().journal.last();
             }
         }
         if !self.relieve()? {
@@ -216,14 +216,14 @@ impl Connection {
         }
         loop {
             let waiting = self.wait_while(Self::is_held);
-            let timeout_ms = self.server.settings.aof_write_timeout_ms.load(Relaxed);
+            let timeout_ms = self.server.settings().aof_write_timeout_ms.load(Relaxed);
             if timeout_ms == 0 {
                 return waiting.await;
             }
             match tokio::time::timeout(Duration::from_millis(timeout_ms), waiting).await {
                 Ok(is_alive) => return is_alive,
-                Err(_) if self.server.durability.durable.is_failing() => {
-                    self.server.clients.close_for_disk(&self.session.caller.client);
+                Err(_) if self.server.durability().durable.is_failing() => {
+                    self.server.clients().close_for_disk(&self.session.caller.client);
                 }
                 // It is slow, and goes on.
                 Err(_) => {}
@@ -234,8 +234,9 @@ impl Connection {
     /// Waits while the journal is so full that writing must wait; false if the client ends. Where the disk takes nothing, writes are
     /// refused instead.
     pub(crate) async fn wait_for_room(&self) -> bool {
-        let is_full =
-            |this: &Self| this.server.durability.journal.is_full() && !this.server.gate.has(gate::DISK_ERROR);
+        let is_full = |this: &Self| {
+            this.server.durability().journal.is_full() && !this.server.gate().has(gate::DISK_ERROR)
+        };
         !is_full(self) || self.wait_while(is_full).await
     }
 
@@ -247,7 +248,7 @@ impl Connection {
         let client = self.session.caller.client.clone();
         client.sync_wait.begin();
         let is_missing = |this: &Self| {
-            let is_durable = || this.server.durability.durable.place() >= this.session.progress.last_write;
+            let is_durable = || this.server.durability().durable.place() >= this.session.progress.last_write;
             this.session.caller.client.sync_wait.is_under_way() && (wait.has_replicas || !is_durable())
         };
         let waiting = async {
@@ -263,7 +264,7 @@ impl Connection {
         };
         client.set_flag(flags::BLOCKED, false);
         let is_failed = client.sync_wait.end();
-        let is_durable = self.server.durability.durable.place() >= self.session.progress.last_write;
+        let is_durable = self.server.durability().durable.place() >= self.session.progress.last_write;
         if !is_alive {
             return;
         }
@@ -335,17 +336,17 @@ impl Connection {
     pub(crate) fn relieve(&mut self) -> io::Result<bool> {
         let client = &self.session.caller.client;
         let class = if self.is_subscriber() { ClientClass::PubSub } else { ClientClass::Normal };
-        let limits = self.server.settings.output_limits(class);
+        let limits = self.server.settings().output_limits(class);
         if limits.hard_bytes > 0 || limits.soft_bytes > 0 {
             client.output_bytes.store(self.pending(), Relaxed);
             if client.is_over_limit(now_ms(), limits) || self.session.progress.is_flooded {
-                self.server.clients.close_for_output(client);
+                self.server.clients().close_for_output(client);
                 return Ok(false);
             }
         }
         self.send()?;
         if self.must_authenticate() && self.pending() > UNAUTHENTICATED_OUTPUT_BYTES_MAX {
-            self.server.clients.close_for_output(&self.session.caller.client);
+            self.server.clients().close_for_output(&self.session.caller.client);
             return Ok(false);
         }
         Ok(true)
@@ -401,12 +402,12 @@ impl Drop for Connection {
         let Session { caller, conversation, .. } = &mut self.session;
         let client = &caller.client;
         self.worker.waiting.forget(client, &self.outlet);
-        self.server.pubsub.leave(client, &mut conversation.subscriptions);
+        self.server.pubsub().leave(client, &mut conversation.subscriptions);
         if conversation.is_monitor {
-            self.server.monitors.leave(client);
+            self.server.monitors().leave(client);
         }
-        self.server.clients.remove(client.id);
+        self.server.clients().remove(client.id);
         self.worker.closed.set(self.worker.closed.get() + 1);
-        self.server.clients.leave();
+        self.server.clients().leave();
     }
 }

@@ -90,7 +90,7 @@ impl Dialogue {
         if self.connection.unsent() > 0 {
             return Some(Instant::now() + BACKLOG_CHECK);
         }
-        let timeout_seconds = self.connection.server.settings.timeout_seconds.load(Relaxed);
+        let timeout_seconds = self.connection.server.settings().timeout_seconds.load(Relaxed);
         let is_patient = timeout_seconds == 0
             || self.connection.is_subscriber()
             || self.connection.session.conversation.is_monitor;
@@ -159,7 +159,7 @@ impl Dialogue {
         loop {
             scratch.batch.clear();
             let limits = ParseLimits {
-                bulk_bytes_max: self.connection.server.settings.proto_max_bulk_len.load(Relaxed),
+                bulk_bytes_max: self.connection.server.settings().proto_max_bulk_len.load(Relaxed),
                 is_unauthenticated: self.connection.must_authenticate(),
             };
             // Before authentication one command at a time: AUTH changes what the next may be.
@@ -208,9 +208,10 @@ impl Dialogue {
     }
 
     fn is_input_over_limit(&self, bytes: usize) -> bool {
-        let is_over = bytes as u64 > self.connection.server.settings.client_query_buffer_limit.load(Relaxed);
+        let is_over =
+            bytes as u64 > self.connection.server.settings().client_query_buffer_limit.load(Relaxed);
         if is_over {
-            self.connection.server.stats.query_limit_disconnections.fetch_add(1, Relaxed);
+            self.connection.server.stats().query_limit_disconnections.fetch_add(1, Relaxed);
             tracing::warn!(
                 "Closing client that reached max query buffer length: id={} qbuf={bytes}",
                 self.connection.session.caller.client.id
@@ -278,7 +279,7 @@ impl Dialogue {
         let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Ok };
         if let Some(code) = error {
             bump(&self.connection.worker.stats().errors, 1);
-            self.connection.server.stats.count_error(&code);
+            self.connection.server.stats().count_error(&code);
         }
         self.connection.worker.metrics.record(CommandId(waiter.row), 0, outcome);
         self.connection.worker.metrics.flush();
@@ -332,7 +333,7 @@ impl Dialogue {
             let shards = self.connection.server.shards_of(part.iter().copied());
             let mut effects = Effects::default();
             let borrow =
-                self.connection.server.engine.borrow_unless_kept(Covered::Many(&shards), Access::Write);
+                self.connection.server.engine().borrow_unless_kept(Covered::Many(&shards), Access::Write);
             let Some(mut held) = borrow.await else { return self.leave_queues_later(waiter.clone()) };
             let mut view =
                 held.view(waiter.caller.db, now_ms(), &self.connection.worker.random, &mut effects);
@@ -350,8 +351,8 @@ impl Dialogue {
         let (server, worker) = (self.connection.server.clone(), self.connection.worker.clone());
         tokio::task::spawn_local(async move {
             for key in waiter.keys() {
-                let covered = Covered::One(server.engine.store().shard_of(key.hash));
-                let mut held = server.engine.borrow(covered, Access::Write).await;
+                let covered = Covered::One(server.engine().store().shard_of(key.hash));
+                let mut held = server.engine().borrow(covered, Access::Write).await;
                 let mut effects = Effects::default();
                 held.view(waiter.caller.db, now_ms(), &worker.random, &mut effects)
                     .stop_waiting(key, &*waiter);
@@ -382,7 +383,7 @@ impl Dialogue {
             let mut names = std::mem::take(own.names_mut(topic)).into_iter();
             while names.len() > 0 {
                 for name in names.by_ref().take(UNSUBSCRIBED_AT_ONCE) {
-                    self.connection.server.pubsub.remove(&client, topic, &name);
+                    self.connection.server.pubsub().remove(&client, topic, &name);
                 }
                 if self.connection.worker.read_clock() >= self.connection.turn_ends.get() {
                     self.connection.let_others().await;

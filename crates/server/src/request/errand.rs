@@ -50,7 +50,7 @@ impl Errand {
         let turn = Turn::until(worker.last_clock() + TURN_NANOS, &replies);
         {
             let effects = &mut scratch.effects;
-            effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+            effects.notify_mask = server.settings().notify_mask.load(Relaxed);
             let mut view = held.view(self.caller.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.caller.no_touch;
             worker.begun.set(0);
@@ -70,13 +70,13 @@ impl Errand {
                         break;
                     }
                     view.set_now_ms(worker.now_ms());
-                    let row = server.registry.row(*row);
+                    let row = server.registry().row(*row);
                     let _ = run::command(&mut context, &mut view, &mut replies, row, args);
                 }
             });
             ran = worker.begun.get();
             if whole.is_none() {
-                let row = server.registry.row(self.commands[call::last_begun(ran)].0);
+                let row = server.registry().row(self.commands[call::last_begun(ran)].0);
                 call::give_up(server, &worker, view.effects, row, proto, &mut replies);
             }
             let stale = std::mem::take(&mut *view.effects.stale.borrow_mut());

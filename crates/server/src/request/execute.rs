@@ -66,7 +66,7 @@ const TOUCH_AHEAD: usize = TOUCHED_AT_ONCE;
 /// Whether a hold of these shards serves a command with these arguments too, as far as can be told at a glance.
 #[inline]
 fn covers(server: &Server, covered: Covered<'_>, args: Args<'_>) -> bool {
-    let store = server.engine.store();
+    let store = server.engine().store();
     match covered {
         Covered::All => true,
         Covered::One(shard) => args.key_refs().iter().all(|key| store.shard_of(key.hash) == shard),
@@ -82,9 +82,9 @@ impl Connection {
         worker.tick();
         self.begin_turn();
         self.session.caller.client.active_ms.store(worker.now_ms(), Relaxed);
-        scratch.prepare(&server.registry, input);
-        if server.durability.journal.is_full()
-            && scratch.writes(&server.registry)
+        scratch.prepare(server.registry(), input);
+        if server.durability().journal.is_full()
+            && scratch.writes(server.registry())
             && !self.wait_for_room().await
         {
             return Flow::Close;
@@ -155,13 +155,13 @@ impl Connection {
         input: &[u8],
     ) -> usize {
         let mut effects = std::mem::take(&mut scratch.effects);
-        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        effects.notify_mask = server.settings().notify_mask.load(Relaxed);
         worker.begun.set(0);
         let ran = catch(|| self.run_holds(server, worker, scratch, &mut effects, first, input));
         let ran = ran.unwrap_or_else(|| {
             let begun = worker.begun.get();
             let last = call::last_begun(begun);
-            let row = server.registry.row(scratch.prepared[first + last].row);
+            let row = server.registry().row(scratch.prepared[first + last].row);
             call::give_up(server, worker, &mut effects, row, self.session.caller.proto, &mut self.output);
             begun
         });
@@ -186,17 +186,17 @@ impl Connection {
         let mut index = first;
         let turn = Turn::until(self.turn_ends.get(), &self.output);
         let mut shards = std::mem::take(&mut scratch.shards);
-        let mut next = scratch.plain(&server.registry, index, input);
+        let mut next = scratch.plain(server.registry(), index, input);
         // A round for each hold.
         'holds: while let Some((mut row, mut args)) = next {
-            if server.engine.holds_groups() && count - index > 1 {
+            if server.engine().holds_groups() && count - index > 1 {
                 let ran = self.run_group(server, worker, scratch, effects, &mut shards, index, input, &turn);
                 index += ran;
                 if turn.is_over(worker, &self.output) {
                     break;
                 }
                 if ran > 0 {
-                    next = scratch.plain(&server.registry, index, input);
+                    next = scratch.plain(server.registry(), index, input);
                     continue;
                 }
                 touched = index + 1;
@@ -204,9 +204,9 @@ impl Connection {
                 touched = (index + TOUCH_AHEAD).min(count);
                 self.touch(server, scratch, index..touched);
             }
-            let covered = cover(server.engine.store(), args.key_refs(), &mut shards);
+            let covered = cover(server.engine().store(), args.key_refs(), &mut shards);
             let access = row.access;
-            let Some(mut held) = server.engine.hold(covered, access) else { break };
+            let Some(mut held) = server.engine().hold(covered, access) else { break };
             let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.caller.no_touch;
             let mut context = self.session.context(server, worker, Origin::Client);
@@ -220,7 +220,7 @@ impl Connection {
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
                 }
-                next = scratch.plain(&server.registry, index, input);
+                next = scratch.plain(server.registry(), index, input);
                 match next {
                     Some((next_row, next_args))
                         if (next_row.access == access || view.access() == Access::Write)
@@ -258,7 +258,7 @@ impl Connection {
             if prepared.row == NO_ROW || prepared.keys > 1 {
                 break;
             }
-            let row = server.registry.row(prepared.row);
+            let row = server.registry().row(prepared.row);
             if !row.is_plain {
                 break;
             }
@@ -271,17 +271,18 @@ impl Connection {
             return 0;
         }
         let keys = scratch.keys_of(first..end);
-        let Some(mut held) = server.engine.hold(cover(server.engine.store(), keys, shards), access) else {
+        let Some(mut held) = server.engine().hold(cover(server.engine().store(), keys, shards), access)
+        else {
             return 0;
         };
         // SAFETY: what is held are the shards of these keys.
         unsafe { held.touch(self.session.caller.db, keys.iter().map(|key| key.hash)) };
-        let store = server.engine.store();
+        let store = server.engine().store();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.caller.no_touch;
         let mut context = self.session.context(server, worker, Origin::Client);
         for index in first..end {
-            let row = server.registry.row(scratch.prepared[index].row);
+            let row = server.registry().row(scratch.prepared[index].row);
             let args = scratch.args(index, input);
             // SAFETY: the shards of all these keys are held.
             unsafe { view.narrow(args.key_refs().first().map(|key| store.shard_of(key.hash))) };
@@ -306,7 +307,7 @@ impl Connection {
         first: usize,
         input: &[u8],
     ) -> Option<usize> {
-        if server.engine.kind() != Kind::Actor
+        if server.engine().kind() != Kind::Actor
             || !self.session.is_plain()
             || !admit::is_free(server, input.len(), scratch.batch.len())
         {
@@ -316,10 +317,10 @@ impl Connection {
         let mut owner = None;
         let mut errand = Errand::new(self.session.caller.clone());
         for index in first..scratch.batch.len() {
-            let Some((row, args)) = scratch.plain(&server.registry, index, input) else { break };
-            let covered = cover(server.engine.store(), args.key_refs(), &mut covered_shards);
-            let Some(here) = server.engine.owner_elsewhere(covered) else { break };
-            if server.engine.is_kept(covered) {
+            let Some((row, args)) = scratch.plain(server.registry(), index, input) else { break };
+            let covered = cover(server.engine().store(), args.key_refs(), &mut covered_shards);
+            let Some(here) = server.engine().owner_elsewhere(covered) else { break };
+            if server.engine().is_kept(covered) {
                 break;
             }
             if *owner.get_or_insert(here) != here {
@@ -337,7 +338,7 @@ impl Connection {
         shards.dedup();
         let server_there = server.clone();
         let run =
-            server.engine.run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
+            server.engine().run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
         let done = run.flatten()?;
         self.output.extend_from_slice(&done.replies);
         self.session.progress.join(done.progress);
@@ -346,7 +347,7 @@ impl Connection {
 
     /// Brings the memory of these commands' keys near.
     fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
-        server.engine.touch(self.session.caller.db, scratch.keys_of(range).iter().map(|key| key.hash));
+        server.engine().touch(self.session.caller.db, scratch.keys_of(range).iter().map(|key| key.hash));
     }
 
     /// One command by the long way: every check, every kind of command.
@@ -364,10 +365,10 @@ impl Connection {
         let is_silent = self.session.conversation.reply_mode != ReplyMode::On;
         let mut before = self.output.len();
         let mut effects = std::mem::take(&mut scratch.effects);
-        effects.notify_mask = server.settings.notify_mask.load(Relaxed);
+        effects.notify_mask = server.settings().notify_mask.load(Relaxed);
         let next = match scratch.row(index).map_err(Clone::clone) {
             Ok(id) => {
-                let row = server.registry.row(id);
+                let row = server.registry().row(id);
                 self.session.caller.client.last_command.store(id, Relaxed);
                 let mut shards = std::mem::take(&mut scratch.shards);
                 let args = scratch.args(index, input);
@@ -389,7 +390,7 @@ impl Connection {
             }
             Err(error) => {
                 let row = match &error {
-                    CommandError::Arity(name) => server.registry.find_full(name),
+                    CommandError::Arity(name) => server.registry().find_full(name),
                     _ => None,
                 };
                 self.refuse(server, worker, row, &error);
@@ -444,7 +445,7 @@ impl Connection {
         }
         let blocked = if row.command.rules.has(Rules::RUNS_QUEUE) {
             transaction::execute(self, server, worker, row, args, effects).await;
-            if server.gate.has(gate::MONITORED) {
+            if server.gate().has(gate::MONITORED) {
                 self.show(server, row, args);
             }
             None
@@ -452,7 +453,7 @@ impl Connection {
             self.run_held(server, worker, row, args, effects, shards).await
         };
         if let Some(flushed) = worker.flushed.take() {
-            server.rdb.save_flushed(flushed).await;
+            server.rdb().save_flushed(flushed).await;
         }
         if let Some(wait) = self.session.conversation.after.wait.take() {
             self.wait_behind(server, worker, row, wait).await;
@@ -463,7 +464,7 @@ impl Connection {
 
     /// Waits for what a command has asked for.
     async fn wait_behind(&mut self, server: &Server, worker: &Worker, row: &Row, wait: Wait) {
-        let (snapshots, end, purges) = (&server.snapshots, &server.ending, &server.purges);
+        let (snapshots, end, purges) = (server.snapshots(), server.ending(), server.purges());
         match wait {
             Wait::TurnOff => self.wait_for(&snapshots.progress, || snapshots.is_turning_off()).await,
             Wait::Cut => self.wait_for(&snapshots.progress, || snapshots.is_cut_missing()).await,
@@ -494,10 +495,10 @@ impl Connection {
         shards: &mut Vec<u32>,
     ) -> Option<Blocked> {
         let context = PlanContext {
-            store: server.engine.store(),
+            store: server.engine().store(),
             db: self.session.caller.db,
             random: &worker.random,
-            is_durability_awaited: server.durability.durable.is_awaited(),
+            is_durability_awaited: server.durability().durable.is_awaited(),
         };
         let plan = Plan::of(row, args, context, shards);
         let mut held = match self.hold(server, plan.shards, plan.access).await {
@@ -527,7 +528,7 @@ impl Connection {
         let context = &mut self.session.context(server, worker, Origin::Client);
         // Whether it failed its reply tells.
         let _ = run::guarded(context, &mut view, &mut self.output, row, args);
-        if server.gate.has(gate::MONITORED) {
+        if server.gate().has(gate::MONITORED) {
             self.show(server, row, args);
         }
         let request = view.effects.block.take()?;
@@ -582,14 +583,14 @@ impl Connection {
     /// Deletes keys that readers found expired, wherever their shards are; while the server is paused they stay.
     async fn expire_stale_anywhere(&self, server: &Server, worker: &Worker, effects: &mut Effects) {
         let stale = std::mem::take(&mut *effects.stale.borrow_mut());
-        if server.gate.has(gate::PAUSED) {
+        if server.gate().has(gate::PAUSED) {
             return;
         }
         for (db, bytes) in stale {
             let key = Key::new(&bytes);
-            let covered = Covered::One(server.engine.store().shard_of(key.hash));
+            let covered = Covered::One(server.engine().store().shard_of(key.hash));
             // What others keep is found again.
-            let Some(mut held) = server.engine.borrow_unless_kept(covered, Access::Write).await else {
+            let Some(mut held) = server.engine().borrow_unless_kept(covered, Access::Write).await else {
                 continue;
             };
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
@@ -609,9 +610,9 @@ fn is_http(args: Args<'_>) -> bool {
 #[cold]
 fn tell_of_http(server: &Server, client: &Client) {
     let now_s = now_ms() / 1000;
-    let told_s = server.stats.http_told_s.load(Relaxed);
+    let told_s = server.stats().http_told_s.load(Relaxed);
     if now_s >= told_s + 60
-        && server.stats.http_told_s.compare_exchange(told_s, now_s, Relaxed, Relaxed).is_ok()
+        && server.stats().http_told_s.compare_exchange(told_s, now_s, Relaxed, Relaxed).is_ok()
     {
         tracing::warn!(
             "Possible attack: {} sends an HTTP request, maybe from a browser that was led to do so. The connection is closed.",

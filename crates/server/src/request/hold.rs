@@ -28,7 +28,7 @@ impl Connection {
         covered: Covered<'s>,
         access: Access,
     ) -> Result<Held<'s>, CommandError> {
-        let engine = &server.engine;
+        let engine = server.engine();
         if let Some(held) = engine.hold(covered, access) {
             return Ok(held);
         }
@@ -36,7 +36,7 @@ impl Connection {
             // What was answered before leaves first; an error shows itself when the wait is over.
             let _ = self.deliver();
         }
-        let patience = Duration::from_millis(server.settings.busy_reply_threshold_ms.load(Relaxed));
+        let patience = Duration::from_millis(server.settings().busy_reply_threshold_ms.load(Relaxed));
         let gives_up = async {
             // Other waits are short.
             engine.until_busy(covered, Duration::ZERO).await;
@@ -58,7 +58,7 @@ impl Connection {
     pub(crate) async fn keep(&self, server: &Server, hold: LongHold) {
         let covered = hold.shard.map_or(Covered::All, Covered::One);
         let keeping = async {
-            let held = server.engine.borrow_long(covered, Access::Write).await;
+            let held = server.engine().borrow_long(covered, Access::Write).await;
             tokio::time::sleep(hold.duration).await;
             drop(held);
         };

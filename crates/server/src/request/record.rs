@@ -20,7 +20,7 @@ use crate::start::server::Server;
 /// Called before the worker's thread sleeps: whoever waits for a sync waits for all that has gathered, and not for more.
 pub fn before_sleep(worker: &Worker) {
     if worker.lane.is_fresh.get() {
-        let durability = &worker.server.durability;
+        let durability = worker.server.durability();
         let is_awaited = durability.durable.is_awaited();
         worker.lane.is_fresh.set(is_awaited && !durability.journal.wake_for_group());
     }
@@ -71,8 +71,8 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     if unit.is_empty() {
         return 0;
     }
-    let store = server.engine.store();
-    let journal = &server.durability.journal;
+    let store = server.engine().store();
+    let journal = &server.durability().journal;
     let second = worker.now_ms() / 1000;
     let mut append = |touched: Touched<&mut dyn Iterator<Item = usize>>| {
         journal.append(worker.index, &mut unit, Audience::Both, touched, second)
@@ -102,7 +102,7 @@ pub fn tell_replicas<'w>(
     db: usize,
     words: impl ExactSizeIterator<Item = &'w [u8]>,
 ) {
-    let journal = &server.durability.journal;
+    let journal = &server.durability().journal;
     if journal.is_heard_by(Audience::Replicas) {
         let mut unit = Unit::default();
         unit.add(db, words);
@@ -114,8 +114,8 @@ pub fn tell_replicas<'w>(
 
 /// Notes up to which place the reply of a command that has run depends on the journal. The view is still held.
 pub fn depend(server: &Server, progress: &mut Progress, row: &Row, args: Args<'_>) {
-    let journal = &server.durability.journal;
-    let store = server.engine.store();
+    let journal = &server.durability().journal;
+    let store = server.engine().store();
     let place = if row.reaches_keys_alone(args) {
         args.key_refs().iter().map(|key| journal.last_of_shard(store.shard_of(key.hash))).max().unwrap_or(0)
     } else {

@@ -11,7 +11,7 @@ const REDACTED: &[u8] = b"(redacted)";
 /// Shows a command to those who watch. Commands for administrators are not shown.
 pub fn show(server: &Server, client: &Client, db: usize, row: &Row, args: Args<'_>) {
     if !row.command.flags.has_any(Flags::ADMIN.with(Flags::SKIP_MONITOR)) {
-        server.monitors.show(client, db, &shown(row, args));
+        server.monitors().show(client, db, &shown(row, args));
     }
 }
 

@@ -16,7 +16,7 @@ use crate::start::server::Server;
 /// How a load runs commands.
 pub fn replays(server: &Server) -> Replays<'_> {
     Replays {
-        registry: &server.registry,
+        registry: server.registry(),
         begin: Box::new(|| {
             let mut replay = Replay::new(server);
             Box::new(move |view, row, db, args| replay.run(view, row, db, args))

@@ -47,11 +47,11 @@ pub fn command(
     }
     let outer = view.effects.marks();
     let reply_bytes_max =
-        if origin.is_limited() { server.settings.reply_bytes_max.load(Relaxed) } else { usize::MAX };
+        if origin.is_limited() { server.settings().reply_bytes_max.load(Relaxed) } else { usize::MAX };
     let mut reply = Reply::limited(output, context.caller.proto, reply_bytes_max);
     let mark = reply.mark();
     let result =
-        row.run(view, args, &mut reply, |view, args, reply| match server.handlers[row.id as usize] {
+        row.run(view, args, &mut reply, |view, args, reply| match server.handlers()[row.id as usize] {
             Some(handler) => handler(context, view, args, reply),
             None => Err(CommandError::text("ERR the command has no function")),
         });
@@ -72,7 +72,7 @@ pub fn command(
             context.progress.last_write = place;
         }
     }
-    if server.durability.durable.is_awaited() {
+    if server.durability().durable.is_awaited() {
         record::depend(server, context.progress, row, args);
     }
     if origin.is_inner() {
@@ -89,7 +89,7 @@ pub fn command(
         answer_nothing(row, &mut Reply::new(output, context.caller.proto));
     }
     worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if nanos >= server.settings.slow_nanos.load(Relaxed) {
+    if nanos >= server.settings().slow_nanos.load(Relaxed) {
         note_slow(server, &context.caller.client, row, args, nanos);
     }
     result
@@ -130,18 +130,18 @@ fn answer_nothing(row: &Row, reply: &mut Reply<'_>) {
 fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
     let now_s = (now_ms() / 1000) as i64;
     let is_fast = row.command.flags.has(Flags::FAST);
-    server.latency.observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
-    if row.command.flags.has(Flags::SKIP_SLOWLOG) || !server.slowlog.is_slow(nanos) {
+    server.latency().observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
+    if row.command.flags.has(Flags::SKIP_SLOWLOG) || !server.slowlog().is_slow(nanos) {
         return;
     }
     let name = client.identity.lock().name.clone();
     let shown = redact::shown(row, args);
-    server.slowlog.push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
+    server.slowlog().push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
 }
 
 /// Counts an error reply.
 #[cold]
 pub fn count_error(server: &Server, worker: &Worker, error: &CommandError) {
     bump(&worker.stats().errors, 1);
-    server.stats.count_error(&error.code());
+    server.stats().count_error(&error.code());
 }

@@ -55,7 +55,7 @@ fn settle_change(
     }
     bump(&worker.stats().dirty, view.effects.dirty);
     let mut place = 0;
-    if server.durability.journal.is_on() {
+    if server.durability().journal.is_on() {
         place = record::record(server, worker, view, command);
     } else {
         view.effects.expired.clear();
@@ -63,7 +63,7 @@ fn settle_change(
     }
     publish_events(server, view);
     if std::mem::take(&mut view.effects.has_flushed_all) {
-        worker.flushed.set(server.snapshots.note_flushed());
+        worker.flushed.set(server.snapshots().note_flushed());
     }
     view.effects.propagation = Propagation::Verbatim;
     view.effects.is_newer = false;
@@ -73,7 +73,7 @@ fn settle_change(
 
 fn publish_events(server: &Server, view: &mut View<'_>) {
     for event in view.effects.events.drain(..) {
-        server.pubsub.publish_event(&event);
+        server.pubsub().publish_event(&event);
     }
 }
 
@@ -85,8 +85,8 @@ pub(crate) fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effec
     let stale = std::mem::take(&mut *effects.stale.borrow_mut());
     for (db, bytes) in stale {
         let key = Key::new(&bytes);
-        let covered = Covered::One(server.engine.store().shard_of(key.hash));
-        if let Some(mut held) = server.engine.hold(covered, Access::Write) {
+        let covered = Covered::One(server.engine().store().shard_of(key.hash));
+        if let Some(mut held) = server.engine().hold(covered, Access::Write) {
             let mut view = held.view(db as usize, worker.now_ms(), &worker.random, effects);
             view.expire_if_due(key);
             settle_own(server, worker, &mut view);

@@ -28,12 +28,12 @@ pub fn start(worker: &Rc<Worker>) {
 
 async fn expire(worker: Rc<Worker>) {
     let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
-    worker.server.expiry.run(worker.thread(&settle), worker.index).await;
+    worker.server.expiry().run(worker.thread(&settle), worker.index).await;
 }
 
 async fn evict(worker: Rc<Worker>) {
     let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
-    worker.server.eviction.go_on(worker.thread(&settle), &worker.eviction).await;
+    worker.server.eviction().go_on(worker.thread(&settle), &worker.eviction).await;
 }
 
 async fn give_back(worker: Rc<Worker>) {
@@ -43,16 +43,16 @@ async fn give_back(worker: Rc<Worker>) {
         closed: &worker.closed,
         drop_pools: &|| worker.drop_pools(),
     };
-    worker.server.purges.run(heap).await;
+    worker.server.purges().run(heap).await;
 }
 
 async fn look_after_server(worker: Rc<Worker>) {
     let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
-    worker.server.cron.run(worker.thread(&settle)).await;
+    worker.server.cron().run(worker.thread(&settle)).await;
 }
 
 async fn release(worker: Rc<Worker>) {
-    let durability = worker.server.durability.clone();
+    let durability = worker.server.durability().clone();
     let send = |outlet: &Outlet| outlet.release(worker.stats());
     durability::release(durability, worker.index, worker.waiting.clone(), send).await;
 }
@@ -62,10 +62,10 @@ async fn close_overdue(worker: Rc<Worker>) {
     loop {
         tokio::time::sleep(cron::PERIOD).await;
         let server = &worker.server;
-        let timeout_ms = server.settings.aof_write_timeout_ms.load(Relaxed);
-        if timeout_ms > 0 && server.durability.durable.is_failing() {
+        let timeout_ms = server.settings().aof_write_timeout_ms.load(Relaxed);
+        if timeout_ms > 0 && server.durability().durable.is_failing() {
             let end_ms = now_ms().saturating_sub(timeout_ms);
-            worker.waiting.since(end_ms, |client| server.clients.close_for_disk(client));
+            worker.waiting.since(end_ms, |client| server.clients().close_for_disk(client));
         }
     }
 }

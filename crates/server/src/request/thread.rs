@@ -28,7 +28,7 @@ pub fn run(
         .build()?;
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async move {
-        server.engine.enter_worker(index);
+        server.engine().enter_worker(index);
         let worker = Rc::new(Worker::new(index, server.clone()));
         worker::enter(&worker);
         tasks::start(&worker);
@@ -39,7 +39,7 @@ pub fn run(
                     tokio::task::spawn_local(dialogue.serve());
                 }
                 Err(error) => {
-                    server.clients.leave();
+                    server.clients().leave();
                     tracing::warn!("Error adopting a client connection: {error}");
                 }
             }

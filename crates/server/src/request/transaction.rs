@@ -50,9 +50,10 @@ fn plan<'s>(
     transaction: &Transaction,
     shards: &'s mut Vec<u32>,
 ) -> Plan<'s> {
-    let queued = transaction.queue.iter().map(|queued| (server.registry.row(queued.row), queued.args.args()));
+    let queued =
+        transaction.queue.iter().map(|queued| (server.registry().row(queued.row), queued.args.args()));
     let watched = conversation.watched.keys().map(|(_, key)| Key::new(key).hash);
-    Plan::union(queued, watched, server.engine.store(), shards)
+    Plan::union(queued, watched, server.engine().store(), shards)
 }
 
 /// Whether somebody waits for a key of the queue whom to serve takes more than the view covers.
@@ -129,21 +130,21 @@ async fn run_queue(
     unwatch(&mut view, conversation);
     if is_dirty {
         // That somebody has changed a key is something that he shows.
-        session.progress.depends_on = server.durability.journal.last();
+        session.progress.depends_on = server.durability().journal.last();
         Reply::new(&mut connection.output, session.caller.proto).null_array();
         return Ok(());
     }
     Reply::new(&mut connection.output, session.caller.proto).array(transaction.queue.len());
     let step = worker.steps.begin();
     for queued in &transaction.queue {
-        let row = server.registry.row(queued.row);
+        let row = server.registry().row(queued.row);
         view.select(session.caller.db);
         worker.read_clock();
         let args = queued.args.args();
         let context = &mut session.context(server, worker, Origin::Queue);
         // Whether it failed its reply tells.
         let _ = run::guarded(context, &mut view, &mut connection.output, row, args);
-        if server.gate.has(gate::MONITORED) {
+        if server.gate().has(gate::MONITORED) {
             let caller = &session.caller;
             redact::show(server, &caller.client, caller.db, row, args);
         }
@@ -199,7 +200,7 @@ pub(crate) async fn unwatch_all(
     while !watched.is_empty() {
         let part = watched.split_off(watched.len().saturating_sub(UNWATCHED_AT_ONCE));
         let shards = server.shards_of(part.iter().map(|(_, key)| Key::new(key)));
-        let borrow = server.engine.borrow_unless_kept(Covered::Many(&shards), Access::Write);
+        let borrow = server.engine().borrow_unless_kept(Covered::Many(&shards), Access::Write);
         match borrow.await {
             Some(mut held) => unwatch_some(&mut held, worker, effects, &part, &flag),
             None => unwatch_later(connection, part),
@@ -234,7 +235,7 @@ fn unwatch_later(connection: &mut Connection, watched: Vec<DbKey>) {
     let (server, worker) = (connection.server.clone(), connection.worker.clone());
     tokio::task::spawn_local(async move {
         let shards = server.shards_of(watched.iter().map(|(_, key)| Key::new(key)));
-        let mut held = server.engine.borrow(Covered::Many(&shards), Access::Write).await;
+        let mut held = server.engine().borrow(Covered::Many(&shards), Access::Write).await;
         unwatch_some(&mut held, &worker, &mut Effects::default(), &watched, &flag);
     });
 }

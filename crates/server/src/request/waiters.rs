@@ -77,7 +77,7 @@ fn serve(
     blocked: &BlockedClient,
     key: Key<'_>,
 ) -> bool {
-    let row = server.registry.row(blocked.row);
+    let row = server.registry().row(blocked.row);
     let mut only = [KeyRef { argument: 0, hash: 0 }];
     let args = served_with(blocked, key, &mut only);
     let (mut caller, mut progress, mut output) = (blocked.caller.clone(), Progress::default(), Vec::new());

@@ -68,7 +68,7 @@ impl Worker {
         Self {
             index,
             random: Random::new(seed),
-            metrics: server.metrics.worker(),
+            metrics: server.metrics().worker(),
             steps: Steps::default(),
             begun: Cell::new(0),
             reply_begin: Cell::new(0),
@@ -77,7 +77,7 @@ impl Worker {
             flushed: Cell::new(None),
             closed: Cell::new(0),
             eviction: RefCell::default(),
-            clock: ThreadClock::new(server.clock),
+            clock: ThreadClock::new(server.clock()),
             server,
             buffers: RefCell::default(),
             scratches: RefCell::default(),
@@ -87,7 +87,7 @@ impl Worker {
     /// Its counters.
     #[inline]
     pub fn stats(&self) -> &WorkerStats {
-        self.server.stats.worker(self.index)
+        self.server.stats().worker(self.index)
     }
 
     /// Reads both clocks, at the start of a batch.

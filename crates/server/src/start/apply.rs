@@ -35,7 +35,7 @@ pub fn apply(server: &Server, config: &mut Config, changes: &Changes) -> Result<
         }
     }
     if targets.contains(&Target::AppendOnly) {
-        server.snapshots.turn(config.bool(Directive::Appendonly));
+        server.snapshots().turn(config.bool(Directive::Appendonly));
         // What is wrong with a file that is not wanted refuses no write.
         take(server, config, Target::DiskErrors);
     }
@@ -65,7 +65,7 @@ fn do_what_can_fail(server: &Server, config: &mut Config, changes: &Changes) -> 
         enter_directory(config).map_err(|error| SetError::not_applied(name, error.to_string()))?;
     }
     if changed(Target::Listening).is_some()
-        && let Err(error) = server.listening.relisten(Addresses::of(config))
+        && let Err(error) = server.listening().relisten(Addresses::of(config))
     {
         if let Some(directory) = left_directory {
             // It was there a moment ago; if it is gone, the new one stays.
@@ -96,35 +96,35 @@ fn enter_directory(config: &mut Config) -> std::io::Result<()> {
 fn take(server: &Server, config: &Config, target: Target) {
     match target {
         Target::Descriptors => {
-            server.settings.maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
+            server.settings().maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
         }
-        Target::Clients => server.settings.take_clients(config),
+        Target::Clients => server.settings().take_clients(config),
         Target::Eviction => {
-            server.settings.take_eviction(config);
-            server.gate.set(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
+            server.settings().take_eviction(config);
+            server.gate().set(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);
         }
         Target::Encodings => take_encodings(config),
         Target::SlowCommands => {
-            server.settings.take_slow_commands(config);
-            server.slowlog.set_threshold_usec(config.int(Directive::SlowlogLogSlowerThan));
-            server.slowlog.set_len_max(config.int(Directive::SlowlogMaxLen) as usize);
-            server.latency.set_threshold_ms(config.int(Directive::LatencyMonitorThreshold) as u64);
+            server.settings().take_slow_commands(config);
+            server.slowlog().set_threshold_usec(config.int(Directive::SlowlogLogSlowerThan));
+            server.slowlog().set_len_max(config.int(Directive::SlowlogMaxLen) as usize);
+            server.latency().set_threshold_ms(config.int(Directive::LatencyMonitorThreshold) as u64);
         }
         Target::Metrics => {
-            server.metrics.set_tracks_latency(config.bool(Directive::LatencyTracking));
-            server.engine.contention().set_enabled(config.bool(Directive::Contention));
+            server.metrics().set_tracks_latency(config.bool(Directive::LatencyTracking));
+            server.engine().contention().set_enabled(config.bool(Directive::Contention));
         }
         Target::Replicas => {
             let wants_replicas =
                 config.int(Directive::MinReplicasToWrite) > 0 && config.int(Directive::MinReplicasMaxLag) > 0;
-            server.gate.set(gate::REPLICAS_MISSING, wants_replicas);
+            server.gate().set(gate::REPLICAS_MISSING, wants_replicas);
         }
         Target::Delays => {
-            server.loading.delay.set(config.int(Directive::KeyLoadDelay) as i32);
-            server.rdb.save_delay.set(config.int(Directive::RdbKeySaveDelay) as i32);
+            server.loading().delay.set(config.int(Directive::KeyLoadDelay) as i32);
+            server.rdb().save_delay.set(config.int(Directive::RdbKeySaveDelay) as i32);
         }
-        Target::Journal => server.aof.apply(config),
-        Target::DiskErrors => server.aof.apply_gate(config),
+        Target::Journal => server.aof().apply(config),
+        Target::DiskErrors => server.aof().apply_gate(config),
         Target::Log => crate::upkeep::log::set_level(config.choice(Directive::Loglevel)),
         // These two are done; turning the append-only file on or off is the start's, or follows all else; the last keep no copy.
         Target::Directory | Target::Listening | Target::AppendOnly | Target::Readers => {}

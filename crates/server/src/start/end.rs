@@ -33,7 +33,7 @@ impl Signals {
 
     /// Waits until a signal or a client ends the server.
     pub async fn wished(&mut self, server: &Server) -> Wish {
-        let Some((terminate, interrupt)) = &mut self.signals else { return server.ending.wished().await };
+        let Some((terminate, interrupt)) = &mut self.signals else { return server.ending().wished().await };
         let directive = tokio::select! {
             _ = terminate.recv() => {
                 tracing::warn!("Received SIGTERM scheduling shutdown...");
@@ -43,15 +43,15 @@ impl Signals {
                 tracing::warn!("Received SIGINT scheduling shutdown...");
                 Directive::ShutdownOnSigint
             }
-            wish = server.ending.wished() => return wish,
+            wish = server.ending().wished() => return wish,
         };
         let wish = {
-            let config = server.config.lock();
+            let config = server.config().lock();
             let flag = |name| config.has_flag(directive, name);
             let saves = if flag("save") { Some(true) } else { flag("nosave").then_some(false) };
             Wish { saves, is_forced: flag("force") }
         };
-        server.ending.ask(wish);
+        server.ending().ask(wish);
         wish
     }
 }
@@ -61,7 +61,7 @@ pub async fn prepare(server: &Arc<Server>, wish: Wish) -> bool {
     tracing::warn!("User requested shutdown...");
     let is_ready = try_prepare(server, wish).await;
     if !is_ready {
-        server.ending.fail();
+        server.ending().fail();
     }
     is_ready
 }
@@ -70,10 +70,10 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
     if is_base_missing(server, wish) {
         return false;
     }
-    server.snapshots.give_up().await;
+    server.snapshots().give_up().await;
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
-    let mut held = server.engine.borrow(Covered::All, Access::Write).await;
-    if !server.ending.commit() {
+    let mut held = server.engine().borrow(Covered::All, Access::Write).await;
+    if !server.ending().commit() {
         tracing::warn!("The shutdown was given up by SHUTDOWN ABORT");
         return false;
     }
@@ -81,18 +81,18 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
     if is_base_missing(server, wish) {
         return false;
     }
-    let saves = wish.saves.unwrap_or_else(|| !server.config.lock().save_points().is_empty());
+    let saves = wish.saves.unwrap_or_else(|| !server.config().lock().save_points().is_empty());
     if saves {
         tracing::info!("Saving the final RDB snapshot before exiting.");
         let mut view = held.view(0, now_ms(), &random, &mut effects);
-        if server.rdb.save(&mut view).is_err() {
+        if server.rdb().save(&mut view).is_err() {
             tracing::warn!("Error trying to save the DB, can't exit.");
             if !wish.is_forced {
                 return false;
             }
         }
     }
-    if let Err(error) = server.aof.flush() {
+    if let Err(error) = server.aof().flush() {
         tracing::warn!("Error flushing the append-only file: {error}");
         if !wish.is_forced {
             return false;
@@ -105,7 +105,7 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
 
 /// Whether the append-only file could not be loaded, for its first base is still being written.
 fn is_base_missing(server: &Server, wish: Wish) -> bool {
-    let is_missing = !wish.is_forced && server.snapshots.is_base_missing();
+    let is_missing = !wish.is_forced && server.snapshots().is_base_missing();
     if is_missing {
         tracing::warn!("Writing initial AOF. Can't exit.");
     }
@@ -114,17 +114,17 @@ fn is_base_missing(server: &Server, wish: Wish) -> bool {
 
 /// Ends the threads that can be ended, and says farewell. The process ends behind this.
 pub fn finish(server: &Server) {
-    for client in server.clients.all() {
+    for client in server.clients().all() {
         client.kill();
     }
-    server.aof.stop();
+    server.aof().stop();
     server.remove_run_files();
     tracing::warn!("RustRedis is now ready to exit, bye bye...");
 }
 
 /// Ends the process while it loads: there is nothing yet that could be saved, and half of it would replace the file.
 pub fn end_loading(server: &Server) -> ! {
-    debug_assert!(server.gate.has(gate::LOADING));
+    debug_assert!(server.gate().has(gate::LOADING));
     tracing::warn!("The server ends while it loads: nothing is saved");
     server.remove_run_files();
     std::process::exit(0);

@@ -33,7 +33,7 @@ use crate::request::thread;
 use crate::start::end::Signals;
 use crate::start::ending::{Ending, Wish};
 use crate::start::run_id::random_hex;
-use crate::start::server::Server;
+use crate::start::server::{Parts, Server};
 use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::{self, Eviction};
 use crate::upkeep::expiry::Expiry;
@@ -101,24 +101,28 @@ fn start(mut config: Config) -> Result<(), String> {
     tracing::info!(
         "RustRedis version={VERSION}, redis_version={REDIS_VERSION}, bits=64, pid={}, engine={}, metrics={}, threads={}",
         std::process::id(),
-        server.engine.kind().name(),
-        server.metrics.strategy().name(),
-        server.threads
+        server.engine().kind().name(),
+        server.metrics().strategy().name(),
+        server.threads()
     );
-    tracing::info!("Running mode=standalone, port={}, PID: {}", server.listening.port(), std::process::id());
+    tracing::info!(
+        "Running mode=standalone, port={}, PID: {}",
+        server.listening().port(),
+        std::process::id()
+    );
     write_pid_file(&server);
-    let (saving, ended) = (server.snapshots.clone(), server.clone());
+    let (saving, ended) = (server.snapshots().clone(), server.clone());
     server
-        .aof
+        .aof()
         .start(
-            server.latency.clone(),
+            server.latency().clone(),
             move || saving.state().running.is_some(),
             move || ended.remove_run_files(),
         )
         .map_err(|error| format!("Can't start the threads of the append-only file: {error}"))?;
-    server.snapshots.start().map_err(|error| format!("Can't start the thread of snapshots: {error}"))?;
-    leftovers::remove_saves(&*server.storage, std::path::Path::new("."));
-    server.gate.set(gate::LOADING, true);
+    server.snapshots().start().map_err(|error| format!("Can't start the thread of snapshots: {error}"))?;
+    leftovers::remove_saves(&**server.storage(), std::path::Path::new("."));
+    server.gate().set(gate::LOADING, true);
     let arrivals = start_workers(&server)?;
     let loaded = load::begin(&server)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -128,22 +132,22 @@ fn start(mut config: Config) -> Result<(), String> {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let reception = Reception {
-            clients: server.clients.clone(),
-            stats: server.stats.clone(),
-            settings: server.settings.clone(),
+            clients: server.clients().clone(),
+            stats: server.stats().clone(),
+            settings: server.settings().clone(),
             workers: arrivals,
         };
-        let acceptors = Acceptors::new(reception, server.listening.clone(), listeners, addresses);
+        let acceptors = Acceptors::new(reception, server.listening().clone(), listeners, addresses);
         tokio::task::spawn_local(grant(acceptors, wishes));
         let mut signals = Signals::listen();
         tokio::select! {
             loaded = loaded => loaded.unwrap_or_else(|_| Err("The loading thread has ended".to_owned()))?,
             _ = signals.wished(&server) => end::end_loading(&server),
         }
-        server.gate.set(gate::LOADING, false);
+        server.gate().set(gate::LOADING, false);
         memory::note_startup();
         tracing::info!("Ready to accept connections");
-        supervise::tell_ready(server.config.lock().choice(Directive::Supervised));
+        supervise::tell_ready(server.config().lock().choice(Directive::Supervised));
         loop {
             let wish = signals.wished(&server).await;
             if end::prepare(&server, wish).await {
@@ -280,7 +284,7 @@ fn build(
         engine: engine.clone(),
         snapshots: snapshots.clone(),
     };
-    let server = Server {
+    let server = Server::new(Parts {
         handlers: commands::handlers(&registry),
         registry,
         pubsub: PubSub::new(clients.clone(), settings.clone()),
@@ -314,14 +318,14 @@ fn build(
         recorder: Default::default(),
         ending: Ending::default(),
         config: directives,
-    };
+    });
     apply::apply_all(&server, &config);
-    *server.config.lock() = config;
+    *server.config().lock() = config;
     Ok(server)
 }
 
 fn write_pid_file(server: &Server) {
-    let config = server.config.lock();
+    let config = server.config().lock();
     let path = String::from_utf8_lossy(config.text(Directive::Pidfile)).into_owned();
     if !path.is_empty()
         && let Err(error) = std::fs::write(&path, format!("{}\n", std::process::id()))
@@ -331,7 +335,7 @@ fn write_pid_file(server: &Server) {
 }
 
 fn start_workers(server: &Arc<Server>) -> Result<Vec<mpsc::UnboundedSender<Arrival>>, String> {
-    (0..server.threads)
+    (0..server.threads())
         .map(|index| {
             let (sender, receiver) = mpsc::unbounded_channel();
             let server = server.clone();
@@ -340,7 +344,7 @@ fn start_workers(server: &Arc<Server>) -> Result<Vec<mpsc::UnboundedSender<Arriv
                 .spawn(move || {
                     if let Err(error) = thread::run(index, server.clone(), receiver) {
                         tracing::warn!("Worker {index} ended: {error}");
-                        server.ending.ask(Wish::default());
+                        server.ending().ask(Wish::default());
                     }
                 })
                 .map_err(|error| format!("Can't start a worker thread: {error}"))?;

@@ -34,8 +34,13 @@ use crate::upkeep::give_back::Purges;
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 
-/// What all connections share.
+/// What all connections share. Its parts are found by methods of their names.
 pub struct Server {
+    parts: Parts,
+}
+
+/// What the server is made of.
+pub struct Parts {
     /// The configuration.
     pub config: Arc<Mutex<Config>>,
     /// The part of it that is read on hot paths.
@@ -105,15 +110,218 @@ pub struct Server {
 }
 
 impl Server {
+    /// Of these parts.
+    pub fn new(parts: Parts) -> Self {
+        Self { parts }
+    }
+
+    /// The configuration.
+    #[inline]
+    pub fn config(&self) -> &Arc<Mutex<Config>> {
+        &self.parts.config
+    }
+
+    /// The part of it that is read on hot paths.
+    #[inline]
+    pub fn settings(&self) -> &Arc<Settings> {
+        &self.parts.settings
+    }
+
+    /// The store and how it is entered.
+    #[inline]
+    pub fn engine(&self) -> &Arc<Engine> {
+        &self.parts.engine
+    }
+
+    /// All commands.
+    #[inline]
+    pub fn registry(&self) -> &Registry {
+        &self.parts.registry
+    }
+
+    /// The functions of the server's own commands, by row.
+    #[inline]
+    pub fn handlers(&self) -> &[Option<ServerHandler>] {
+        &self.parts.handlers
+    }
+
+    /// Who is connected.
+    #[inline]
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.parts.clients
+    }
+
+    /// Who is subscribed to what.
+    #[inline]
+    pub fn pubsub(&self) -> &PubSub {
+        &self.parts.pubsub
+    }
+
+    /// Who watches all commands.
+    #[inline]
+    pub fn monitors(&self) -> &Monitors {
+        &self.parts.monitors
+    }
+
+    /// How commands are counted.
+    #[inline]
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.parts.metrics
+    }
+
+    /// Slow commands.
+    #[inline]
+    pub fn slowlog(&self) -> &SlowLog {
+        &self.parts.slowlog
+    }
+
+    /// Slow events.
+    #[inline]
+    pub fn latency(&self) -> &Arc<LatencyMonitor> {
+        &self.parts.latency
+    }
+
+    /// Counters of the server.
+    #[inline]
+    pub fn stats(&self) -> &Arc<Stats> {
+        &self.parts.stats
+    }
+
+    /// What the workers share about eviction.
+    #[inline]
+    pub fn eviction(&self) -> &Eviction {
+        &self.parts.eviction
+    }
+
+    /// MEMORY PURGE.
+    #[inline]
+    pub fn purges(&self) -> &Purges {
+        &self.parts.purges
+    }
+
+    /// The nanosecond clock.
+    #[inline]
+    pub fn clock(&self) -> Clock {
+        self.parts.clock
+    }
+
+    /// What sends each command the long way.
+    #[inline]
+    pub fn gate(&self) -> &Arc<Gate> {
+        &self.parts.gate
+    }
+
+    /// CLIENT PAUSE.
+    #[inline]
+    pub fn pause(&self) -> &Arc<Pause> {
+        &self.parts.pause
+    }
+
+    /// Forty hexadecimal digits, new at each start.
+    #[inline]
+    pub fn run_id(&self) -> &str {
+        &self.parts.run_id
+    }
+
+    /// The same for the history of the data set, which replicas know it by.
+    #[inline]
+    pub fn replication_id(&self) -> &Mutex<String> {
+        &self.parts.replication_id
+    }
+
+    /// Unix ms of the start.
+    #[inline]
+    pub fn started_ms(&self) -> u64 {
+        self.parts.started_ms
+    }
+
+    /// Worker threads.
+    #[inline]
+    pub fn threads(&self) -> usize {
+        self.parts.threads
+    }
+
+    /// Where it listens.
+    #[inline]
+    pub fn listening(&self) -> &Arc<Listening> {
+        &self.parts.listening
+    }
+
+    /// Keys that expire on their own.
+    #[inline]
+    pub fn expiry(&self) -> &Expiry {
+        &self.parts.expiry
+    }
+
+    /// What happens by the clock.
+    #[inline]
+    pub fn cron(&self) -> &Cron {
+        &self.parts.cron
+    }
+
+    /// Where files are written.
+    #[inline]
+    pub fn storage(&self) -> &Arc<Faulty> {
+        &self.parts.storage
+    }
+
+    /// The append-only file.
+    #[inline]
+    pub fn aof(&self) -> &Arc<Aof> {
+        &self.parts.aof
+    }
+
+    /// Background saves and rewrites.
+    #[inline]
+    pub fn snapshots(&self) -> &Arc<Snapshots> {
+        &self.parts.snapshots
+    }
+
+    /// Who was refused.
+    #[inline]
+    pub fn acl_log(&self) -> &AclLog {
+        &self.parts.acl_log
+    }
+
+    /// How far a load has come.
+    #[inline]
+    pub fn loading(&self) -> &Loading {
+        &self.parts.loading
+    }
+
+    /// What replies wait for.
+    #[inline]
+    pub fn durability(&self) -> &Durability {
+        &self.parts.durability
+    }
+
+    /// A recording of the journal.
+    #[inline]
+    pub fn recorder(&self) -> &Recorder {
+        &self.parts.recorder
+    }
+
+    /// Saves and loads.
+    #[inline]
+    pub fn rdb(&self) -> &Arc<Rdb> {
+        &self.parts.rdb
+    }
+
+    /// Attempts to end it.
+    #[inline]
+    pub fn ending(&self) -> &Ending {
+        &self.parts.ending
+    }
+
     /// Whether what depends on this place of the journal may not be told yet.
     #[inline]
     pub fn must_wait(&self, place: Place) -> bool {
-        self.durability.durable.must_wait(place)
+        self.parts.durability.durable.must_wait(place)
     }
 
     /// The shards of these keys, ascending.
     pub fn shards_of<'k>(&self, keys: impl Iterator<Item = Key<'k>>) -> Vec<u32> {
-        let store = self.engine.store();
+        let store = self.parts.engine.store();
         let mut shards: Vec<u32> = keys.map(|key| store.shard_of(key.hash) as u32).collect();
         shards.sort_unstable();
         shards.dedup();
@@ -122,7 +330,7 @@ impl Server {
 
     /// Removes the files that exist while the server runs: its pid and its socket.
     pub fn remove_run_files(&self) {
-        let config = self.config.lock();
+        let config = self.parts.config.lock();
         for path in [config.text(Directive::Pidfile), config.text(Directive::Unixsocket)] {
             if !path.is_empty() {
                 // It may be gone already.
@@ -133,6 +341,6 @@ impl Server {
 
     /// Seconds since the start.
     pub fn uptime_seconds(&self) -> u64 {
-        now_ms().saturating_sub(self.started_ms) / 1000
+        now_ms().saturating_sub(self.parts.started_ms) / 1000
     }
 }

@@ -50,7 +50,7 @@ pub(super) fn run(
 /// A command over keys with its arguments.
 fn resolve<'s>(server: &'s Server, words: &[&[u8]]) -> Result<(&'s Row, OwnedArgs), CommandError> {
     let words = OwnedArgs::from_parts(words);
-    let row = server.registry.resolve(words.args())?;
+    let row = server.registry().resolve(words.args())?;
     if !matches!(row.command.run, Run::Keys(_)) {
         return Err(CommandError::text("ERR DEBUG UNIT runs commands over keys alone"));
     }

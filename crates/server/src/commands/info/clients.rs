@@ -9,7 +9,7 @@ pub(super) const CLIENTS: &[Part] = &[Part::Rows(&[
     gauge("connected_clients", "Clients that are connected.", |at| at.clients().len().into()),
     none("cluster_connections", "Connections of the cluster's bus."),
     fact("maxclients", "Clients that may be connected.", |at| {
-        at.server.settings.maxclients.load(Relaxed).into()
+        at.server.settings().maxclients.load(Relaxed).into()
     }),
     gauge("client_recent_max_input_buffer", "Bytes of the largest buffer of requests.", |at| {
         at.most(|client| client.input_capacity.load(Relaxed)).into()
@@ -29,10 +29,10 @@ pub(super) const CLIENTS: &[Part] = &[Part::Rows(&[
     }),
     none("clients_in_timeout_table", "Blocked clients in a table of timeouts: there is no such table."),
     gauge("total_watched_keys", "Keys that are watched.", |at| {
-        at.server.engine.store().watched.load(Relaxed).into()
+        at.server.engine().store().watched.load(Relaxed).into()
     }),
     gauge("total_blocking_keys", "Keys that clients wait for.", |at| {
-        at.server.engine.store().waited_keys.load(Relaxed).into()
+        at.server.engine().store().waited_keys.load(Relaxed).into()
     }),
     none("total_blocking_keys_on_nokey", "Keys whose deletion clients wait for."),
 ])];

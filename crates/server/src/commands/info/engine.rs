@@ -27,7 +27,7 @@ pub(super) const METRICS: &[Part] = &[Part::Rows(&[
 pub(super) const CONTENTION: &[Part] = &[Part::Rows(CONTENTION_ROWS), Part::Family(&HOT_SHARDS)];
 
 const CONTENTION_ROWS: &[Row] = &[
-    fact("engine", "How commands come by their keys.", |at| at.server.engine.kind().name().into()),
+    fact("engine", "How commands come by their keys.", |at| at.server.engine().kind().name().into()),
     gauge("enabled", "Whether waits and holds are measured.", |at| at.contention().is_enabled.into()),
     fact("shards", "Parts of the keyspace.", |at| at.contention().shards.into()),
     counter("lock_acquisitions", "Shards that were locked, or messages that were taken.", |at| {

@@ -83,7 +83,7 @@ pub(super) const MEMORY: &[Part] = &[Part::Rows(&[
         excess(at.memory().resident, at.memory().used)
     }),
     gauge("mem_not_counted_for_evict", "Bytes that maxmemory does not count.", |at| {
-        at.server.eviction.not_counted_bytes().into()
+        at.server.eviction().not_counted_bytes().into()
     }),
     none("mem_replication_backlog", "Bytes of history that are kept for replicas."),
     none("mem_total_replication_buffers", "Bytes of history, and of what waits for replicas."),
@@ -91,20 +91,20 @@ pub(super) const MEMORY: &[Part] = &[Part::Rows(&[
     gauge("mem_clients_normal", "Bytes of clients' buffers.", |at| at.memory().clients.into()),
     none("mem_cluster_links", "Bytes of the cluster's connections."),
     gauge("mem_aof_buffer", "Bytes that wait to be written to the append-only file.", |at| {
-        at.server.aof.waiting_bytes().into()
+        at.server.aof().waiting_bytes().into()
     }),
     fact("mem_allocator", "The allocator's name.", |_| allocator::allocator_name().into()),
     none("active_defrag_running", "Whether memory is moved together: never, the allocator needs none of it."),
     gauge("lazyfree_pending_objects", "Values that are being freed beside the serving threads.", |at| {
-        at.server.engine.store().lazyfree_pending.load(Relaxed).into()
+        at.server.engine().store().lazyfree_pending.load(Relaxed).into()
     }),
     counter("lazyfreed_objects", "Values that were freed beside the serving threads.", |at| {
-        at.server.stats.lazyfreed(at.server.engine.store()).into()
+        at.server.stats().lazyfreed(at.server.engine().store()).into()
     }),
 ])];
 
 fn maxmemory(at: &Reading<'_>) -> usize {
-    at.server.settings.maxmemory.load(Relaxed) as usize
+    at.server.settings().maxmemory.load(Relaxed) as usize
 }
 
 fn for_people(bytes: usize) -> SampleValue {

@@ -43,7 +43,7 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn clients(&self) -> &[Arc<Client>] {
-        self.clients.get_or_init(|| self.server.clients.all())
+        self.clients.get_or_init(|| self.server.clients().all())
     }
 
     /// The most that one client has.
@@ -57,35 +57,35 @@ impl<'a> Reading<'a> {
 
     /// The commands' counts with their names.
     pub(super) fn commands(&self) -> impl Iterator<Item = (&'static str, &CommandStats)> {
-        let counts = self.commands.get_or_init(|| self.server.metrics.snapshot());
-        self.server.registry.rows().iter().map(|row| row.full_name).zip(counts)
+        let counts = self.commands.get_or_init(|| self.server.metrics().snapshot());
+        self.server.registry().rows().iter().map(|row| row.full_name).zip(counts)
     }
 
     pub(super) fn config<T>(&self, read: impl FnOnce(&Config) -> T) -> T {
-        read(&self.server.config.lock())
+        read(&self.server.config().lock())
     }
 
     pub(super) fn contention(&self) -> &ContentionReport {
-        self.contention.get_or_init(|| self.server.engine.contention().report())
+        self.contention.get_or_init(|| self.server.engine().contention().report())
     }
 
     pub(super) fn cost(&self) -> &StrategyCost {
-        self.cost.get_or_init(|| self.server.metrics.cost())
+        self.cost.get_or_init(|| self.server.metrics().cost())
     }
 
     pub(super) fn memory(&self) -> &MemoryUse {
-        self.memory.get_or_init(|| MemoryUse::of(self.server.engine.store(), &self.server.clients))
+        self.memory.get_or_init(|| MemoryUse::of(self.server.engine().store(), self.server.clients()))
     }
 
     pub(super) fn rates(&self) -> &RatesNow {
-        self.rates.get_or_init(|| self.server.stats.rates.now())
+        self.rates.get_or_init(|| self.server.stats().rates.now())
     }
 
     pub(super) fn snapshots(&self) -> &State {
-        self.snapshots.get_or_init(|| self.server.snapshots.state())
+        self.snapshots.get_or_init(|| self.server.snapshots().state())
     }
 
     pub(super) fn totals(&self) -> &Totals {
-        self.totals.get_or_init(|| self.server.stats.totals())
+        self.totals.get_or_init(|| self.server.stats().totals())
     }
 }

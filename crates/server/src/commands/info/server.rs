@@ -24,16 +24,16 @@ const SERVER_ROWS: &[Row] = &[
     fact("redis_mode", "How servers work together: standalone.", |_| "standalone".into()),
     fact("os", "Name, release and machine of the operating system.", |_| operating_system().into()),
     fact("arch_bits", "Bits of an address.", |_| usize::BITS.into()),
-    fact("monotonic_clock", "What durations are measured with.", |at| at.server.clock.source().into()),
+    fact("monotonic_clock", "What durations are measured with.", |at| at.server.clock().source().into()),
     fact("multiplexing_api", "How many sockets are waited for.", |_| "epoll".into()),
-    fact("engine", "How commands come by their keys.", |at| at.server.engine.kind().name().into()),
-    fact("metrics", "How commands are counted.", |at| at.server.metrics.strategy().name().into()),
-    fact("threads", "Threads that serve clients.", |at| at.server.threads.into()),
-    fact("shards", "Parts of the keyspace.", |at| at.server.engine.store().shards().into()),
+    fact("engine", "How commands come by their keys.", |at| at.server.engine().kind().name().into()),
+    fact("metrics", "How commands are counted.", |at| at.server.metrics().strategy().name().into()),
+    fact("threads", "Threads that serve clients.", |at| at.server.threads().into()),
+    fact("shards", "Parts of the keyspace.", |at| at.server.engine().store().shards().into()),
     fact("process_id", "The process's number.", |_| std::process::id().into()),
     fact("process_supervised", "Who supervises the process.", |_| "no".into()),
-    fact("run_id", "A random name of this run.", |at| at.server.run_id.clone().into()),
-    fact("tcp_port", "The port, 0 for none.", |at| at.server.listening.port().into()),
+    fact("run_id", "A random name of this run.", |at| at.server.run_id().to_owned().into()),
+    fact("tcp_port", "The port, 0 for none.", |at| at.server.listening().port().into()),
     gauge("server_time_usec", "The time, Unix microseconds.", |_| now_us().into()),
     counter("uptime_in_seconds", "Seconds since the start.", |at| at.server.uptime_seconds().into()),
     counter("uptime_in_days", "Days since the start.", |at| (at.server.uptime_seconds() / 86_400).into()),
@@ -62,7 +62,7 @@ const LISTENERS: Family = Family {
     read: |at| {
         let part = |field, value: String| FamilyPart { field, detail: None, value: value.into() };
         let mut lines = Vec::new();
-        let port = at.server.listening.port();
+        let port = at.server.listening().port();
         if port != 0 {
             let mut parts = vec![part(0, "tcp".to_owned())];
             let addresses = at.config(|config| config.bind().to_vec());
@@ -108,7 +108,7 @@ pub(super) const REPLICATION: &[Part] = &[Part::Rows(&[
     none("connected_slaves", "Replicas that are connected."),
     fact("master_failover_state", "How far a planned change of masters is.", |_| "no-failover".into()),
     fact("master_replid", "The name of the data set's history.", |at| {
-        at.server.replication_id.lock().clone().into()
+        at.server.replication_id().lock().clone().into()
     }),
     fact("master_replid2", "The name of the history before; zeros for none.", |_| "0".repeat(40).into()),
     none("master_repl_offset", "Bytes of the history."),
@@ -190,11 +190,11 @@ const DATABASES: Family = Family {
 };
 
 fn databases(at: &Reading<'_>) -> Vec<FamilyLine> {
-    let store = at.server.engine.store();
+    let store = at.server.engine().store();
     let with_keys = store.databases_in_use().filter(|db| store.keys(*db) > 0);
     let line = |db: usize| {
         let expires = store.expiring_keys(db);
-        let avg_ttl = if expires > 0 { at.server.stats.avg_ttl_ms(db) } else { 0 };
+        let avg_ttl = if expires > 0 { at.server.stats().avg_ttl_ms(db) } else { 0 };
         FamilyLine::new(db.to_string(), [store.keys(db).into(), expires.into(), avg_ttl.into()])
     };
     with_keys.map(line).collect()

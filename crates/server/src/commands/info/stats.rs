@@ -9,7 +9,7 @@ use crate::clients::pubsub::Topic;
 
 pub(super) const STATS: &[Part] = &[Part::Rows(&[
     counter("total_connections_received", "Connections that were accepted.", |at| {
-        at.server.stats.connections.load(Relaxed).into()
+        at.server.stats().connections.load(Relaxed).into()
     }),
     counter("total_commands_processed", "Commands that were executed.", |at| at.totals().commands.into()),
     gauge("instantaneous_ops_per_sec", "Commands a second, now.", |at| at.rates().commands.into()),
@@ -22,7 +22,7 @@ pub(super) const STATS: &[Part] = &[Part::Rows(&[
     gauge("instantaneous_input_repl_kbps", "KiB a second from the primary, now.", |_| "0.00".into()),
     gauge("instantaneous_output_repl_kbps", "KiB a second to replicas, now.", |_| "0.00".into()),
     counter("rejected_connections", "Connections that were refused because of maxclients.", |at| {
-        at.server.stats.rejected_connections.load(Relaxed).into()
+        at.server.stats().rejected_connections.load(Relaxed).into()
     }),
     none("sync_full", "Replicas that were sent all data."),
     none("sync_partial_ok", "Replicas that were sent the history that they had missed."),
@@ -34,31 +34,31 @@ pub(super) const STATS: &[Part] = &[Part::Rows(&[
     }),
     none("expired_time_cap_reached_count", "Rounds of expiry that ran out of time."),
     counter("expire_cycle_cpu_milliseconds", "Milliseconds that expiry took beside commands.", |at| {
-        (at.server.stats.expire_cycle_nanos.load(Relaxed) / 1_000_000).into()
+        (at.server.stats().expire_cycle_nanos.load(Relaxed) / 1_000_000).into()
     }),
     counter("evicted_keys", "Keys that went because of maxmemory.", |at| {
-        at.server.stats.evicted_keys.load(Relaxed).into()
+        at.server.stats().evicted_keys.load(Relaxed).into()
     }),
     counter("evicted_clients", "Clients that went because of maxmemory-clients.", |at| {
-        at.server.stats.evicted_clients.load(Relaxed).into()
+        at.server.stats().evicted_clients.load(Relaxed).into()
     }),
     none("evicted_scripts", "Scripts that were forgotten for others."),
     counter("total_eviction_exceeded_time", "Milliseconds that maxmemory was exceeded.", |at| {
-        at.server.stats.eviction_exceeded_ms(at.server.clock.now()).0.into()
+        at.server.stats().eviction_exceeded_ms(at.server.clock().now()).0.into()
     }),
     gauge("current_eviction_exceeded_time", "Milliseconds that maxmemory has been exceeded now.", |at| {
-        at.server.stats.eviction_exceeded_ms(at.server.clock.now()).1.into()
+        at.server.stats().eviction_exceeded_ms(at.server.clock().now()).1.into()
     }),
     counter("keyspace_hits", "Reads that found their key.", |at| at.totals().hits.into()),
     counter("keyspace_misses", "Reads that found no key.", |at| at.totals().misses.into()),
     gauge("pubsub_channels", "Channels with subscribers.", |at| {
-        at.server.pubsub.count(Topic::Channel).into()
+        at.server.pubsub().count(Topic::Channel).into()
     }),
     gauge("pubsub_patterns", "Patterns with subscribers.", |at| {
-        at.server.pubsub.count(Topic::Pattern).into()
+        at.server.pubsub().count(Topic::Pattern).into()
     }),
     gauge("pubsubshard_channels", "Shard channels with subscribers.", |at| {
-        at.server.pubsub.count(Topic::ShardChannel).into()
+        at.server.pubsub().count(Topic::ShardChannel).into()
     }),
     none("latest_fork_usec", "Microseconds that the last fork took: there is none."),
     none("total_forks", "Forks."),
@@ -83,18 +83,18 @@ pub(super) const STATS: &[Part] = &[Part::Rows(&[
     none("io_threaded_reads_processed", "Reads by threads for sockets alone."),
     none("io_threaded_writes_processed", "Writes by threads for sockets alone."),
     counter("client_query_buffer_limit_disconnections", "Clients that sent too much.", |at| {
-        at.server.stats.query_limit_disconnections.load(Relaxed).into()
+        at.server.stats().query_limit_disconnections.load(Relaxed).into()
     }),
     counter("client_output_buffer_limit_disconnections", "Clients for whom too much waited.", |at| {
-        at.server.stats.output_limit_disconnections.load(Relaxed).into()
+        at.server.stats().output_limit_disconnections.load(Relaxed).into()
     }),
     counter("aof_write_timeout_disconnections", "Clients whose reply waited too long for the disk.", |at| {
-        at.server.stats.write_timeout_disconnections.load(Relaxed).into()
+        at.server.stats().write_timeout_disconnections.load(Relaxed).into()
     }),
     none("reply_buffer_shrinks", "Buffers of replies that were made smaller."),
     none("reply_buffer_expands", "Buffers of replies that were made larger."),
     counter("acl_access_denied_auth", "Wrong passwords and names.", |at| {
-        at.server.acl_log.refused.load(Relaxed).into()
+        at.server.acl_log().refused.load(Relaxed).into()
     }),
     none("acl_access_denied_cmd", "Commands that their user may not give."),
     none("acl_access_denied_key", "Keys that their user may not touch."),
@@ -157,7 +157,7 @@ pub(super) const ERROR_STATS: &[Part] = &[Part::Family(&Family {
     labels: &["code"],
     fields: &[SampleField::counter("count", "Commands that were answered with this error.")],
     read: |at| {
-        let errors = at.server.stats.errors.lock();
+        let errors = at.server.stats().errors.lock();
         errors.iter().map(|(code, count)| FamilyLine::new(code, [(*count).into()])).collect()
     },
 })];
