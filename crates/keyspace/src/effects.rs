@@ -5,9 +5,9 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::interest::changes::{self, Change};
+use crate::interest::fate::{self, Change, DbKey};
 use crate::interest::wait::{Ready, Wakes};
-use crate::store::{DbKey, Key};
+use crate::store::Key;
 
 /// Classes of keyspace events, as the letters of `notify-keyspace-events` name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -235,7 +235,7 @@ impl Effects {
     /// Takes the list of changes: each key that has changed, with what it came to, in the order in which they began to.
     /// Empty while nobody has them listed. O(n).
     pub fn take_changes(&mut self) -> Vec<Change> {
-        changes::settled(std::mem::take(&mut self.changes))
+        fate::settled(std::mem::take(&mut self.changes))
     }
 
     /// Whether deletions of what has expired wait to be journalled.

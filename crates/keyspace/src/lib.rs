@@ -22,7 +22,7 @@ pub mod view;
 
 pub use effects::{BlockRequest, Effects, EventClass};
 pub use entry::Entry;
-pub use interest::changes::{Change, Fate};
+pub use interest::fate::{Change, Fate};
 pub use interest::wait::{Ready, Waiter, Wakes};
 pub use interest::watch::WatchFlag;
 pub use random::Random;

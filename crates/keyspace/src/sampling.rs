@@ -9,7 +9,7 @@ use crate::effects::EventClass;
 use crate::entry::Entry;
 use crate::expiry_index::Expiry;
 use crate::hashing;
-use crate::interest::changes::Fate;
+use crate::interest::fate::Fate;
 use crate::placement;
 use crate::random::Random;
 use crate::store::{BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, Store};

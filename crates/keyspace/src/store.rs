@@ -28,6 +28,7 @@ use crate::entry::Entry;
 use crate::expiry_index::ExpiryIndex;
 use crate::hashing;
 use crate::interest::ByKey;
+pub use crate::interest::fate::DbKey;
 use crate::interest::wait::Queue;
 use crate::interest::watch::Watchers;
 
@@ -90,9 +91,6 @@ impl Bank {
         Self { first, stride, _owner: owner }
     }
 }
-
-/// A key of some database, as watchers and waiters name it.
-pub type DbKey = (u32, Box<[u8]>);
 
 /// What a shard carries besides its tables.
 #[derive(Default)]

@@ -8,7 +8,8 @@
 //! for it are served (`wait`), and whoever must know of every change gets a list. A client that tracks the keys it has read will
 //! stand beside them: what it has read is kept by key as watches are, and the list says which of it has changed.
 
-pub(crate) mod changes;
+mod changes;
+pub(crate) mod fate;
 pub(crate) mod wait;
 pub(crate) mod watch;
 

@@ -9,8 +9,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::interest::changes::Fate;
-use crate::store::{DbKey, Key};
+use crate::interest::fate::{DbKey, Fate};
+use crate::store::Key;
 use crate::value::Kind;
 use crate::view::{Covered, View};
 

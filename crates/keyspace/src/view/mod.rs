@@ -15,12 +15,13 @@
 mod change;
 mod expiry;
 mod load;
+mod overdue;
 mod read;
 mod report;
 mod scan;
 mod whole;
 
-pub use expiry::Overdue;
+pub use overdue::Overdue;
 pub use scan::cursor_shard;
 
 use crate::effects::Effects;

@@ -4,7 +4,7 @@
 
 use super::View;
 use crate::effects::{BlockRequest, Event, EventClass, Propagation};
-use crate::interest::changes::Fate;
+use crate::interest::fate::Fate;
 use crate::store::Key;
 
 impl View<'_> {

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Access, Covered, View};
 use crate::entry::Entry;
-use crate::interest::changes::Change;
+use crate::interest::fate::Change;
 use crate::store::LAZYFREE_EFFORT_MIN;
 
 impl View<'_> {
