@@ -23,7 +23,8 @@ use rustredis_keyspace::{Access, Covered, placement};
 use rustredis_metrics::{Contention, Stamp};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::held::{Guard, Held, Measured};
+use crate::held::{Guard, Held};
+use crate::measured::Measured;
 use crate::{EndsInPanic, Engine, seats};
 
 /// Shards of one owner, ascending.

@@ -18,7 +18,7 @@ use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
 use rustredis_metrics::{Access as HeldAs, Contention};
 
-use crate::held::Measured;
+use crate::measured::Measured;
 use crate::notices::Locks;
 use crate::sync::spin;
 

@@ -3,10 +3,10 @@
 use std::ops::{Deref, DerefMut};
 
 use rustredis_keyspace::{Access, Covered, Effects, Random, View};
-use rustredis_metrics::Contention;
 
 use crate::fences::light;
 use crate::gate::{Everything, Gate, Seat};
+use crate::measured::Measured;
 use crate::notices::Locks;
 use crate::word::{CALLED, WAITED};
 use crate::{Engine, actor, dashmap, mutex, panics};
@@ -29,31 +29,6 @@ pub(crate) enum Guard<'e> {
     Loan(#[allow(dead_code, reason = "held for its drop")] Box<Vec<actor::Loan>>, &'e Seat),
     /// The gate is opened.
     Everything(#[allow(dead_code, reason = "held for its drop")] Box<Everything<'e>>),
-}
-
-/// The hold times that are measured; none if that is off.
-#[derive(Default)]
-#[allow(clippy::box_collection, reason = "two words more in each hold, also while nothing is measured")]
-pub(crate) struct Measured(Option<Box<Vec<rustredis_metrics::Held>>>);
-
-impl Measured {
-    #[cold]
-    pub(crate) fn of(held: rustredis_metrics::Held) -> Self {
-        Self(Some(Box::new(vec![held])))
-    }
-
-    #[cold]
-    pub(crate) fn push(&mut self, held: rustredis_metrics::Held) {
-        self.0.get_or_insert_default().push(held);
-    }
-
-    /// Records what there is; to be called while it is still held.
-    #[inline]
-    pub(crate) fn release(&mut self, contention: &Contention) {
-        if let Some(held) = self.0.take() {
-            held.into_iter().for_each(|held| contention.release(held));
-        }
-    }
 }
 
 /// Shards that are held; views are made from it. It is small, for a pipeline may make and drop one for each command. It stays on

@@ -20,6 +20,7 @@ mod dashmap;
 mod fences;
 mod gate;
 mod held;
+mod measured;
 #[cfg(test)]
 mod models;
 mod mutex;
@@ -41,7 +42,8 @@ pub use held::{Held, LongHeld};
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
 
 use gate::Gate;
-use held::{Guard, Measured, leave};
+use held::{Guard, leave};
+use measured::Measured;
 use notices::{Locks, Notices};
 use word::{CLOSED, URGENT, WAITED};
 

@@ -5,7 +5,7 @@ use parking_lot::RawMutex;
 use rustredis_keyspace::Access;
 use rustredis_metrics::{Access as HeldAs, Contention};
 
-use crate::held::Measured;
+use crate::measured::Measured;
 use crate::notices::Locks;
 use crate::sync::spin;
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use rustredis_keyspace::{Access, Covered};
 use rustredis_metrics::Access as HeldAs;
 
-use crate::held::{Guard, Held, LongHeld, LongMark, Measured};
+use crate::held::{Guard, Held, LongHeld, LongMark};
+use crate::measured::Measured;
 use crate::notices::Manner;
 use crate::word::URGENT;
 use crate::{Doors, Engine, Kind, actor, dashmap, needs_gate, seats};
