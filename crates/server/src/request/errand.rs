@@ -71,7 +71,7 @@ impl Errand {
                     }
                     view.set_now_ms(worker.now_ms());
                     let row = server.registry().row(*row);
-                    let _ = run::command(&mut context, &mut view, &mut replies, row, args);
+                    run::command(&mut context, &mut view, &mut replies, row, args);
                 }
             });
             ran = worker.begun.get();

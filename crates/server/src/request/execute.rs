@@ -215,7 +215,7 @@ impl Connection {
                 if needs_everything(&view, args) {
                     break 'holds;
                 }
-                let _ = run::command(&mut context, &mut view, &mut self.output, row, args);
+                run::command(&mut context, &mut view, &mut self.output, row, args);
                 index += 1;
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
@@ -289,7 +289,7 @@ impl Connection {
             if needs_everything(&view, args) {
                 return index - first;
             }
-            let _ = run::command(&mut context, &mut view, &mut self.output, row, args);
+            run::command(&mut context, &mut view, &mut self.output, row, args);
             if turn.is_over(worker, &self.output) {
                 return index + 1 - first;
             }
@@ -526,8 +526,7 @@ impl Connection {
         }
         let before = self.output.len();
         let context = &mut self.session.context(server, worker, Origin::Client);
-        // Whether it failed its reply tells.
-        let _ = run::guarded(context, &mut view, &mut self.output, row, args);
+        run::guarded(context, &mut view, &mut self.output, row, args);
         if server.gate().has(gate::MONITORED) {
             self.show(server, row, args);
         }

@@ -54,10 +54,4 @@ impl Origin {
     pub fn serves_waiters(self) -> bool {
         !matches!(self, Self::Waiter)
     }
-
-    /// Whether it runs amid another command, whose marks are still wanted.
-    #[inline]
-    pub fn is_inner(self) -> bool {
-        matches!(self, Self::Script)
-    }
 }

@@ -58,8 +58,11 @@ impl<'s> Replay<'s> {
             conversation: None,
             origin: Origin::File,
         };
-        let result = run::command(&mut context, view, &mut self.output, row, args);
+        run::command(&mut context, view, &mut self.output, row, args);
         view.effects.clear();
-        result
+        match self.output.strip_prefix(b"-") {
+            Some(error) => Err(CommandError::Other(error.trim_ascii_end().to_vec().into())),
+            None => Ok(()),
+        }
     }
 }

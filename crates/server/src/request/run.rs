@@ -25,16 +25,13 @@ use crate::start::server::Server;
 use crate::upkeep::stats::bump;
 
 /// Runs a command under a view that covers it: run, settle, count. Its reply goes to `output`; if it fails, that is the error.
-///
-/// # Errors
-/// The error that its reply tells, for who wants to know.
 pub fn command(
     context: &mut Context<'_>,
     view: &mut View<'_>,
     output: &mut Vec<u8>,
     row: &Row,
     args: Args<'_>,
-) -> Result<(), CommandError> {
+) {
     let (server, origin) = (context.server, context.origin);
     let before = output.len();
     let mut started = 0;
@@ -45,7 +42,6 @@ pub fn command(
             worker.reply_begin.set(before);
         }
     }
-    let outer = view.effects.marks();
     let reply_bytes_max =
         if origin.is_limited() { server.settings().reply_bytes_max.load(Relaxed) } else { usize::MAX };
     let mut reply = Reply::limited(output, context.caller.proto, reply_bytes_max);
@@ -60,7 +56,7 @@ pub fn command(
         reply.cut(mark);
         reply.error(&error.wire());
     }
-    let Some(worker) = context.worker.filter(|_| origin.counts()) else { return result };
+    let Some(worker) = context.worker.filter(|_| origin.counts()) else { return };
     let mut outcome = Outcome::Ok;
     if let Err(error) = &result {
         count_error(server, worker, error);
@@ -75,14 +71,11 @@ pub fn command(
     if server.durability().durable.is_awaited() {
         record::depend(server, context.progress, row, args);
     }
-    if origin.is_inner() {
-        view.effects.resume(outer);
-    }
     let nanos = worker.read_clock().saturating_sub(started);
     if view.effects.block.is_some() {
         if origin.leaves_wait() {
             // A command that waits is counted once it has been served.
-            return result;
+            return;
         }
         view.effects.block = None;
         output.truncate(before);
@@ -92,7 +85,6 @@ pub fn command(
     if nanos >= server.settings().slow_nanos.load(Relaxed) {
         note_slow(server, &context.caller.client, row, args, nanos);
     }
-    result
 }
 
 /// Runs a command as [`command`] does; if it panics before a change, its reply is an error.
@@ -102,10 +94,10 @@ pub fn guarded(
     output: &mut Vec<u8>,
     row: &Row,
     args: Args<'_>,
-) -> Result<(), CommandError> {
-    let (before, outer) = (output.len(), view.effects.marks());
-    if let Some(result) = rustredis_engine::catch(|| command(context, view, output, row, args)) {
-        return result;
+) {
+    let before = output.len();
+    if rustredis_engine::catch(|| command(context, view, output, row, args)).is_some() {
+        return;
     }
     let error = call::judge(view.effects, row);
     if let Some(worker) = context.worker {
@@ -114,10 +106,19 @@ pub fn guarded(
         // What commands within it have found expired and deleted.
         settle_step(context.server, worker, view);
     }
-    if context.origin.is_inner() {
-        view.effects.resume(outer);
-    }
-    Err(error)
+}
+
+/// Runs a command amid another one, as [`guarded`] does. What both have done is the other one's.
+pub fn inner(
+    context: &mut Context<'_>,
+    view: &mut View<'_>,
+    output: &mut Vec<u8>,
+    row: &Row,
+    args: Args<'_>,
+) {
+    let outer = view.effects.marks();
+    guarded(context, view, output, row, args);
+    view.effects.resume(outer);
 }
 
 /// The reply of a command that would wait, where none may.

@@ -142,8 +142,7 @@ async fn run_queue(
         worker.read_clock();
         let args = queued.args.args();
         let context = &mut session.context(server, worker, Origin::Queue);
-        // Whether it failed its reply tells.
-        let _ = run::guarded(context, &mut view, &mut connection.output, row, args);
+        run::guarded(context, &mut view, &mut connection.output, row, args);
         if server.gate().has(gate::MONITORED) {
             let caller = &session.caller;
             redact::show(server, &caller.client, caller.db, row, args);

@@ -91,8 +91,7 @@ fn serve(
     };
     // It begins now.
     worker.read_clock();
-    // Whether it failed its reply tells.
-    let _ = run::guarded(&mut context, view, &mut output, row, args);
+    run::guarded(&mut context, view, &mut output, row, args);
     // Whoever serves it has made a change of his own, which was journalled.
     view.effects.touch();
     if view.effects.block.take().is_some() {
