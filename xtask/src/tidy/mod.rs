@@ -9,6 +9,7 @@ mod server;
 mod source;
 mod text;
 mod tokens;
+mod types;
 
 use crate::outcome::Outcome;
 use crate::tally::Tally;
@@ -22,7 +23,7 @@ The house rules that neither rustfmt nor clippy checks. With --imports: the file
 
 type Rule = fn(&[Source]) -> Vec<String>;
 
-const RULES: [(&str, Rule); 12] = [
+const RULES: [(&str, Rule); 13] = [
     ("a source file has at most 1,000 lines, or says why in its head", text::short_files),
     ("a source file begins with its module's documentation", text::module_docs),
     ("no unwrap outside tests", text::no_unwrap),
@@ -35,6 +36,7 @@ const RULES: [(&str, Rule); 12] = [
     ("only start, request and commands name the type Server", server::named_by_few),
     ("no command is known by its name outside the file of its row", names::compared_nowhere),
     ("what a command reaches is read in one module", names::reach_is_read_once),
+    ("ARCHITECTURE.md lists the files that tell all data types apart", types::files_of_data_types),
 ];
 
 /// Runs the task.
