@@ -82,7 +82,7 @@ pub(super) struct Normaliser {
     queued: Vec<Command>,
     /// The previous reply, as it came.
     previous: Reply,
-    /// Keys that PFADD or PFCOUNT has named.
+    /// Keys that PFADD or PFCOUNT has named, and copies of them.
     counted: HashSet<Vec<u8>>,
     /// Whether the command that was normalised last names one of them.
     is_last_counted: bool,
@@ -127,6 +127,13 @@ impl Normaliser {
         let names = command.arguments.get(1..).unwrap_or_default();
         if ["PFADD", "PFCOUNT"].contains(&command.name().as_str()) {
             self.counted.extend(names.iter().cloned());
+        }
+        // A copy is as the original is.
+        if let (true, [from, to, ..]) =
+            (["COPY", "RENAME", "RENAMENX"].contains(&command.name().as_str()), names)
+            && self.counted.contains(from)
+        {
+            self.counted.insert(to.clone());
         }
         self.is_last_counted = names.iter().any(|name| self.counted.contains(name));
         let mut reply =
@@ -385,7 +392,9 @@ mod tests {
     fn a_loaded_string_that_was_counted() {
         let (count, encoding) = (("PFCOUNT h", Reply::Integer(1)), Reply::bulk("raw"));
         check(&[count.clone(), ("OBJECT ENCODING h", encoding.clone())], "\"embstr\"");
-        check(&[count, ("OBJECT ENCODING s", encoding)], "\"raw\"");
+        check(&[count.clone(), ("OBJECT ENCODING s", encoding.clone())], "\"raw\"");
+        let copy = ("COPY h s", Reply::Integer(1));
+        check(&[count, copy, ("OBJECT ENCODING s", encoding)], "\"embstr\"");
     }
 
     #[test]
