@@ -253,7 +253,8 @@ fn keys_expire_beside_a_hold() {
         client.check(&format!("SET {KEY} 1 PX 50"), "+OK");
         client.check("SET other 1 PX 50", "+OK");
         let holder = keep(server, &format!("KEY {KEY}"), 600_000);
-        std::thread::sleep(Duration::from_millis(150));
+        let due = Instant::now() + Duration::from_millis(150);
+        wait_until("both to be due", DEADLINE_DEFAULT, || Instant::now() > due);
         check_served(&mut client);
         drop(holder);
         wait_until("both to expire", DEADLINE_DEFAULT, || client.line("DBSIZE").integer() == 0);

@@ -12,14 +12,10 @@ mod memory;
 mod pace;
 mod report;
 mod snapshot;
+mod subject;
 mod throughput;
 
-use std::path::{Path, PathBuf};
-
-use rustredis_testkit::{Binary, Command, Launch, Server};
-
 use crate::arguments::Arguments;
-use crate::build;
 use crate::outcome::Outcome;
 
 const HELP: &str = "\
@@ -78,65 +74,4 @@ pub(crate) fn run(given: &[String]) -> Outcome {
         "load" => load::run(&arguments),
         other => Err(format!("nothing to measure is called {other:?}\n\n{HELP}")),
     }
-}
-
-/// A server under measurement and the name it is reported by.
-struct Subject {
-    name: String,
-    server: Server,
-}
-
-/// The binary to measure: `--server`, or a release build.
-fn binary(arguments: &Arguments) -> Result<PathBuf, String> {
-    arguments.value("server").map_or_else(|| build::server(true), |path| Ok(path.into()))
-}
-
-/// Starts the server to measure with this engine.
-fn start(arguments: &Arguments, binary: &Path, engine: Option<&str>) -> Result<Subject, String> {
-    let mut launch = Launch::new(Binary::Path(binary.to_path_buf())).arguments(arguments.values("argument"));
-    if let Some(engine) = engine {
-        launch = launch.arguments(&["--engine", engine]);
-    }
-    let server = launch.try_start().map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
-    let file = binary.file_name().unwrap_or_default().to_string_lossy();
-    let name = engine.map_or_else(|| file.to_string(), |engine| format!("{file} {engine}"));
-    Ok(Subject { name, server })
-}
-
-/// Starts the redis-server to compare with.
-fn start_redis() -> Result<Subject, String> {
-    let server = Launch::new(Binary::Redis)
-        .try_start()
-        .map_err(|error| format!("cannot start redis-server: {error}"))?;
-    let version = server.info("redis_version").unwrap_or_default();
-    Ok(Subject { name: format!("redis {version}"), server })
-}
-
-/// The subject and, unless it is unwanted, redis-server.
-fn subjects(arguments: &Arguments) -> Result<Vec<Subject>, String> {
-    let mut subjects = vec![start(arguments, &binary(arguments)?, arguments.value("engine"))?];
-    if !arguments.has("no-redis") {
-        subjects.push(start_redis()?);
-    }
-    Ok(subjects)
-}
-
-/// Commands of one pipeline of [`fill`].
-const FILL_PIPELINE: u64 = 1_000;
-
-/// Sends `count` commands, pipelined, over one connection.
-fn fill(server: &Server, count: u64, command: impl Fn(u64) -> Command) -> Result<(), String> {
-    let mut client = server.client();
-    let mut next = 0;
-    while next < count {
-        let end = (next + FILL_PIPELINE).min(count);
-        let commands: Vec<Command> = (next..end).map(&command).collect();
-        let replies =
-            client.try_pipeline(&commands).map_err(|error| format!("cannot fill the server: {error}"))?;
-        if let Some(error) = replies.iter().find(|reply| reply.is_error()) {
-            return Err(format!("cannot fill the server: {error}"));
-        }
-        next = end;
-    }
-    Ok(())
 }

@@ -10,11 +10,10 @@ use rustredis_keyspace::value::IsRaw;
 use rustredis_keyspace::{EventClass, Key, Value, View};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::bits::{self, BitOperation, Unit};
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
 

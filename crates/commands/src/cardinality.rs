@@ -9,10 +9,9 @@ use rustredis_keyspace::value::IsRaw;
 use rustredis_keyspace::{Access, EventClass, Key, Value, View};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::hyperloglog::{self, Encoding, HyperLogLogError, Union};
 
 /// The rows of the family.

@@ -5,6 +5,9 @@ use std::fmt;
 
 use rustredis_keyspace::WrongType;
 
+/// What a handler returns.
+pub type Outcome = Result<(), CommandError>;
+
 /// A client's mistake. What is on the wire are the bytes of [`CommandError::wire`]: an error that quotes the client's words
 /// has them as they came. `Display` is the same as text, for logs.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,11 +6,10 @@
 use rustredis_keyspace::{EventClass, View};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::deadline::TimeForm;
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::rewrite;
 
 const UPDATE: &[KeySpec] = &[KeySpec::one(KeyFlags::RW.with(KeyFlags::UPDATE), 1)];

@@ -12,10 +12,9 @@ use rustredis_resp::Reply;
 use rustredis_resp::glob::{self, Case};
 use rustredis_resp::reply::Aggregate;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Reach};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::scan::{Grammar, Scan};
 
 const ALL: &[KeySpec] = &[KeySpec::range(KeyFlags::RO, 1, -1, 1)];

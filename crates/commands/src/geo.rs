@@ -9,10 +9,9 @@ use rustredis_keyspace::View;
 use rustredis_keyspace::types::zset::ZSet;
 use rustredis_resp::{Reply, long_double};
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::geohash::{self, LATITUDE_MAX, LONGITUDE_MAX, Point};
 use crate::zset::edit::{AddOptions, Pairs, add};
 

@@ -17,11 +17,10 @@ use rustredis_keyspace::types::listpack::Element;
 use rustredis_keyspace::{EventClass, Key, View, WrongType};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::element;
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::scan::{self, Grammar, Scan};
 
 const LOOK: &[KeySpec] = &[KeySpec::one(KeyFlags::RO, 1)];

@@ -35,12 +35,9 @@ pub use args::{Args, KeyRef, OwnedArgs};
 pub use command::{
     Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Rules, Run,
 };
-pub use error::CommandError;
+pub use error::{CommandError, Outcome};
 pub use plan::{Plan, PlanContext};
 pub use registry::{Recent, Registry, Row};
-
-/// What a handler returns.
-pub type Outcome = Result<(), CommandError>;
 
 /// The rows of all families over keys.
 pub const FAMILIES: &[&[Command]] = &[

@@ -15,10 +15,9 @@ use rustredis_keyspace::types::{hash::Hash, list::List, set::Set, zset::ZSet};
 use rustredis_keyspace::{Collection, EventClass, Key, Kind, View};
 use rustredis_resp::{Reply, number};
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Begin, Categories, Command, Find, Flags, Group, KeyFlags, KeySpec, Reach};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::hash::has_expired;
 
 const READ: KeyFlags = KeyFlags::RO.with(KeyFlags::ACCESS);

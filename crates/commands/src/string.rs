@@ -13,11 +13,10 @@ pub mod subsequence;
 use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::deadline::TimeForm;
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::rewrite;
 
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];

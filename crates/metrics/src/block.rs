@@ -7,9 +7,9 @@
 //! A row is one cache line: the four counters and the pointer to the histogram. A record touches the row, the table
 //! of the histogram's groups, and one counter in a group: three lines, all in the writer's own cache.
 
+use crate::choice::{CommandId, Outcome};
 use crate::histogram::{HistogramCells, add};
 use crate::stats::CommandStats;
-use crate::{CommandId, Outcome};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

@@ -49,6 +49,7 @@
 //! ```
 
 mod block;
+mod choice;
 mod clock;
 mod contention;
 mod histogram;
@@ -61,6 +62,7 @@ mod stats;
 mod strategy;
 mod thread_local;
 
+pub use choice::{CommandId, Outcome, Strategy, UnknownStrategy};
 pub use clock::Clock;
 pub use contention::{Access, Contention, ContentionReport, HOT_SHARDS, Held, HotShard, Stamp};
 pub use histogram::{HISTOGRAM_MAX, Histogram};
@@ -68,4 +70,4 @@ pub use latency::{LATENCY_SAMPLES_MAX, LatencyMonitor, LatencySample, LatencySum
 pub use sample::{Sample, SampleField, SampleKind, SampleLabel, SampleValue, for_people};
 pub use slowlog::{SLOWLOG_ARGUMENT_BYTES_MAX, SLOWLOG_ARGUMENTS_MAX, SlowLog, SlowLogEntry};
 pub use stats::{CommandStats, StrategyCost};
-pub use strategy::{CommandId, Metrics, Outcome, Strategy, UnknownStrategy, WorkerMetrics};
+pub use strategy::{Metrics, WorkerMetrics};

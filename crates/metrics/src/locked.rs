@@ -12,10 +12,10 @@
 //! The clock is read only by a thread that has to wait anyway.
 
 use crate::block::Block;
+use crate::choice::{CommandId, Outcome};
 use crate::clock::Clock;
 use crate::padded::Padded;
 use crate::stats::{CommandStats, StrategyCost};
-use crate::{CommandId, Outcome};
 use parking_lot::{Mutex, MutexGuard};
 
 /// Shards of counters, each behind a lock.

@@ -3,7 +3,8 @@
 //! Two values are finer than Redis's: durations are summed in nanoseconds, so the mean of a command that takes 300 ns is
 //! 0.30 us and not 0, and latencies above one second are not cut off.
 
-use crate::{Histogram, Strategy};
+use crate::choice::Strategy;
+use crate::histogram::Histogram;
 
 /// The counts of one command, since the start or the last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

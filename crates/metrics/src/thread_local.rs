@@ -29,10 +29,10 @@
 //! writes, so the read hits the worker's own cache.
 
 use crate::block::Block;
+use crate::choice::{CommandId, Outcome};
 use crate::histogram::add;
 use crate::padded::Padded;
 use crate::stats::{CommandStats, StrategyCost};
-use crate::{CommandId, Outcome};
 use parking_lot::Mutex;
 use std::array;
 use std::cell::{Cell, RefCell};

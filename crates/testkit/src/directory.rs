@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::launch::unique_number;
+use crate::random::unique_number;
 
 /// A directory of its own; removed with all that is in it when it is dropped, unless `RUSTREDIS_KEEP` is set.
 #[derive(Debug)]

@@ -10,9 +10,10 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Program, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::random::unique_number;
+use crate::wait::POLL_INTERVAL;
 use crate::{Client, Directory, Random, Server, replay};
 
 /// How long a server may take until it is ready, unless told otherwise.
@@ -437,8 +438,6 @@ fn has_answered(port: u16) -> bool {
 
 const LOG_FILE: &str = "server.log";
 const SOCKET_FILE: &str = "server.sock";
-/// The pause between two looks at a condition.
-pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(3);
 
 fn address(port: u16) -> SocketAddr {
     SocketAddr::from((Ipv4Addr::LOCALHOST, port))
@@ -473,12 +472,4 @@ fn free_port() -> u16 {
             return port;
         }
     }
-}
-
-/// A number that no other call got: the process, the time and a count, mixed.
-pub(crate) fn unique_number() -> u64 {
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let time = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos() as u64);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    Random::new(time ^ (u64::from(std::process::id()) << 40) ^ count.rotate_left(20)).next_u64()
 }

@@ -26,6 +26,7 @@ pub mod replay;
 mod reply;
 mod server;
 mod suite;
+mod wait;
 
 pub use client::{Client, DEADLINE_DEFAULT};
 pub use command::{Argument, Command, words};
@@ -34,4 +35,5 @@ pub use launch::{Binary, Exited, Launch, Replay};
 pub use random::Random;
 pub use reply::{DecodeError, Reply, ReplyReader};
 pub use server::Server;
-pub use suite::{ENGINES, NOT_REPLAYED, engines, run_on_engine, wait_until};
+pub use suite::{ENGINES, NOT_REPLAYED, engines, run_on_engine};
+pub use wait::wait_until;

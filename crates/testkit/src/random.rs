@@ -3,6 +3,8 @@
 //! SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014). A crate was rejected: what a
 //! crate's next release draws from a seed may change, and a failing seed that is written down must keep failing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 /// A seeded generator; not for secrets.
 #[derive(Debug, Clone)]
 pub struct Random {
@@ -38,6 +40,14 @@ impl Random {
     pub fn pick<'a, T>(&mut self, choices: &'a [T]) -> &'a T {
         &choices[self.below(choices.len())]
     }
+}
+
+/// A number that no other call got: the process, the time and a count, mixed.
+pub(crate) fn unique_number() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let time = std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos() as u64);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    Random::new(time ^ (u64::from(std::process::id()) << 40) ^ count.rotate_left(20)).next_u64()
 }
 
 #[cfg(test)]

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use crate::launch::{POLL_INTERVAL, log_length, read_log};
-use crate::{Binary, Client, Directory, Exited, Launch, Replay, process, replay, wait_until};
+use crate::launch::{log_length, read_log};
+use crate::wait::{POLL_INTERVAL, wait_until};
+use crate::{Binary, Client, Directory, Exited, Launch, Replay, process, replay};
 
 /// How long a server may take to end after SIGTERM before it is killed.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);

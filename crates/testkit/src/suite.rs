@@ -1,8 +1,5 @@
 //! One test, every engine.
 
-use std::time::{Duration, Instant};
-
-use crate::launch::POLL_INTERVAL;
 use crate::{Binary, Launch, Replay, Server};
 
 /// The engines that [`every_engine!`] writes a test for.
@@ -74,16 +71,6 @@ pub fn run_on_engine(path: &str, engine: &str, arguments: &[&str], body: fn(&Ser
         Launch::new(Binary::Rustredis(engine.to_owned())).replayed(replay_of(path, engine, arguments));
     let server = launch.arguments(arguments).start();
     body(&server);
-}
-
-/// Waits until `condition` holds; panics, naming what was waited for, if it does not within `limit`.
-#[track_caller]
-pub fn wait_until(what: &str, limit: Duration, mut condition: impl FnMut() -> bool) {
-    let end = Instant::now() + limit;
-    while !condition() {
-        assert!(Instant::now() < end, "waited {limit:?} for {what}");
-        std::thread::sleep(POLL_INTERVAL);
-    }
 }
 
 /// Writes each function as a module with one test per engine, each on a fresh server:

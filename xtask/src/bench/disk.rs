@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustredis_testkit::{Binary, Client, Directory, Launch, Server};
 
-use super::binary;
+use super::subject::binary;
 use crate::arguments::Arguments;
 use crate::shell;
 

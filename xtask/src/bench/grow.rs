@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Client, Command, Reply, Server};
 
 use super::report::{self, Figure, percentile};
-use super::subjects;
+use super::subject::subjects;
 use crate::arguments::Arguments;
 use crate::outcome::Outcome;
 

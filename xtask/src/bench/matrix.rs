@@ -5,7 +5,8 @@ use std::process::Command as Program;
 
 use rustredis_testkit::process;
 
-use super::{Subject, binary, report, start};
+use super::report;
+use super::subject::{Subject, binary, start};
 use crate::arguments::Arguments;
 use crate::outcome::Outcome;
 use crate::tally::Tally;

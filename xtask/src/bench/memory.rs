@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Command, process};
 
 use super::report::{self, Figure};
-use super::{Subject, fill, subjects};
+use super::subject::{Subject, fill, subjects};
 use crate::arguments::Arguments;
 use crate::outcome::Outcome;
 

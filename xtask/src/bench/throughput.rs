@@ -8,7 +8,7 @@ use std::process::Command as Program;
 use rustredis_testkit::{Command, process};
 
 use super::report::{self, Figure, median};
-use super::{Subject, fill, start, start_redis};
+use super::subject::{self, Subject, fill, start, start_redis};
 use crate::arguments::Arguments;
 use crate::outcome::Outcome;
 use crate::shell;
@@ -36,7 +36,8 @@ struct Cell {
 pub(super) fn run(arguments: &Arguments) -> Outcome {
     let rounds: usize = arguments.number("rounds", 5)?;
     let keys: u64 = arguments.number("keys", 1_000_000)?;
-    let subjects = [start(arguments, &super::binary(arguments)?, arguments.value("engine"))?, start_redis()?];
+    let subjects =
+        [start(arguments, &subject::binary(arguments)?, arguments.value("engine"))?, start_redis()?];
     for subject in &subjects {
         println!("loading {keys} keys into {}", subject.name);
         let value = [b'x'; VALUE_BYTES];

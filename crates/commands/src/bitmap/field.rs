@@ -8,11 +8,10 @@ use rustredis_keyspace::{EventClass, View};
 use rustredis_resp::Reply;
 
 use super::{Grown, bytes_mut, grow};
-use crate::Outcome;
 use crate::args::Args;
 use crate::bits::{self, FieldType, Overflow};
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 /// The rows of the family.
 pub const ROWS: &[Command] = &[

@@ -6,10 +6,9 @@ use rustredis_keyspace::{Entry, Kind, View};
 use rustredis_resp::{Reply, number};
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 /// Longest string that Redis keeps in one block with its header.
 const EMBSTR_BYTES_MAX: usize = 44;

@@ -7,10 +7,9 @@ use rustredis_keyspace::{Entry, EventClass, Key, Kind, Value, View};
 use rustredis_resp::Reply;
 
 use super::database;
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 const FROM: KeySpec = KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::DELETE), 1);
 const SAME_OBJECT: CommandError = CommandError::text("ERR source and destination objects are the same");

@@ -12,9 +12,9 @@ use rustredis_resp::{Reply, number};
 use super::{READ, parse_point, parse_unit, point_of, reply_distance, reply_point};
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::geohash::{Point, Shape};
-use crate::{Outcome, element, zset};
+use crate::{element, zset};
 
 const SOURCE: KeySpec = KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1);
 const DESTINATION: KeyFlags = KeyFlags::OW.with(KeyFlags::UPDATE);

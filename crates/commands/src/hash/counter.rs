@@ -10,10 +10,9 @@ use rustredis_resp::Reply;
 use rustredis_resp::long_double::LongDouble;
 
 use super::{expiry, live_or_new};
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::rewrite;
 use crate::syntax::Kind;
 

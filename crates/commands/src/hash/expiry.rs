@@ -9,11 +9,10 @@ use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 
 use super::{NO_FIELD_COUNT, field_list, live_mut, report_removed};
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Group};
 use crate::deadline::TimeForm;
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::rewrite;
 
 const PER_FIELD: &str = "O(N) where N is the number of fields";

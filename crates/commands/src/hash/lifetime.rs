@@ -13,8 +13,8 @@ use super::{expiry, field_list, live_mut, report_removed};
 use crate::args::Args;
 use crate::command::{Categories, Command, Group, KeyFlags, KeySpec};
 use crate::deadline::TimeForm;
-use crate::error::CommandError;
-use crate::{Outcome, element, rewrite};
+use crate::error::{CommandError, Outcome};
+use crate::{element, rewrite};
 
 const PER_FIELD: &str = "O(N) where N is the number of fields";
 const READ_AND_DELETE: &[KeySpec] =

@@ -9,8 +9,8 @@ use rustredis_resp::Reply;
 use super::has_expired;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group};
-use crate::error::CommandError;
-use crate::{Outcome, element};
+use crate::element;
+use crate::error::{CommandError, Outcome};
 
 /// The row.
 pub const ROWS: &[Command] = &[Command::new("hrandfield", -2, Flags::READONLY, hrandfield)

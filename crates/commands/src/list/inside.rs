@@ -8,8 +8,8 @@ use rustredis_resp::Reply;
 use rustredis_resp::reply::Aggregate;
 
 use crate::args::Args;
-use crate::error::CommandError;
-use crate::{Outcome, element};
+use crate::element;
+use crate::error::{CommandError, Outcome};
 
 pub(super) fn llen(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.count(view.collection::<List>(args.key(1))?.map_or(0, List::len));

@@ -9,8 +9,8 @@ use rustredis_resp::Reply;
 
 use super::{end, pop_event};
 use crate::args::Args;
-use crate::error::CommandError;
-use crate::{Outcome, element, rewrite};
+use crate::error::{CommandError, Outcome};
+use crate::{element, rewrite};
 
 pub(super) fn lpop(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     pop(view, args, reply, End::Front)

@@ -5,8 +5,8 @@ use rustredis_keyspace::{EventClass, Value, View};
 use rustredis_resp::Reply;
 
 use super::push_event;
-use crate::Outcome;
 use crate::args::Args;
+use crate::error::Outcome;
 
 /// What a push does if there is no list.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -6,8 +6,8 @@ use rustredis_resp::Reply;
 
 use super::{end, pop, push_event};
 use crate::args::Args;
-use crate::error::CommandError;
-use crate::{Outcome, rewrite};
+use crate::error::{CommandError, Outcome};
+use crate::rewrite;
 
 /// The ends that a transfer is between.
 #[derive(Clone, Copy)]

@@ -18,8 +18,8 @@ use rustredis_resp::reply::Aggregate;
 use smallvec::SmallVec;
 
 use crate::args::Args;
-use crate::error::CommandError;
-use crate::{Outcome, element};
+use crate::element;
+use crate::error::{CommandError, Outcome};
 
 /// The sets that a command names, in its order; `None` for a key that is missing.
 type Operands<'v> = SmallVec<[Option<&'v Set>; 8]>;

@@ -5,9 +5,9 @@ use rustredis_keyspace::{EventClass, Key, Kind, Value, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
-use crate::error::CommandError;
+use crate::element;
+use crate::error::{CommandError, Outcome};
 use crate::scan::{self, Grammar, Scan};
-use crate::{Outcome, element};
 
 pub(super) fn sadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let key = args.key(1);

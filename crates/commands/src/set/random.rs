@@ -8,8 +8,8 @@ use rustredis_resp::Reply;
 
 use super::members::removed;
 use crate::args::Args;
-use crate::error::CommandError;
-use crate::{Outcome, element, rewrite};
+use crate::error::{CommandError, Outcome};
+use crate::{element, rewrite};
 
 /// How many members a journalled SREM names at most.
 const SREM_MEMBERS_MAX: usize = 1024;

@@ -8,10 +8,9 @@ use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::long_double::LongDouble;
 use rustredis_resp::{Reply, number};
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::rewrite;
 use crate::syntax::Kind;
 

@@ -9,10 +9,9 @@ use rustredis_keyspace::value::IsRaw;
 use rustredis_keyspace::{EventClass, Value, View};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
 const RANGE_COMPLEXITY: &str = "O(N) where N is the length of what is answered";

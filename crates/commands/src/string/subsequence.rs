@@ -4,10 +4,9 @@ use rustredis_keyspace::limits::LIMITS;
 use rustredis_keyspace::{Key, View};
 use rustredis_resp::Reply;
 
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::lcs;
 
 /// The row.

@@ -17,10 +17,9 @@ use rustredis_resp::{Reply, number};
 use smallvec::SmallVec;
 
 use super::{Shown, reply_entries, store};
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 const READ: KeyFlags = KeyFlags::RO.with(KeyFlags::ACCESS);
 const INPUTS: &[KeySpec] = &[KeySpec::counted(READ, 1)];

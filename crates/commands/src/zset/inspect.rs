@@ -5,11 +5,10 @@ use rustredis_keyspace::types::zset::{Order, ZSet};
 use rustredis_resp::{Reply, number};
 
 use super::{Interval, READ, SCORES, Shown, Unit, reply_entries, reply_entries_head, reply_entry};
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::element;
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::scan::{self, Grammar, Scan};
 
 const FAST: Flags = Flags::READONLY.with(Flags::FAST);

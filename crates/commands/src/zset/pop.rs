@@ -9,11 +9,10 @@ use rustredis_keyspace::{BlockRequest, Key, Kind, View};
 use rustredis_resp::Reply;
 
 use super::{Shown, removed, reply_entries_head, reply_entry};
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::element;
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 
 const TAKE: KeyFlags = KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::DELETE);
 const TAKE_ONE: &[KeySpec] = &[KeySpec::one(TAKE, 1)];

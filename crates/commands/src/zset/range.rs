@@ -8,10 +8,9 @@ use rustredis_keyspace::types::zset::{Builder, Iter, Order, ZSet, window};
 use rustredis_resp::Reply;
 
 use super::{Interval, READ, SCORES, STORE_AND_READ, Shown, Unit, reply_entries, store};
-use crate::Outcome;
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group};
-use crate::error::CommandError;
+use crate::error::{CommandError, Outcome};
 use crate::syntax::Kind;
 
 const COMPLEXITY: &str =

@@ -1,9 +1,9 @@
 //! Claim 1: throughput peaks at 10 to 100 clients, at 500 contention dominates, at 1000 it becomes unstable.
 
 use crate::cell::Measure;
+use crate::claims::bounds::{generator_bound, too_few_cores};
 use crate::claims::draw;
 use crate::claims::finding::{Axis, Finding, Limit, Part, Verdict, overall};
-use crate::claims::{generator_bound, too_few_cores};
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};
 

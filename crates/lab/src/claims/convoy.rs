@@ -1,9 +1,9 @@
 //! Claim 2: a global lock makes a convoy: throughput collapses and p99 explodes as clients grow.
 
 use crate::cell::{Cell, InProcess, Measure};
+use crate::claims::bounds::{generator_bound, too_few_cores};
 use crate::claims::draw;
 use crate::claims::finding::{Axis, Chart, Drawing, Finding, Limit, Part, Point, Series, fit_words, overall};
-use crate::claims::{generator_bound, too_few_cores};
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};
 use crate::stats::usl::{self, Fit};

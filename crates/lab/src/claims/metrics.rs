@@ -1,9 +1,9 @@
 //! Claim 4: observability can be the bottleneck.
 
 use crate::cell::{Cell, InProcess, Measure, Setup};
+use crate::claims::bounds::{generator_bound, too_few_cores};
 use crate::claims::draw;
 use crate::claims::finding::{Finding, Limit, Part, overall};
-use crate::claims::{generator_bound, too_few_cores};
 use crate::data::Data;
 use crate::plan::{DEFAULT_ENGINE, Matrix, Planned};
 

@@ -3,6 +3,7 @@
 //! A claim is two functions: the cells that it needs, and the finding from a run's data. The article is "Most people use
 //! Redis as SET and GET"; its figures come from one laptop, and its own reports call them unreliable.
 
+mod bounds;
 mod clients;
 mod convoy;
 mod draw;
@@ -15,13 +16,11 @@ mod sharding;
 mod snapshot;
 mod workloads;
 
+pub use bounds::CORES_MIN;
 pub use finding::{Chart, Finding, Verdict};
 
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};
-
-/// Fewer cores than this leave at most one for the server beside the generator.
-pub const CORES_MIN: usize = 4;
 
 /// A claim.
 #[derive(Clone, Copy)]
@@ -46,19 +45,3 @@ pub const CLAIMS: &[Claim] = &[
     Claim { number: 8, cells: snapshot::cells, answer: snapshot::answer },
     Claim { number: 0, cells: instrument::cells, answer: instrument::answer },
 ];
-
-/// Why an effect of threads that meet at a lock may stay hidden on a machine: too few cores.
-fn too_few_cores(data: &Data) -> Option<String> {
-    let cores = data.settings.matrix.cores;
-    (cores < CORES_MIN).then(|| {
-        format!("{cores} cores are shared by server and generator, so the server's threads seldom meet; see the in-process figures")
-    })
-}
-
-/// Why a throughput may not be the server's: the generator was the bottleneck in one of these cells.
-fn generator_bound(data: &Data, cells: &[&crate::cell::Cell]) -> Option<String> {
-    cells
-        .iter()
-        .any(|cell| data.is_generator_bound(cell))
-        .then(|| "the generator was the bottleneck".to_owned())
-}

@@ -1,9 +1,9 @@
 //! Claim 6: against redis-server.
 
 use crate::cell::{Measure, Setup};
+use crate::claims::bounds::generator_bound;
 use crate::claims::draw;
 use crate::claims::finding::{Axis, Finding, Limit, Part, overall, times};
-use crate::claims::generator_bound;
 use crate::data::Data;
 use crate::plan::{DEFAULT_ENGINE, Matrix, Planned};
 

@@ -1,10 +1,10 @@
 //! Claim 3: sharded locks against the global lock.
 
 use crate::cell::{Cell, Measure};
+use crate::claims::bounds::{generator_bound, too_few_cores};
 use crate::claims::convoy::alone;
 use crate::claims::draw;
 use crate::claims::finding::{Finding, Limit, Part, overall, times};
-use crate::claims::{generator_bound, too_few_cores};
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};
 
