@@ -11,16 +11,13 @@
 //! | `transfer.rs` | LMOVE, RPOPLPUSH and those that wait: BLMOVE, BRPOPLPUSH |
 //! | `inside.rs` | those that look at or change what is between the ends |
 
+mod ends;
 mod inside;
 mod pop;
 mod push;
 mod transfer;
 
-use rustredis_keyspace::types::list::End;
-
-use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
-use crate::error::CommandError;
 
 const READ_LENGTH: &[KeySpec] = &[KeySpec::one(KeyFlags::RO, 1)];
 const READ_FIRST: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
@@ -222,30 +219,3 @@ pub const ROWS: &[Command] = &[
         "Keeps the elements of a range only, both ends included.",
     ),
 ];
-
-/// What publishing a push at this end is called.
-fn push_event(end: End) -> &'static str {
-    match end {
-        End::Front => "lpush",
-        End::Back => "rpush",
-    }
-}
-
-/// What publishing a removal at this end is called.
-fn pop_event(end: End) -> &'static str {
-    match end {
-        End::Front => "lpop",
-        End::Back => "rpop",
-    }
-}
-
-/// The end that argument `index` names.
-fn end(args: Args<'_>, index: usize) -> Result<End, CommandError> {
-    if args.is(index, "left") {
-        Ok(End::Front)
-    } else if args.is(index, "right") {
-        Ok(End::Back)
-    } else {
-        Err(CommandError::Syntax)
-    }
-}

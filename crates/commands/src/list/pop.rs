@@ -7,7 +7,7 @@ use rustredis_keyspace::types::list::{End, List};
 use rustredis_keyspace::{BlockRequest, EventClass, Key, Kind, View};
 use rustredis_resp::Reply;
 
-use super::{end, pop_event};
+use super::ends::{end, pop_event};
 use crate::args::Args;
 use crate::error::{CommandError, Outcome};
 use crate::{element, rewrite};

@@ -4,7 +4,7 @@ use rustredis_keyspace::types::list::{End, List};
 use rustredis_keyspace::{EventClass, Value, View};
 use rustredis_resp::Reply;
 
-use super::push_event;
+use super::ends::push_event;
 use crate::args::Args;
 use crate::error::Outcome;
 

@@ -4,7 +4,8 @@ use rustredis_keyspace::types::list::{End, List};
 use rustredis_keyspace::{BlockRequest, EventClass, Key, Kind, Value, View};
 use rustredis_resp::Reply;
 
-use super::{end, pop, push_event};
+use super::ends::{end, push_event};
+use super::pop;
 use crate::args::Args;
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
