@@ -6,8 +6,8 @@
 use std::cell::{Cell, RefCell};
 
 use crate::interest::fate::{self, Change, DbKey};
-use crate::interest::wait::{Ready, Wakes};
-use crate::store::Key;
+use crate::interest::queue::{Ready, Wakes};
+use crate::key::Key;
 
 /// Classes of keyspace events, as the letters of `notify-keyspace-events` name them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

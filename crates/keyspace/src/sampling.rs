@@ -10,9 +10,10 @@ use crate::entry::Entry;
 use crate::expiry_index::Expiry;
 use crate::hashing;
 use crate::interest::fate::Fate;
+use crate::key::Key;
 use crate::placement;
 use crate::random::Random;
-use crate::store::{BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, Store};
+use crate::store::{BURIED_BYTES_MIN, LAZYFREE_EFFORT_MIN, Store};
 use crate::value::Kind;
 use crate::view::View;
 

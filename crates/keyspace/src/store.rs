@@ -27,30 +27,11 @@ use crossbeam_utils::CachePadded;
 use crate::entry::Entry;
 use crate::expiry_index::ExpiryIndex;
 use crate::hashing;
-use crate::interest::ByKey;
+use crate::interest::by_key::ByKey;
 pub use crate::interest::fate::DbKey;
-use crate::interest::wait::Queue;
-use crate::interest::watch::Watchers;
-
-/// The entries of one database in one shard, each in a slot of eight bytes (`slot`). The unit makes it the table that
-/// `DashMap<Entry, ()>` has.
-pub type Table = hashbrown::HashTable<(Entry, ())>;
-
-/// A key of a command, hashed once.
-#[derive(Clone, Copy, Debug)]
-pub struct Key<'a> {
-    /// The key itself.
-    pub bytes: &'a [u8],
-    /// Its hash, which chooses the shard and the place in the table.
-    pub hash: u64,
-}
-
-impl<'a> Key<'a> {
-    /// Hashes `bytes`.
-    pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, hash: hashing::key_hash(bytes) }
-    }
-}
+use crate::interest::queue::Queue;
+use crate::interest::watchers::Watchers;
+use crate::table::Table;
 
 /// Where the tables of one database lie: `stride` bytes apart, one for each shard.
 #[derive(Debug)]
@@ -106,7 +87,7 @@ pub struct ShardState {
     /// Changes whenever a table of the shard may have moved its entries, so that a SCAN cursor into it starts the shard again.
     pub(crate) layout_version: u16,
     /// What is to be preserved for a snapshot, until it has visited the shard.
-    pub(crate) preserving: Option<Box<crate::snapshot::Preserving>>,
+    pub(crate) preserving: Option<Box<crate::snapshot::preserving::Preserving>>,
 }
 
 /// Bits of `Store::notices`.

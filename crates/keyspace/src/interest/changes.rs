@@ -8,7 +8,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::interest::fate::{Change, Fate};
-use crate::store::{Key, PanicAt};
+use crate::key::Key;
+use crate::store::PanicAt;
 use crate::view::{Access, Covered, View};
 
 impl View<'_> {

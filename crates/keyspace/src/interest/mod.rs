@@ -1,105 +1,15 @@
 //! What is kept in a shard for keys that somebody is interested in, whether they exist or not.
 //!
-//! A write asks for each of its keys whether somebody waits for it or watches it, so the answer must cost the same however
-//! many other keys of the shard are named: a table by the hash that the key has already. It gives its memory back, for one
-//! client may name a million keys once.
+//! What is kept lies in tables by key (`by_key`); whoever watches in `watchers`, whoever waits in `queue`.
 //!
 //! What becomes of a key is told in one place (`changes`): those who watch it are told that it was touched (`watch`), those who wait
 //! for it are served (`wait`), and whoever must know of every change gets a list. A client that tracks the keys it has read will
 //! stand beside them: what it has read is kept by key as watches are, and the list says which of it has changed.
 
+pub(crate) mod by_key;
 mod changes;
 pub(crate) mod fate;
-pub(crate) mod wait;
-pub(crate) mod watch;
-
-use hashbrown::HashTable;
-
-use crate::hashing;
-use crate::store::Key;
-use crate::view::View;
-
-/// Slots below which a table is left as it is.
-const SLOTS_KEPT: usize = 64;
-
-/// Something for each of some keys.
-pub(crate) struct ByKey<T>(HashTable<(Box<[u8]>, T)>);
-
-impl View<'_> {
-    /// Whether the key is there in this database of a covered shard, whichever is selected.
-    fn is_there_in(&self, shard: usize, db: usize, key: Key<'_>) -> bool {
-        debug_assert!(self.covered().has(shard));
-        // SAFETY: the shard is covered, as whoever names it has looked into its state, and this is a read.
-        let table = unsafe { &*self.store().table(shard, db) };
-        let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
-        found.is_some_and(|(entry, ())| !entry.is_expired(self.now_ms()))
-    }
-}
-
-impl<T> Default for ByKey<T> {
-    fn default() -> Self {
-        Self(HashTable::new())
-    }
-}
-
-fn hash_of<T>((bytes, _): &(Box<[u8]>, T)) -> u64 {
-    hashing::key_hash(bytes)
-}
-
-impl<T> ByKey<T> {
-    #[inline]
-    pub(crate) fn get(&self, key: Key<'_>) -> Option<&T> {
-        self.0.find(key.hash, |(bytes, _)| **bytes == *key.bytes).map(|(_, what)| what)
-    }
-
-    /// What is kept for the key, which comes into being if nothing was.
-    pub(crate) fn get_or_default(&mut self, key: Key<'_>) -> &mut T
-    where
-        T: Default,
-    {
-        let entry = self.0.entry(key.hash, |(bytes, _)| **bytes == *key.bytes, hash_of);
-        let (_, what) = entry.or_insert_with(|| (key.bytes.into(), T::default())).into_mut();
-        what
-    }
-
-    /// Lets `change` change what is kept for the key, if something is, and forgets it if it says that nothing is left.
-    pub(crate) fn update(&mut self, key: Key<'_>, change: impl FnOnce(&mut T) -> bool) {
-        let Ok(mut found) = self.0.find_entry(key.hash, |(bytes, _)| **bytes == *key.bytes) else { return };
-        if !change(&mut found.get_mut().1) {
-            return;
-        }
-        found.remove();
-        if self.0.capacity() > SLOTS_KEPT && self.0.len() < self.0.capacity() / 8 {
-            self.0.shrink_to(2 * self.0.len(), hash_of);
-        }
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
-        self.0.iter().map(|(bytes, what)| (&**bytes, what))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_forgotten_takes_no_room() {
-        let mut table: ByKey<u32> = ByKey::default();
-        let names: Vec<String> = (0..10_000).map(|number| format!("key:{number}")).collect();
-        for name in &names {
-            *table.get_or_default(Key::new(name.as_bytes())) += 1;
-            *table.get_or_default(Key::new(name.as_bytes())) += 1;
-        }
-        assert_eq!(table.iter().map(|(_, count)| count).sum::<u32>(), 20_000);
-        for name in &names[1..] {
-            table.update(Key::new(name.as_bytes()), |count| {
-                *count -= 2;
-                *count == 0
-            });
-        }
-        assert_eq!(table.get(Key::new(b"key:0")), Some(&2));
-        assert_eq!(table.get(Key::new(b"key:1")), None);
-        assert!(table.0.capacity() <= SLOTS_KEPT, "{} slots for one key", table.0.capacity());
-    }
-}
+pub(crate) mod queue;
+mod wait;
+mod watch;
+pub(crate) mod watchers;

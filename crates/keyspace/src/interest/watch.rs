@@ -4,33 +4,11 @@
 //! each EXEC ends the watches of its client.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use smallvec::SmallVec;
-
-use crate::store::Key;
+use crate::interest::watchers::{WatchFlag, of_db, place};
+use crate::key::Key;
 use crate::view::View;
-
-/// Set when a key that a client watches has changed: its EXEC answers nil.
-#[derive(Debug, Default)]
-pub struct WatchFlag {
-    /// Whether one of the watched keys was touched.
-    pub is_dirty: AtomicBool,
-}
-
-/// Who watches a key, in any database, in order.
-pub(crate) type Watchers = SmallVec<[(u32, Arc<WatchFlag>); 1]>;
-
-fn place(watchers: &Watchers, db: u32, flag: *const WatchFlag) -> Result<usize, usize> {
-    watchers.binary_search_by_key(&(db, flag as usize), |(db, flag)| (*db, Arc::as_ptr(flag) as usize))
-}
-
-/// Those of one database.
-fn of_db(watchers: &Watchers, db: u32) -> impl Iterator<Item = &Arc<WatchFlag>> {
-    let first = watchers.partition_point(|(of, _)| *of < db);
-    watchers[first..].iter().take_while(move |(of, _)| *of == db).map(|(_, flag)| flag)
-}
 
 impl View<'_> {
     /// Touches who watches the key.

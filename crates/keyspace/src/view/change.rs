@@ -9,7 +9,8 @@ use super::{View, WrongType};
 use crate::access_clock;
 use crate::effects::EventClass;
 use crate::entry::Entry;
-use crate::store::{self, BURIED_BYTES_MIN, Key, LAZYFREE_EFFORT_MIN, PanicAt};
+use crate::key::Key;
+use crate::store::{self, BURIED_BYTES_MIN, LAZYFREE_EFFORT_MIN, PanicAt};
 use crate::value::{Collection, Kind, Value};
 
 impl View<'_> {

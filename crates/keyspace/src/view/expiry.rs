@@ -11,7 +11,7 @@ use crate::entry::Entry;
 use crate::expiry_index::Expiry;
 use crate::hashing;
 use crate::interest::fate::Fate;
-use crate::store::Key;
+use crate::key::Key;
 use crate::value::Kind;
 use crate::view::View;
 use crate::view::overdue::Overdue;

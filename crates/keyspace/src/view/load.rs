@@ -5,8 +5,9 @@
 
 use crate::entry::Entry;
 use crate::hashing;
+use crate::key::Key;
 use crate::placement;
-use crate::store::{self, Key};
+use crate::store;
 use crate::types::hash::Hash;
 use crate::view::View;
 

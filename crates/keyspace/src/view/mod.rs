@@ -26,7 +26,8 @@ pub use scan::cursor_shard;
 
 use crate::effects::Effects;
 use crate::random::Random;
-use crate::store::{ShardState, Store, Table};
+use crate::store::{ShardState, Store};
+use crate::table::Table;
 
 /// Which shards a view covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

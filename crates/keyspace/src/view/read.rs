@@ -6,10 +6,19 @@
 use super::{Overdue, View, WrongType};
 use crate::access_clock;
 use crate::entry::Entry;
-use crate::store::Key;
+use crate::key::Key;
 use crate::value::{Collection, Kind};
 
 impl View<'_> {
+    /// Whether the key is there in this database of a covered shard, whichever is selected.
+    pub(crate) fn is_there_in(&self, shard: usize, db: usize, key: Key<'_>) -> bool {
+        debug_assert!(self.covered().has(shard));
+        // SAFETY: the shard is covered, as whoever names it has looked into its state, and this is a read.
+        let table = unsafe { &*self.store().table(shard, db) };
+        let found = table.find(key.hash, |(entry, ())| entry.key() == key.bytes);
+        found.is_some_and(|(entry, ())| !entry.is_expired(self.now_ms()))
+    }
+
     /// The key's entry, expired or not; no statistics, no touch.
     #[inline]
     pub fn lookup(&self, key: Key<'_>) -> Option<&Entry> {

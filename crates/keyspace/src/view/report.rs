@@ -5,7 +5,7 @@
 use super::View;
 use crate::effects::{BlockRequest, Event, EventClass, Propagation};
 use crate::interest::fate::Fate;
-use crate::store::Key;
+use crate::key::Key;
 
 impl View<'_> {
     /// Reports a change of the key: it counts as dirty, watchers are touched, and the event is published.
