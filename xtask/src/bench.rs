@@ -16,7 +16,7 @@ mod subject;
 mod throughput;
 
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 const HELP: &str = "\
 Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load] [options]
@@ -61,7 +61,7 @@ const VALUES: [&str; 11] = [
 ];
 
 /// Runs the task.
-pub(crate) fn run(given: &[String]) -> Outcome {
+pub(crate) fn run(given: &[String]) -> TaskResult {
     let Some(arguments) = Arguments::parse(given, HELP, &VALUES, &["no-redis"])? else { return Ok(true) };
     crate::shell::install(&["redis-server", "redis-benchmark"], &["redis-server", "redis-tools"])?;
     match arguments.rest.first().map_or("throughput", String::as_str) {

@@ -7,7 +7,7 @@ use rustredis_testkit::crash::{self, Fsync, Options, Report};
 use rustredis_testkit::{Binary, engines};
 
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 use crate::{build, shell};
 
 const HELP: &str = "\
@@ -29,7 +29,7 @@ is there with what was acknowledged. Ends with the number of rounds and acknowle
 ";
 
 /// Runs the task.
-pub(crate) fn run(given: &[String]) -> Outcome {
+pub(crate) fn run(given: &[String]) -> TaskResult {
     let values = ["rounds", "engine", "fsync", "seed", "server", "appendfsync", "damage", "graceful"];
     let Some(arguments) = Arguments::parse(given, HELP, &values, &["power-cut"])? else { return Ok(true) };
     let rounds: u64 = arguments.number("rounds", 100)?;

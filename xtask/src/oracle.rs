@@ -9,7 +9,7 @@ use rustredis_testkit::{Binary, Launch, Replay, Server, engines, replay};
 
 use crate::arguments::Arguments;
 use crate::build;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 const HELP: &str = "\
 Usage: cargo xtask oracle [options]
@@ -39,7 +39,7 @@ struct Way {
 }
 
 /// Runs the task.
-pub(crate) fn run(given: &[String]) -> Outcome {
+pub(crate) fn run(given: &[String]) -> TaskResult {
     let values = ["minutes", "seed", "steps", "engine", "server", "failures"];
     let Some(arguments) = Arguments::parse(given, HELP, &values, &[])? else { return Ok(true) };
     let minutes: f64 = arguments.number("minutes", 10.0)?;

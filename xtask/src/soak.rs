@@ -8,7 +8,7 @@ use rustredis_testkit::{Binary, Client, Launch, Server, process, wait_until};
 
 use crate::arguments::Arguments;
 use crate::build;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 const HELP: &str = "\
 Usage: cargo xtask soak connections|memory [options]
@@ -30,7 +30,7 @@ const LEFT_BYTES_ALLOWED: u64 = 16 * 1024 * 1024;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// Runs the task.
-pub(crate) fn run(given: &[String]) -> Outcome {
+pub(crate) fn run(given: &[String]) -> TaskResult {
     if let Some((first, rest)) = given.split_first()
         && first == "memory"
     {
@@ -54,7 +54,7 @@ pub(crate) fn run(given: &[String]) -> Outcome {
     connections(&server, count, arguments.number("rounds", 2)?)
 }
 
-fn connections(server: &Server, count: usize, rounds: usize) -> Outcome {
+fn connections(server: &Server, count: usize, rounds: usize) -> TaskResult {
     let started = Instant::now();
     let show = |stage: &str| -> Result<u64, String> {
         let resident = process::resident_bytes(server.pid()).map_err(|error| error.to_string())?;

@@ -1,7 +1,7 @@
 //! `cargo xtask states`: every state of the server against every command and every background task, in full.
 
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 use crate::{build, shell};
 
 const HELP: &str = "\
@@ -17,7 +17,7 @@ module there, for instance writes_paused.
 ";
 
 /// Runs the task.
-pub(crate) fn run(given: &[String]) -> Outcome {
+pub(crate) fn run(given: &[String]) -> TaskResult {
     let Some(arguments) = Arguments::parse(given, HELP, &["rounds", "engine", "server"], &[])? else {
         return Ok(true);
     };

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Binary, Launch, Server};
 
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
 use crate::shell;
 use crate::tally::Tally;
+use crate::task_result::TaskResult;
 use transcript::Transcript;
 
 /// The units that the project is measured by, and how many tests redis-server 7.0.15 passes in each.
@@ -82,7 +82,7 @@ Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--unmodified] [
 ";
 
 /// Runs the task.
-pub(crate) fn run(given: &[String]) -> Outcome {
+pub(crate) fn run(given: &[String]) -> TaskResult {
     let values = ["engine", "server", "argument"];
     let Some(arguments) = Arguments::parse(given, HELP, &values, &["release", "show", "unmodified"])? else {
         return Ok(true);

@@ -7,8 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use crate::outcome::Outcome;
 use crate::tally::Tally;
+use crate::task_result::TaskResult;
 use crate::{build, clients, shell, tidy};
 
 const HELP: &str = "\
@@ -19,7 +19,7 @@ chromium and python3-venv through apt-get and redis-py into target/venv if they 
 ";
 
 /// Runs the task.
-pub(crate) fn run(arguments: &[String]) -> Outcome {
+pub(crate) fn run(arguments: &[String]) -> TaskResult {
     if !arguments.is_empty() {
         print!("{HELP}");
         return Ok(arguments[0] == "--help");

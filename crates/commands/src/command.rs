@@ -8,7 +8,7 @@ use rustredis_resp::Reply;
 
 use crate::args::Args;
 use crate::error::CommandError;
-use crate::syntax::Kind;
+use crate::syntax::ArgumentKind;
 
 /// How a data command runs: it acts through the view, answers through the reply, and on an error what it wrote is cut away.
 pub type Handler = fn(&mut View<'_>, Args<'_>, &mut Reply<'_>) -> Result<(), CommandError>;
@@ -424,7 +424,7 @@ pub struct Command {
     /// The arguments behind the name, in the notation of Redis's reference (`key value [NX | XX]`).
     pub syntax: &'static str,
     /// What the values in `syntax` are that are not what their names say.
-    pub value_kinds: &'static [(&'static str, Kind)],
+    pub value_kinds: &'static [(&'static str, ArgumentKind)],
     /// Tips for clients (`nondeterministic_output`).
     pub tips: &'static [&'static str],
     /// Since when it is deprecated, and what replaces it.
@@ -520,7 +520,7 @@ impl Command {
     }
 
     /// Says what those values in its syntax are that are not what their names say.
-    pub const fn value_kinds(self, value_kinds: &'static [(&'static str, Kind)]) -> Self {
+    pub const fn value_kinds(self, value_kinds: &'static [(&'static str, ArgumentKind)]) -> Self {
         Self { value_kinds, ..self }
     }
 

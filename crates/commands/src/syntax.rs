@@ -18,7 +18,7 @@ use crate::command::{Command, Flags, Group};
 /// What an argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(missing_docs)]
-pub enum Kind {
+pub enum ArgumentKind {
     String,
     Integer,
     Double,
@@ -33,7 +33,7 @@ pub enum Kind {
     Block,
 }
 
-impl Kind {
+impl ArgumentKind {
     /// Redis's name of it.
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +56,7 @@ pub struct Argument {
     /// Its name.
     pub name: String,
     /// What it is.
-    pub kind: Kind,
+    pub kind: ArgumentKind,
     /// The word in front of it.
     pub token: Option<&'static str>,
     /// The key specification that finds it, of a key or of a pattern of keys.
@@ -72,7 +72,7 @@ pub struct Argument {
 }
 
 impl Argument {
-    fn new(name: String, kind: Kind) -> Self {
+    fn new(name: String, kind: ArgumentKind) -> Self {
         Self {
             name,
             kind,
@@ -85,10 +85,10 @@ impl Argument {
         }
     }
 
-    fn composed(kind: Kind, arguments: Vec<Self>) -> Self {
+    fn composed(kind: ArgumentKind, arguments: Vec<Self>) -> Self {
         let names: Vec<&str> = arguments.iter().map(|argument| argument.name.as_str()).collect();
         let name = match (kind, names.first()) {
-            (Kind::OneOf, Some(first)) => {
+            (ArgumentKind::OneOf, Some(first)) => {
                 customary_name(first).map_or_else(|| names.join("_"), str::to_owned)
             }
             _ => names.join("_"),
@@ -102,7 +102,7 @@ impl Argument {
             Some(only) if arguments.is_empty() => only,
             last => {
                 arguments.extend(last);
-                Self::composed(Kind::Block, arguments)
+                Self::composed(ArgumentKind::Block, arguments)
             }
         }
     }
@@ -133,10 +133,11 @@ pub fn arguments(command: &Command) -> Vec<Argument> {
 /// Gives the arguments that are keys the key specifications in their order.
 fn number_keys(arguments: &mut [Argument], specs: usize, next: &mut usize) {
     for argument in arguments {
-        let makes_keys = argument.kind == Kind::Pattern && argument.token.is_some_and(|token| token == "BY");
+        let makes_keys =
+            argument.kind == ArgumentKind::Pattern && argument.token.is_some_and(|token| token == "BY");
         let shares_keys =
-            argument.kind == Kind::Pattern && argument.token.is_some_and(|token| token == "GET");
-        if (argument.kind == Kind::Key || makes_keys) && specs > 0 {
+            argument.kind == ArgumentKind::Pattern && argument.token.is_some_and(|token| token == "GET");
+        if (argument.kind == ArgumentKind::Key || makes_keys) && specs > 0 {
             argument.key_spec = Some((*next).min(specs - 1));
             *next += 1;
         } else if shares_keys && specs > 1 {
@@ -222,7 +223,10 @@ impl Parser<'_> {
         let is_multiple = std::mem::take(&mut self.repeats_choice);
         let choice = match alternatives.len() {
             1 => Argument::group(alternatives.remove(0)),
-            _ => Argument::composed(Kind::OneOf, alternatives.into_iter().map(Argument::group).collect()),
+            _ => Argument::composed(
+                ArgumentKind::OneOf,
+                alternatives.into_iter().map(Argument::group).collect(),
+            ),
         };
         Argument { is_multiple: choice.is_multiple || is_multiple, ..choice }
     }
@@ -256,11 +260,11 @@ impl Parser<'_> {
             }
         }
         let argument = if values.is_empty() {
-            Argument::new(token_name(token), Kind::PureToken)
+            Argument::new(token_name(token), ArgumentKind::PureToken)
         } else {
             Argument::group(values)
         };
-        let name = if argument.kind == Kind::OneOf { token_name(token) } else { argument.name };
+        let name = if argument.kind == ArgumentKind::OneOf { token_name(token) } else { argument.name };
         Argument { name, token: Some(token), ..argument }
     }
 
@@ -319,7 +323,7 @@ fn token_name(token: &str) -> String {
 }
 
 /// What a value of this name is. The names say it, with the exceptions that the row makes.
-fn value_kind(command: &Command, name: &str) -> Kind {
+fn value_kind(command: &Command, name: &str) -> ArgumentKind {
     let is_blocking = command.flags.has(Flags::BLOCKING);
     if let Some((_, kind)) = command.value_kinds.iter().find(|(exception, _)| *exception == name) {
         return *kind;
@@ -329,21 +333,21 @@ fn value_kind(command: &Command, name: &str) -> Kind {
         | "newkey"
             if !command.keys.is_empty() =>
         {
-            Kind::Key
+            ArgumentKind::Key
         }
-        "start" | "end" | "stop" if command.group == Group::Stream => Kind::String,
-        "timeout" if is_blocking && command.group != Group::Generic => Kind::Double,
-        "value" if command.group == Group::Bitmap => Kind::Integer,
-        "height" | "latitude" | "longitude" | "radius" | "score" | "width" => Kind::Double,
-        "unix-time-milliseconds" | "unix-time-seconds" => Kind::UnixTime,
-        "pattern" => Kind::Pattern,
+        "start" | "end" | "stop" if command.group == Group::Stream => ArgumentKind::String,
+        "timeout" if is_blocking && command.group != Group::Generic => ArgumentKind::Double,
+        "value" if command.group == Group::Bitmap => ArgumentKind::Integer,
+        "height" | "latitude" | "longitude" | "radius" | "score" | "width" => ArgumentKind::Double,
+        "unix-time-milliseconds" | "unix-time-seconds" => ArgumentKind::UnixTime,
+        "pattern" => ArgumentKind::Pattern,
         "bit" | "bits" | "client-id" | "cluster_bus_port" | "config-epoch" | "count" | "cursor" | "db"
         | "decrement" | "destination-db" | "end" | "end-slot" | "entries_added" | "entries_read"
         | "frequency" | "increment" | "index" | "index1" | "index2" | "len" | "limit" | "milliseconds"
         | "ms" | "num-matches" | "numfields" | "numkeys" | "numlocal" | "numreplicas" | "offset" | "port"
         | "protover" | "rank" | "seconds" | "slot" | "start" | "start-slot" | "stop" | "timeout" | "ttl"
-        | "version" | "weight" => Kind::Integer,
-        _ => Kind::String,
+        | "version" | "weight" => ArgumentKind::Integer,
+        _ => ArgumentKind::String,
     }
 }
 
@@ -360,13 +364,13 @@ mod tests {
     fn render_one(argument: &Argument) -> String {
         let parts: Vec<String> = argument.arguments.iter().map(render_one).collect();
         let body = match argument.kind {
-            Kind::OneOf => parts.join(" | "),
-            Kind::Block => parts.join(" "),
-            Kind::PureToken => String::new(),
+            ArgumentKind::OneOf => parts.join(" | "),
+            ArgumentKind::Block => parts.join(" "),
+            ArgumentKind::PureToken => String::new(),
             _ => argument.name.clone(),
         };
         let is_bare = argument.is_optional && argument.token.is_none();
-        let is_choice = argument.kind == Kind::OneOf && (!is_bare || argument.is_multiple);
+        let is_choice = argument.kind == ArgumentKind::OneOf && (!is_bare || argument.is_multiple);
         let body = if is_choice && !is_bare { format!("<{body}>") } else { body };
         let with_token = match argument.token {
             Some(token) if body.is_empty() => token.to_owned(),
@@ -421,18 +425,18 @@ mod tests {
         let [destination, numkeys, key, weights, aggregate] = arguments.as_slice() else {
             panic!("{arguments:?}")
         };
-        assert_eq!((destination.kind, numkeys.kind), (Kind::Key, Kind::Integer));
+        assert_eq!((destination.kind, numkeys.kind), (ArgumentKind::Key, ArgumentKind::Integer));
         assert!(key.is_multiple && !key.is_optional);
         assert_eq!((weights.token, weights.name.as_str()), (Some("WEIGHTS"), "weight"));
         assert!(weights.is_multiple && weights.is_optional && !weights.has_multiple_token);
-        assert_eq!((aggregate.token, aggregate.kind), (Some("AGGREGATE"), Kind::OneOf));
-        assert_eq!(aggregate.arguments[0].kind, Kind::PureToken);
+        assert_eq!((aggregate.token, aggregate.kind), (Some("AGGREGATE"), ArgumentKind::OneOf));
+        assert_eq!(aggregate.arguments[0].kind, ArgumentKind::PureToken);
     }
 
     #[test]
     fn what_repeats_together_is_a_block() {
         let arguments = arguments(row("hset"));
-        assert_eq!((arguments[1].kind, arguments[1].name.as_str()), (Kind::Block, "field_value"));
+        assert_eq!((arguments[1].kind, arguments[1].name.as_str()), (ArgumentKind::Block, "field_value"));
         assert!(arguments[1].is_multiple);
     }
 }

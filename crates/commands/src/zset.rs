@@ -29,10 +29,10 @@ use crate::args::Args;
 use crate::command::{KeyFlags, KeySpec};
 use crate::element;
 use crate::error::CommandError;
-use crate::syntax::Kind;
+use crate::syntax::ArgumentKind;
 
 /// What stands between two scores in a row's syntax.
-const SCORES: &[(&str, Kind)] = &[("min", Kind::Double), ("max", Kind::Double)];
+const SCORES: &[(&str, ArgumentKind)] = &[("min", ArgumentKind::Double), ("max", ArgumentKind::Double)];
 /// A read of the value at the first argument.
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
 /// Two arguments of a key and a source behind it.

@@ -16,7 +16,7 @@ use crate::directive::find;
 use crate::error::ConfigError;
 use crate::file::Loader;
 use crate::help::help;
-use crate::kind::Kind;
+use crate::kind::ValueKind;
 use crate::own::Engine;
 use crate::split::{quote, split};
 use crate::{REDIS_VERSION, VERSION};
@@ -120,7 +120,7 @@ fn values(name: &[u8], words: &[&[u8]]) -> usize {
 
 fn option(loader: &mut Loader, place: usize, name: &[u8], values: &[&[u8]]) -> Result<(), ConfigError> {
     let kind = find(name).map(|(row, _)| row.kind);
-    let is_list = kind.is_some_and(|kind| kind.takes_many() && !matches!(kind, Kind::Lines { .. }));
+    let is_list = kind.is_some_and(|kind| kind.takes_many() && !matches!(kind, ValueKind::Lines { .. }));
     let mut arguments: Vec<Vec<u8>> = Vec::with_capacity(values.len());
     for &value in values {
         match split(value).filter(|_| is_list && value.contains(&b' ')) {

@@ -4,7 +4,7 @@
 //! repeat nothing. The enum `Directive` has a variant per row, so that the server names a directive with a word that
 //! the compiler checks and reads its value by index, without a lookup.
 
-use crate::kind::Kind;
+use crate::kind::ValueKind;
 use crate::table::DIRECTIVES;
 pub use crate::table::Directive;
 use crate::unsupported;
@@ -20,11 +20,11 @@ pub struct Row {
     /// An older name that means the same; `CONFIG GET *` shows both.
     pub alias: Option<&'static str>,
     /// What the directive accepts.
-    pub kind: Kind,
+    pub kind: ValueKind,
     /// The default, as it would stand in redis.conf (several arguments are separated by spaces).
     pub default: &'static str,
     /// Who may change and see it.
-    pub access: Access,
+    pub access: Rights,
     /// Whether this server does something with it.
     pub effect: Effect,
     /// Where it stands in `--help`.
@@ -58,8 +58,8 @@ impl Row {
     /// The default as a value.
     pub(crate) fn default_value(&self) -> Value {
         let nothing = match self.kind {
-            Kind::Lines { .. } => return Value::Lines(Vec::new()),
-            Kind::Primary => return Value::Primary(None),
+            ValueKind::Lines { .. } => return Value::Lines(Vec::new()),
+            ValueKind::Primary => return Value::Primary(None),
             _ => Value::Bool(false),
         };
         let whole = [self.default.as_bytes()];
@@ -92,7 +92,7 @@ pub fn find(name: &[u8]) -> Option<(&'static Row, &'static str)> {
 
 /// Who may change a directive, and who sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Access {
+pub struct Rights {
     /// Whether `CONFIG SET` may change it.
     pub change: Change,
     /// Patterns of `CONFIG GET` do not show it; its full name does.

@@ -15,7 +15,7 @@ use rustredis_resp::glob::{self, Case};
 use crate::config::Config;
 use crate::directive::{Directive, find};
 use crate::error::{ConfigError, Source, ValueError};
-use crate::kind::Kind;
+use crate::kind::ValueKind;
 use crate::split::split;
 use crate::table::FORGOTTEN;
 use crate::value::Value;
@@ -171,7 +171,7 @@ impl Loader {
     ) {
         let row = directive.row();
         let known = self.unsupported.iter().position(|(known, _)| *known == directive);
-        let adds_up = matches!(row.kind, Kind::Lines { .. });
+        let adds_up = matches!(row.kind, ValueKind::Lines { .. });
         match (row.refusal(self.config.value(directive)), known) {
             (Some(_), Some(_)) if adds_up => {}
             (refusal, known) => {

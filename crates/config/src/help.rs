@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::command_line::version_line;
-use crate::directive::{Access, Change, Directive, Effect, Group, Row, find};
+use crate::directive::{Change, Directive, Effect, Group, Rights, Row, find};
 use crate::table::DIRECTIVES;
 use crate::{REDIS_VERSION, VERSION};
 
@@ -171,7 +171,7 @@ pub fn reference_page() -> String {
     page
 }
 
-fn change(access: Access) -> &'static str {
+fn change(access: Rights) -> &'static str {
     match access.change {
         Change::Settable => "CONFIG SET",
         Change::Immutable => "at the start",

@@ -10,7 +10,7 @@ use crate::value::{BufferLimit, ClientClass, SavePoint, Value};
 
 /// What a directive accepts.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
+pub enum ValueKind {
     /// `yes` or `no`.
     Bool,
     /// A decimal integer; both ends are allowed.
@@ -100,7 +100,7 @@ pub enum TextRule {
 const BIND_ADDRESSES_MAX: usize = 16;
 const HOSTNAME_BYTES_MAX: usize = 255;
 
-impl Kind {
+impl ValueKind {
     /// Whether the directive takes several arguments, so that `CONFIG SET` splits its value at spaces.
     pub fn takes_many(&self) -> bool {
         matches!(
@@ -438,10 +438,10 @@ fn parse_percentiles(arguments: &[&[u8]]) -> Result<Value, ValueError> {
 mod tests {
     use super::*;
 
-    const FLAGS: Kind = Kind::Flags(&["default", "save", "nosave", "now", "force"]);
+    const FLAGS: ValueKind = ValueKind::Flags(&["default", "save", "nosave", "now", "force"]);
 
     /// Parses the arguments (split at spaces for kinds that take many) and shows the value or the reason.
-    fn check(kind: Kind, input: &str, expected: &str) {
+    fn check(kind: ValueKind, input: &str, expected: &str) {
         let arguments: Vec<&[u8]> = match kind.takes_many() {
             true => input.split(' ').map(str::as_bytes).collect(),
             false => vec![input.as_bytes()],
@@ -455,26 +455,26 @@ mod tests {
 
     #[test]
     fn numbers() {
-        let kind = Kind::Int { min: -5, max: 10 };
+        let kind = ValueKind::Int { min: -5, max: 10 };
         check(kind, "10", "10");
         check(kind, "-5", "-5");
         check(kind, "-6", "argument must be between -5 and 10 inclusive");
         for input in ["", "+1", "01", "-0", "1 ", "0x1", "99999999999999999999"] {
             check(kind, input, "argument couldn't be parsed into an integer");
         }
-        check(Kind::Clamped { min: 1, max: 500 }, "0", "1");
-        check(Kind::Clamped { min: 1, max: 500 }, "100000", "500");
-        check(Kind::PowerOfTwo { max: 64 }, "64", "64");
-        check(Kind::PowerOfTwo { max: 64 }, "48", "argument must be a power of two");
-        check(Kind::PowerOfTwo { max: 64 }, "128", "argument must be between 1 and 64 inclusive");
-        check(Kind::Octal { max: 0o777 }, "0700", "700");
-        check(Kind::Octal { max: 0o777 }, "1777", "argument must be between 0 and 777 inclusive");
-        check(Kind::Octal { max: 0o777 }, "999", "argument couldn't be parsed as an octal number");
+        check(ValueKind::Clamped { min: 1, max: 500 }, "0", "1");
+        check(ValueKind::Clamped { min: 1, max: 500 }, "100000", "500");
+        check(ValueKind::PowerOfTwo { max: 64 }, "64", "64");
+        check(ValueKind::PowerOfTwo { max: 64 }, "48", "argument must be a power of two");
+        check(ValueKind::PowerOfTwo { max: 64 }, "128", "argument must be between 1 and 64 inclusive");
+        check(ValueKind::Octal { max: 0o777 }, "0700", "700");
+        check(ValueKind::Octal { max: 0o777 }, "1777", "argument must be between 0 and 777 inclusive");
+        check(ValueKind::Octal { max: 0o777 }, "999", "argument couldn't be parsed as an octal number");
     }
 
     #[test]
     fn memory() {
-        let kind = Kind::Memory { min: 0, max: u64::MAX };
+        let kind = ValueKind::Memory { min: 0, max: u64::MAX };
         for (input, expected) in [
             ("100", "100"),
             ("1B", "1"),
@@ -492,20 +492,20 @@ mod tests {
         for input in ["-1", "+1", "1xb", "1.5gb", "1 gb", "5%", " 5"] {
             check(kind, input, "argument must be a memory value");
         }
-        check(Kind::Memory { min: 1, max: 9 }, "10", "argument must be between 1 and 9 inclusive");
-        check(Kind::MemoryOrPercent, "5%", "5%");
-        check(Kind::MemoryOrPercent, "0%", "0");
-        check(Kind::MemoryOrPercent, "1kb", "1024");
-        check(Kind::MemoryOrPercent, "101%", "percentage argument must be less or equal to 100");
-        check(Kind::MemoryOrPercent, "-5%", "argument must be a memory or percent value");
+        check(ValueKind::Memory { min: 1, max: 9 }, "10", "argument must be between 1 and 9 inclusive");
+        check(ValueKind::MemoryOrPercent, "5%", "5%");
+        check(ValueKind::MemoryOrPercent, "0%", "0");
+        check(ValueKind::MemoryOrPercent, "1kb", "1024");
+        check(ValueKind::MemoryOrPercent, "101%", "percentage argument must be less or equal to 100");
+        check(ValueKind::MemoryOrPercent, "-5%", "argument must be a memory or percent value");
     }
 
     #[test]
     fn words() {
-        check(Kind::Bool, "YES", "yes");
-        check(Kind::Bool, "", "argument must be 'yes' or 'no'");
-        check(Kind::Choice(&["a", "b"]), "B", "b");
-        check(Kind::Choice(&["a", "b"]), "c", "argument(s) must be one of the following: a, b");
+        check(ValueKind::Bool, "YES", "yes");
+        check(ValueKind::Bool, "", "argument must be 'yes' or 'no'");
+        check(ValueKind::Choice(&["a", "b"]), "B", "b");
+        check(ValueKind::Choice(&["a", "b"]), "c", "argument(s) must be one of the following: a, b");
         check(FLAGS, "now SAVE", "save now");
         check(FLAGS, "default", "default");
         check(FLAGS, "default save", "save");
@@ -516,49 +516,53 @@ mod tests {
     #[test]
     fn texts() {
         let file = TextRule::FileName { not_a_path: "path", not_empty: Some("empty") };
-        check(Kind::Text(file), "a.rdb", "a.rdb");
-        check(Kind::Text(file), "a/b", "path");
-        check(Kind::Text(file), "", "empty");
+        check(ValueKind::Text(file), "a.rdb", "a.rdb");
+        check(ValueKind::Text(file), "a/b", "path");
+        check(ValueKind::Text(file), "", "empty");
         let invalid = "template format is invalid or contains unknown variables";
-        check(Kind::Text(TextRule::ProcessTitle), "{{a {title} {port}", "{{a {title} {port}");
+        check(ValueKind::Text(TextRule::ProcessTitle), "{{a {title} {port}", "{{a {title} {port}");
         for template in ["", "{foo}", "{title", "{title} {"] {
-            check(Kind::Text(TextRule::ProcessTitle), template, invalid);
+            check(ValueKind::Text(TextRule::ProcessTitle), template, invalid);
         }
-        check(Kind::Text(TextRule::Hostname), "a-b.c", "a-b.c");
+        check(ValueKind::Text(TextRule::Hostname), "a-b.c", "a-b.c");
         check(
-            Kind::Text(TextRule::Hostname),
+            ValueKind::Text(TextRule::Hostname),
             "a_b",
             "Hostnames may only contain alphanumeric characters, hyphens or dots",
         );
-        check(Kind::Text(TextRule::Hostname), &"x".repeat(256), "Hostnames must be less than 256 characters");
+        check(
+            ValueKind::Text(TextRule::Hostname),
+            &"x".repeat(256),
+            "Hostnames must be less than 256 characters",
+        );
     }
 
     #[test]
     fn lists() {
-        check(Kind::Save, "3600 1 300 100", "3600 1 300 100");
-        check(Kind::Save, "", "");
-        check(Kind::Save, "1 0", "1 0");
+        check(ValueKind::Save, "3600 1 300 100", "3600 1 300 100");
+        check(ValueKind::Save, "", "");
+        check(ValueKind::Save, "1 0", "1 0");
         for input in ["900", "900 1 3", "0 1", "1 -1", "1 x", "10 20  30 40", " 1 2"] {
-            check(Kind::Save, input, "Invalid save parameters");
+            check(ValueKind::Save, input, "Invalid save parameters");
         }
-        check(Kind::Bind, "127.0.0.1 -::1", "127.0.0.1 -::1");
-        check(Kind::Bind, &["x"; 17].join(" "), "Too many bind addresses specified.");
-        check(Kind::Primary, "no ONE", "");
-        check(Kind::Primary, "host 6379", "host 6379");
-        check(Kind::Primary, "host", "wrong number of arguments");
-        check(Kind::Primary, "host 70000", "Invalid master port");
-        check(Kind::OomScores, "3 -2000 2000", "3 -2000 2000");
-        check(Kind::OomScores, "1 2", "wrong number of arguments");
+        check(ValueKind::Bind, "127.0.0.1 -::1", "127.0.0.1 -::1");
+        check(ValueKind::Bind, &["x"; 17].join(" "), "Too many bind addresses specified.");
+        check(ValueKind::Primary, "no ONE", "");
+        check(ValueKind::Primary, "host 6379", "host 6379");
+        check(ValueKind::Primary, "host", "wrong number of arguments");
+        check(ValueKind::Primary, "host 70000", "Invalid master port");
+        check(ValueKind::OomScores, "3 -2000 2000", "3 -2000 2000");
+        check(ValueKind::OomScores, "1 2", "wrong number of arguments");
         check(
-            Kind::OomScores,
+            ValueKind::OomScores,
             "1 2 3000",
             "Invalid oom-score-adj-values, elements must be between -2000 and 2000.",
         );
-        check(Kind::Percentiles, "99.99999 1e1 50.0 0", "99.99999 10 50 0");
-        check(Kind::Percentiles, "50 x", "Invalid latency-tracking-info-percentiles parameters");
-        check(Kind::Percentiles, "nan", "Invalid latency-tracking-info-percentiles parameters");
+        check(ValueKind::Percentiles, "99.99999 1e1 50.0 0", "99.99999 10 50 0");
+        check(ValueKind::Percentiles, "50 x", "Invalid latency-tracking-info-percentiles parameters");
+        check(ValueKind::Percentiles, "nan", "Invalid latency-tracking-info-percentiles parameters");
         check(
-            Kind::Percentiles,
+            ValueKind::Percentiles,
             "101",
             "latency-tracking-info-percentiles parameters should sit between [0.0,100.0]",
         );
@@ -567,19 +571,23 @@ mod tests {
     #[test]
     fn buffer_limits() {
         check(
-            Kind::BufferLimits,
+            ValueKind::BufferLimits,
             "REPLICA 1mb 2 3 pubsub 4  6",
             "normal 0 0 0 slave 1048576 2 3 pubsub 4 0 6",
         );
-        check(Kind::BufferLimits, "normal 1 2", "Wrong number of arguments in buffer limit configuration.");
         check(
-            Kind::BufferLimits,
+            ValueKind::BufferLimits,
+            "normal 1 2",
+            "Wrong number of arguments in buffer limit configuration.",
+        );
+        check(
+            ValueKind::BufferLimits,
             "master 1 2 3",
             "Invalid client class specified in buffer limit configuration.",
         );
         for input in ["normal a 2 3", "normal 1 2 -3", "normal 1 x 3"] {
             check(
-                Kind::BufferLimits,
+                ValueKind::BufferLimits,
                 input,
                 "Error in hard, soft or soft_seconds setting in buffer limit configuration.",
             );

@@ -24,11 +24,11 @@ mod value;
 
 pub use command_line::{Invocation, parse_command_line, version_line};
 pub use config::{Changes, Config, Origin, is_secret};
-pub use directive::{Access, Change, Directive, Effect, Group, Row, Target, find};
+pub use directive::{Change, Directive, Effect, Group, Rights, Row, Target, find};
 pub use error::{ConfigError, SetError, Source, ValueError};
 pub use events::EventClasses;
 pub use help::reference_page;
-pub use kind::{Kind, TextRule, parse_memory};
+pub use kind::{TextRule, ValueKind, parse_memory};
 pub use own::{Engine, Metrics};
 pub use table::DIRECTIVES;
 pub use value::{BufferLimit, ClientClass, SavePoint, Value};

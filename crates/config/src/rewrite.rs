@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use crate::config::Config;
 use crate::directive::{Change, Directive, Row, find};
 use crate::file::trim;
-use crate::kind::{Kind, TextRule};
+use crate::kind::{TextRule, ValueKind};
 use crate::split::split;
 use crate::table::DIRECTIVES;
 use crate::value::{ClientClass, Value};
@@ -81,7 +81,7 @@ impl Config {
             // Nothing is set, which is the default: no line says so.
             Value::Text(text) if text.is_empty() && !is_included && row.default.is_empty() => {
                 match row.kind {
-                    Kind::Text(TextRule::Any) if old.next().is_some() => value.lines(),
+                    ValueKind::Text(TextRule::Any) if old.next().is_some() => value.lines(),
                     _ => Vec::new(),
                 }
             }
@@ -301,25 +301,25 @@ mod tests {
     fn every_row_survives() {
         // A value for each kind that is not the default of any directive of that kind.
         let value = |row: &Row| match row.kind {
-            Kind::Bool => if row.default == "yes" { "no" } else { "yes" }.to_owned(),
-            Kind::Int { max, .. } | Kind::PowerOfTwo { max } => max.to_string(),
-            Kind::Clamped { max, .. } => max.to_string(),
-            Kind::Octal { .. } => "700".into(),
-            Kind::Memory { .. } => "1234567".into(),
-            Kind::MemoryOrPercent => "7%".into(),
-            Kind::Choice(names) => names.iter().find(|name| **name != row.default).unwrap().to_string(),
-            Kind::Flags(names) => names[2..].join(" "),
-            Kind::Text(TextRule::Hostname) => "a.b".into(),
-            Kind::Text(TextRule::ProcessTitle) => "\"{title} x\"".into(),
-            Kind::Text(_) => r#""a b\x00\xff\"""#.into(),
-            Kind::Bind => "1.2.3.4 -::1".into(),
-            Kind::Primary => "host 5".into(),
-            Kind::Save => "1 2 3 4".into(),
-            Kind::BufferLimits => "normal 1 2 3 pubsub 4kb 5gb 6".into(),
-            Kind::Events => "KEA".into(),
-            Kind::OomScores => "-1 2 3".into(),
-            Kind::Percentiles => "50 99.999".into(),
-            Kind::Lines { min, max: _ } => vec!["\"a b\""; min].join(" "),
+            ValueKind::Bool => if row.default == "yes" { "no" } else { "yes" }.to_owned(),
+            ValueKind::Int { max, .. } | ValueKind::PowerOfTwo { max } => max.to_string(),
+            ValueKind::Clamped { max, .. } => max.to_string(),
+            ValueKind::Octal { .. } => "700".into(),
+            ValueKind::Memory { .. } => "1234567".into(),
+            ValueKind::MemoryOrPercent => "7%".into(),
+            ValueKind::Choice(names) => names.iter().find(|name| **name != row.default).unwrap().to_string(),
+            ValueKind::Flags(names) => names[2..].join(" "),
+            ValueKind::Text(TextRule::Hostname) => "a.b".into(),
+            ValueKind::Text(TextRule::ProcessTitle) => "\"{title} x\"".into(),
+            ValueKind::Text(_) => r#""a b\x00\xff\"""#.into(),
+            ValueKind::Bind => "1.2.3.4 -::1".into(),
+            ValueKind::Primary => "host 5".into(),
+            ValueKind::Save => "1 2 3 4".into(),
+            ValueKind::BufferLimits => "normal 1 2 3 pubsub 4kb 5gb 6".into(),
+            ValueKind::Events => "KEA".into(),
+            ValueKind::OomScores => "-1 2 3".into(),
+            ValueKind::Percentiles => "50 99.999".into(),
+            ValueKind::Lines { min, max: _ } => vec!["\"a b\""; min].join(" "),
         };
         let is_tried = |row: &&Row| ![Directive::Include, Directive::IgnoreUnsupported].contains(&row.id);
         for row in DIRECTIVES.iter().filter(is_tried) {

@@ -8,16 +8,16 @@
 //! reason is in the row, and the server names those that were given in one line of its log. One on which somebody relies
 //! (users, encryption, a primary) is refused with a value that asks for something, see `unsupported.rs`.
 
-use crate::directive::{Access, Change, Effect, Group, Row, Target, directives};
-use crate::kind::{Kind, TextRule};
+use crate::directive::{Change, Effect, Group, Rights, Row, Target, directives};
+use crate::kind::{TextRule, ValueKind};
 use crate::own::{Engine, Metrics};
 
-const SET: Access = Access { change: Change::Settable, is_hidden: false, is_secret: false };
-const FIXED: Access = Access { change: Change::Immutable, ..SET };
-const PROTECTED: Access = Access { change: Change::Protected, ..SET };
-const FILE: Access = Access { change: Change::FileOnly, ..SET };
-const HIDDEN: Access = Access { is_hidden: true, ..SET };
-const SECRET: Access = Access { is_secret: true, ..SET };
+const SET: Rights = Rights { change: Change::Settable, is_hidden: false, is_secret: false };
+const FIXED: Rights = Rights { change: Change::Immutable, ..SET };
+const PROTECTED: Rights = Rights { change: Change::Protected, ..SET };
+const FILE: Rights = Rights { change: Change::FileOnly, ..SET };
+const HIDDEN: Rights = Rights { is_hidden: true, ..SET };
+const SECRET: Rights = Rights { is_secret: true, ..SET };
 
 const HERE: Effect = Effect::Effective(Target::Readers);
 const DESCRIPTORS: Effect = Effect::Effective(Target::Descriptors);
@@ -70,46 +70,46 @@ const CRASH: Effect = Effect::NoEffectHere("a crash is reported by the Rust runt
 const CHECKED: Effect = Effect::NoEffectHere("payloads are always checked in full");
 const NOT_NEEDED: Effect = Effect::NoEffectHere("there is nothing here that it would switch");
 
-const BOOL: Kind = Kind::Bool;
-const TEXT: Kind = Kind::Text(TextRule::Any);
-const NULLABLE: Kind = Kind::Text(TextRule::Nullable);
-const HOSTNAME: Kind = Kind::Text(TextRule::Hostname);
-const BYTES: Kind = bytes(0, LONG);
-const SHUTDOWN: Kind = Kind::Flags(&["default", "save", "nosave", "now", "force"]);
-const WHO: Kind = Kind::Choice(&["no", "yes", "local"]);
-const PORT: Kind = int(0, 65_535);
-const COUNT: Kind = int(0, INT);
-const COUNT_LONG: Kind = int(0, LONG as i64);
-const COUNT_FROM_ONE: Kind = int(1, LONG as i64);
+const BOOL: ValueKind = ValueKind::Bool;
+const TEXT: ValueKind = ValueKind::Text(TextRule::Any);
+const NULLABLE: ValueKind = ValueKind::Text(TextRule::Nullable);
+const HOSTNAME: ValueKind = ValueKind::Text(TextRule::Hostname);
+const BYTES: ValueKind = bytes(0, LONG);
+const SHUTDOWN: ValueKind = ValueKind::Flags(&["default", "save", "nosave", "now", "force"]);
+const WHO: ValueKind = ValueKind::Choice(&["no", "yes", "local"]);
+const PORT: ValueKind = int(0, 65_535);
+const COUNT: ValueKind = int(0, INT);
+const COUNT_LONG: ValueKind = int(0, LONG as i64);
+const COUNT_FROM_ONE: ValueKind = int(1, LONG as i64);
 const INT: i64 = i32::MAX as i64;
 const INT_MIN: i64 = i32::MIN as i64;
 const UINT: i64 = u32::MAX as i64;
 const LONG: u64 = i64::MAX as u64;
 const MB: u64 = 1 << 20;
 
-const fn int(min: i64, max: i64) -> Kind {
-    Kind::Int { min, max }
+const fn int(min: i64, max: i64) -> ValueKind {
+    ValueKind::Int { min, max }
 }
 
-const fn bytes(min: u64, max: u64) -> Kind {
-    Kind::Memory { min, max }
+const fn bytes(min: u64, max: u64) -> ValueKind {
+    ValueKind::Memory { min, max }
 }
 
-const fn file_name(not_a_path: &'static str, not_empty: Option<&'static str>) -> Kind {
-    Kind::Text(TextRule::FileName { not_a_path, not_empty })
+const fn file_name(not_a_path: &'static str, not_empty: Option<&'static str>) -> ValueKind {
+    ValueKind::Text(TextRule::FileName { not_a_path, not_empty })
 }
 
 directives! {
 Engine {
-    Engine "engine" Kind::Choice(Engine::NAMES), Engine::DEFAULT.name(), FIXED, HERE,
+    Engine "engine" ValueKind::Choice(Engine::NAMES), Engine::DEFAULT.name(), FIXED, HERE,
         "How commands get exclusive use of keys: one global lock, sharded locks, or a thread that owns each shard.";
-    Metrics "metrics" Kind::Choice(Metrics::NAMES), Metrics::DEFAULT.name(), FIXED, HERE,
+    Metrics "metrics" ValueKind::Choice(Metrics::NAMES), Metrics::DEFAULT.name(), FIXED, HERE,
         "How commands are counted: not at all, behind one lock, in shards, or per thread without any lock.";
     Contention "contention" BOOL, "no", SET, METRICS,
         "Measure how long locks are waited for and held, and how long queues get.";
     Threads "threads" int(0, 1024), "0", FIXED, HERE,
         "Threads that serve connections; 0 means one per core but one, left to the kernel, journal and snapshots.";
-    Shards "shards" Kind::PowerOfTwo { max: 65_536 }, "1024", FIXED, HERE,
+    Shards "shards" ValueKind::PowerOfTwo { max: 65_536 }, "1024", FIXED, HERE,
         "Parts that the keyspace is divided into, whatever the engine; the mutex engine has one lock for all of them.";
     IgnoreUnsupported "ignore-unsupported" BOOL, "no", FIXED, HERE,
         "Start, and do without, when a directive asks for something that this server does not do.";
@@ -117,11 +117,11 @@ Engine {
 Network {
     Port "port" PORT, "6379", SET, LISTENING,
         "TCP port to listen on; 0 means that no TCP port is opened.";
-    Bind "bind" Kind::Bind, "* -::*", SET, LISTENING,
+    Bind "bind" ValueKind::Bind, "* -::*", SET, LISTENING,
         "Addresses to listen on; one with a leading `-` may be missing on this machine.";
     Unixsocket "unixsocket" NULLABLE, "", FIXED, HERE,
         "Path of a Unix socket to listen on as well.";
-    Unixsocketperm "unixsocketperm" Kind::Octal { max: 0o777 }, "0", FIXED, HERE,
+    Unixsocketperm "unixsocketperm" ValueKind::Octal { max: 0o777 }, "0", FIXED, HERE,
         "Permissions of the Unix socket in octal; 0 leaves them to the umask.";
     TcpBacklog "tcp-backlog" COUNT, "511", FIXED, HERE,
         "Connections that may wait to be accepted; the kernel has a limit of its own.";
@@ -157,7 +157,7 @@ Tls {
         "File with certificates of the authorities that are trusted.";
     TlsCaCertDir "tls-ca-cert-dir" NULLABLE, "", SET, NO_TLS,
         "Directory with certificates of the authorities that are trusted.";
-    TlsAuthClients "tls-auth-clients" Kind::Choice(&["no", "yes", "optional"]), "yes", SET, TLS,
+    TlsAuthClients "tls-auth-clients" ValueKind::Choice(&["no", "yes", "optional"]), "yes", SET, TLS,
         "Whether clients must show a certificate.";
     TlsReplication "tls-replication" BOOL, "no", SET, NO_TLS,
         "Use TLS to talk to the primary.";
@@ -183,11 +183,11 @@ Security {
         "Password of the default user.";
     Aclfile "aclfile" TEXT, "", FIXED, NO_ACL,
         "File with users and their rights, instead of `user` lines.";
-    User "user" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_ACL,
+    User "user" ValueKind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_ACL,
         "A user and the rules of what it may do.";
     AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, HERE,
         "Entries that ACL LOG keeps.";
-    AclPubsubDefault "acl-pubsub-default" Kind::Choice(&["allchannels", "resetchannels"]), "resetchannels", SET, ACL,
+    AclPubsubDefault "acl-pubsub-default" ValueKind::Choice(&["allchannels", "resetchannels"]), "resetchannels", SET, ACL,
         "Whether a new user may use all channels or none.";
     EnableProtectedConfigs "enable-protected-configs" WHO, "no", FIXED, HERE,
         "Who may change protected directives with CONFIG SET: nobody, everybody, or clients of this machine.";
@@ -195,9 +195,9 @@ Security {
         "Who may use DEBUG: nobody, everybody, or clients of this machine.";
     EnableModuleCommand "enable-module-command" WHO, "no", FIXED, MODULES,
         "Who may use MODULE: nobody, everybody, or clients of this machine.";
-    RenameCommand "rename-command" Kind::Lines { min: 2, max: 2 }, "", FILE, HERE,
+    RenameCommand "rename-command" ValueKind::Lines { min: 2, max: 2 }, "", FILE, HERE,
         "Gives a command another name, or removes it if the new name is empty.";
-    SanitizeDumpPayload "sanitize-dump-payload" Kind::Choice(&["no", "yes", "clients"]), "no", SET, CHECKED,
+    SanitizeDumpPayload "sanitize-dump-payload" ValueKind::Choice(&["no", "yes", "clients"]), "no", SET, CHECKED,
         "Whether payloads of RESTORE and RDB files are checked in full before use.";
 }
 Clients {
@@ -205,11 +205,11 @@ Clients {
         "Clients that may be connected at the same time.";
     Databases "databases" int(1, INT), "16", FIXED, HERE,
         "Databases that SELECT can choose from.";
-    MaxmemoryClients "maxmemory-clients" Kind::MemoryOrPercent, "0", SET, EVICTION,
+    MaxmemoryClients "maxmemory-clients" ValueKind::MemoryOrPercent, "0", SET, EVICTION,
         "Memory that all clients may use together, in bytes or per cent of maxmemory; 0 means without limit.";
     ClientQueryBufferLimit "client-query-buffer-limit" bytes(MB, LONG), "1073741824", SET, CLIENTS,
         "Bytes that a client may send before they are executed.";
-    ClientOutputBufferLimit "client-output-buffer-limit" Kind::BufferLimits,
+    ClientOutputBufferLimit "client-output-buffer-limit" ValueKind::BufferLimits,
         "normal 0 0 0 replica 268435456 67108864 60 pubsub 33554432 8388608 60", SET, CLIENTS,
         "Replies that may wait for a class of clients: hard limit, soft limit, seconds above the soft limit.";
     ProtoMaxBulkLen "proto-max-bulk-len" bytes(MB, LONG), "536870912", SET, CLIENTS,
@@ -222,7 +222,7 @@ Clients {
 Memory {
     Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, EVICTION,
         "Bytes that the data may use before keys are evicted or writes refused; 0 means without limit.";
-    MaxmemoryPolicy "maxmemory-policy" Kind::Choice(&[
+    MaxmemoryPolicy "maxmemory-policy" ValueKind::Choice(&[
             "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu",
             "allkeys-random", "noeviction",
         ]), "noeviction", SET, EVICTION,
@@ -293,7 +293,7 @@ Encodings {
         "Entries of a stream's node; 0 means without limit.";
 }
 Snapshots {
-    Save "save" Kind::Save, "3600 1 300 100 60 10000", SET, DISK_ERRORS,
+    Save "save" ValueKind::Save, "3600 1 300 100 60 10000", SET, DISK_ERRORS,
         "Save after so many seconds if so many keys changed; an empty value never saves.";
     Dbfilename "dbfilename" file_name("dbfilename can't be a path, just a filename", None), "dump.rdb",
         PROTECTED, HERE,
@@ -312,7 +312,7 @@ Snapshots {
 AppendOnly {
     Appendonly "appendonly" BOOL, "no", SET, APPEND_ONLY,
         "Write each change to the append-only file.";
-    Appendfsync "appendfsync" Kind::Choice(&["everysec", "always", "no"]), "everysec", SET, JOURNAL,
+    Appendfsync "appendfsync" ValueKind::Choice(&["everysec", "always", "no"]), "everysec", SET, JOURNAL,
         "When the append-only file is flushed to disk: once a second, before each reply, or when the system likes.";
     Appendfilename "appendfilename"
         file_name("appendfilename can't be a path, just a filename", Some("appendfilename can't be empty")),
@@ -344,7 +344,7 @@ AppendOnly {
         "Keep append-only files that are no longer needed.";
 }
 Replication {
-    Replicaof "replicaof" / "slaveof" Kind::Primary, "", FIXED, NO_REPLICATION,
+    Replicaof "replicaof" / "slaveof" ValueKind::Primary, "", FIXED, NO_REPLICATION,
         "Host and port of the server to be a replica of.";
     Masterauth "masterauth" NULLABLE, "", SECRET, NO_REPLICATION,
         "Password to log in to the primary with.";
@@ -388,10 +388,10 @@ Replication {
         "Seconds to wait for more replicas before such a snapshot.";
     ReplDisklessSyncMaxReplicas "repl-diskless-sync-max-replicas" COUNT, "0", SET, REPLICATION,
         "Replicas for which the wait ends early; 0 waits the whole time.";
-    ReplDisklessLoad "repl-diskless-load" Kind::Choice(&["disabled", "on-empty-db", "swapdb"]), "disabled",
+    ReplDisklessLoad "repl-diskless-load" ValueKind::Choice(&["disabled", "on-empty-db", "swapdb"]), "disabled",
         SET, REPLICATION,
         "When a replica loads a snapshot straight from the connection.";
-    PropagationErrorBehavior "propagation-error-behavior" Kind::Choice(&["ignore", "panic", "panic-on-replicas"]),
+    PropagationErrorBehavior "propagation-error-behavior" ValueKind::Choice(&["ignore", "panic", "panic-on-replicas"]),
         "ignore", SET, REPLICATION,
         "What to do about an error in a replicated command.";
 }
@@ -414,10 +414,10 @@ Cluster {
         "Port of the bus that a node announces; 0 means the real one.";
     ClusterAnnounceHostname "cluster-announce-hostname" HOSTNAME, "", SET, CLUSTER,
         "Host name that a node announces.";
-    ClusterAnnounceHumanNodename "cluster-announce-human-nodename" Kind::Text(TextRule::NodeName), "", SET, CLUSTER,
+    ClusterAnnounceHumanNodename "cluster-announce-human-nodename" ValueKind::Text(TextRule::NodeName), "", SET, CLUSTER,
         "Name for people that a node announces, for logs.";
     ClusterPreferredEndpointType "cluster-preferred-endpoint-type"
-        Kind::Choice(&["ip", "hostname", "unknown-endpoint"]), "ip", SET, CLUSTER,
+        ValueKind::Choice(&["ip", "hostname", "unknown-endpoint"]), "ip", SET, CLUSTER,
         "What redirections name a node by.";
     ClusterRequireFullCoverage "cluster-require-full-coverage" BOOL, "yes", SET, CLUSTER,
         "Serve nothing while some slot has no node.";
@@ -438,7 +438,7 @@ Cluster {
         "Bytes that may wait on a link of the bus; 0 means without limit.";
 }
 Observability {
-    Loglevel "loglevel" Kind::Choice(&["debug", "verbose", "notice", "warning"]), "notice", SET, LOG,
+    Loglevel "loglevel" ValueKind::Choice(&["debug", "verbose", "notice", "warning"]), "notice", SET, LOG,
         "How much is logged.";
     Logfile "logfile" TEXT, "", FIXED, HERE,
         "File to log to; empty means standard output.";
@@ -448,18 +448,18 @@ Observability {
         "Entries that the slow log keeps.";
     LatencyTracking "latency-tracking" BOOL, "yes", SET, METRICS,
         "Keep a histogram of the time that each command takes.";
-    LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" Kind::Percentiles, "50 99 99.9", SET, HERE,
+    LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" ValueKind::Percentiles, "50 99 99.9", SET, HERE,
         "Percentiles of those times that INFO latencystats shows.";
     LatencyMonitorThreshold "latency-monitor-threshold" COUNT_LONG, "0", SET, SLOW_COMMANDS,
         "Milliseconds from which an event enters the latency monitor; 0 switches it off.";
-    NotifyKeyspaceEvents "notify-keyspace-events" Kind::Events, "", SET, CLIENTS,
+    NotifyKeyspaceEvents "notify-keyspace-events" ValueKind::Events, "", SET, CLIENTS,
         "Classes of events that are published, as letters.";
     SyslogEnabled "syslog-enabled" BOOL, "no", FIXED, NO_SYSLOG,
         "Log to the system's log.";
     SyslogIdent "syslog-ident" TEXT, "redis", FIXED, SYSLOG,
         "Name in the system's log.";
     SyslogFacility "syslog-facility"
-        Kind::Choice(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]),
+        ValueKind::Choice(&["user", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7"]),
         "local0", FIXED, SYSLOG,
         "Facility of the system's log.";
     CrashLogEnabled "crash-log-enabled" BOOL, "yes", SET, CRASH,
@@ -470,15 +470,15 @@ Observability {
 Process {
     Dir "dir" TEXT, "", PROTECTED, DIRECTORY,
         "Working directory; files without a path are there.";
-    Include "include" Kind::Lines { min: 1, max: 1 }, "", FILE, HERE,
+    Include "include" ValueKind::Lines { min: 1, max: 1 }, "", FILE, HERE,
         "Reads another file at this place; the name may be a pattern.";
-    Loadmodule "loadmodule" Kind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_MODULES,
+    Loadmodule "loadmodule" ValueKind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_MODULES,
         "Loads a module at the start.";
     Pidfile "pidfile" NULLABLE, "", FIXED, HERE,
         "File to write the process id to.";
     Daemonize "daemonize" BOOL, "no", FIXED, FOREGROUND,
         "Go to the background.";
-    Supervised "supervised" Kind::Choice(&["upstart", "systemd", "auto", "no"]), "no", FIXED, HERE,
+    Supervised "supervised" ValueKind::Choice(&["upstart", "systemd", "auto", "no"]), "no", FIXED, HERE,
         "Which service manager to tell that the server is ready: systemd, or auto to look for it.";
     ShutdownTimeout "shutdown-timeout" COUNT, "10", SET, REPLICATION,
         "Seconds that a shutdown waits for replicas to catch up.";
@@ -486,7 +486,7 @@ Process {
         "How to shut down on SIGINT.";
     ShutdownOnSigterm "shutdown-on-sigterm" SHUTDOWN, "default", SET, HERE,
         "How to shut down on SIGTERM.";
-    Hz "hz" Kind::Clamped { min: 1, max: 500 }, "10", SET, CLIENTS,
+    Hz "hz" ValueKind::Clamped { min: 1, max: 500 }, "10", SET, CLIENTS,
         "How many times a second background work is done.";
     DynamicHz "dynamic-hz" BOOL, "yes", SET, NOT_NEEDED,
         "Do background work more often with many clients.";
@@ -498,14 +498,14 @@ Process {
         "Locale for comparing strings in SORT ALPHA.";
     SetProcTitle "set-proc-title" BOOL, "yes", FIXED, TITLE,
         "Show the server's state in the process title.";
-    ProcTitleTemplate "proc-title-template" Kind::Text(TextRule::ProcessTitle), "{title} {listen-addr} {server-mode}",
+    ProcTitleTemplate "proc-title-template" ValueKind::Text(TextRule::ProcessTitle), "{title} {listen-addr} {server-mode}",
         SET, TITLE,
         "What the process title looks like.";
     AlwaysShowLogo "always-show-logo" BOOL, "no", FIXED, NOT_NEEDED,
         "Log the logo even if the log is not a terminal.";
-    OomScoreAdj "oom-score-adj" Kind::Choice(&["no", "yes", "relative", "absolute"]), "no", SET, NO_SCORES,
+    OomScoreAdj "oom-score-adj" ValueKind::Choice(&["no", "yes", "relative", "absolute"]), "no", SET, NO_SCORES,
         "Tell the kernel which of the server's processes to kill first when memory runs out.";
-    OomScoreAdjValues "oom-score-adj-values" Kind::OomScores, "0 200 800", SET, SCORES,
+    OomScoreAdjValues "oom-score-adj-values" ValueKind::OomScores, "0 200 800", SET, SCORES,
         "Scores of a primary, a replica, and a background child.";
     DisableThp "disable-thp" BOOL, "yes", FIXED, HERE,
         "Do without transparent huge pages: clearing one stalls the request that touches it first.";
@@ -581,7 +581,7 @@ mod tests {
                 let arguments = split(line.as_bytes()).unwrap();
                 let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
                 again = match row.kind {
-                    Kind::Save => value.clone(),
+                    ValueKind::Save => value.clone(),
                     _ => row.kind.parse(&arguments, &again).unwrap(),
                 };
             }

@@ -9,15 +9,15 @@ use crate::split::{quote, quote_if_needed};
 /// What a directive holds.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
-    /// Of `Kind::Bool`.
+    /// Of `ValueKind::Bool`.
     Bool(bool),
-    /// Of `Kind::Int`, `Clamped` and `PowerOfTwo`.
+    /// Of `ValueKind::Int`, `Clamped` and `PowerOfTwo`.
     Int(i64),
-    /// Of `Kind::Octal`.
+    /// Of `ValueKind::Octal`.
     Octal(u32),
     /// Bytes.
     Memory(u64),
-    /// 1 to 100, of `Kind::MemoryOrPercent`.
+    /// 1 to 100, of `ValueKind::MemoryOrPercent`.
     Percent(u8),
     /// The word as the table writes it.
     Choice(&'static str),
@@ -25,21 +25,21 @@ pub enum Value {
     Flags(&'static [&'static str], u8),
     /// Text, not necessarily UTF-8.
     Text(Vec<u8>),
-    /// Of `Kind::Bind`.
+    /// Of `ValueKind::Bind`.
     Words(Vec<Vec<u8>>),
-    /// Of `Kind::Primary`.
+    /// Of `ValueKind::Primary`.
     Primary(Option<(Vec<u8>, u16)>),
-    /// Of `Kind::Save`; empty means never.
+    /// Of `ValueKind::Save`; empty means never.
     Save(Vec<SavePoint>),
-    /// Of `Kind::BufferLimits`, in the order of `ClientClass`.
+    /// Of `ValueKind::BufferLimits`, in the order of `ClientClass`.
     BufferLimits([BufferLimit; 3]),
-    /// Of `Kind::Events`.
+    /// Of `ValueKind::Events`.
     Events(EventClasses),
-    /// Of `Kind::OomScores`: the primary, a replica, a background child.
+    /// Of `ValueKind::OomScores`: the primary, a replica, a background child.
     OomScores([i32; 3]),
-    /// Of `Kind::Percentiles`.
+    /// Of `ValueKind::Percentiles`.
     Percentiles(Vec<f64>),
-    /// Of `Kind::Lines`: the arguments of each line.
+    /// Of `ValueKind::Lines`: the arguments of each line.
     Lines(Vec<Vec<Vec<u8>>>),
 }
 
@@ -187,25 +187,25 @@ fn memory_with_unit(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kind::{Kind, TextRule};
+    use crate::kind::{TextRule, ValueKind};
 
     #[test]
     fn lines_of_redis_conf() {
-        let lines = |kind: Kind, input: &str| {
+        let lines = |kind: ValueKind, input: &str| {
             let arguments: Vec<&[u8]> = input.split(' ').map(str::as_bytes).collect();
             kind.parse(&arguments, &Value::Bool(false)).unwrap().lines()
         };
-        let memory = Kind::Memory { min: 0, max: u64::MAX };
+        let memory = ValueKind::Memory { min: 0, max: u64::MAX };
         assert_eq!(lines(memory, "104857600"), ["100mb"]);
         assert_eq!(lines(memory, "1000000"), ["1000000"]);
         assert_eq!(lines(memory, "0"), ["0"]);
-        assert_eq!(lines(Kind::Save, "1 2 3 4"), ["1 2", "3 4"]);
-        assert_eq!(lines(Kind::Save, ""), ["\"\""]);
-        assert_eq!(lines(Kind::Text(TextRule::Any), "a\"b"), [r#""a\"b""#]);
+        assert_eq!(lines(ValueKind::Save, "1 2 3 4"), ["1 2", "3 4"]);
+        assert_eq!(lines(ValueKind::Save, ""), ["\"\""]);
+        assert_eq!(lines(ValueKind::Text(TextRule::Any), "a\"b"), [r#""a\"b""#]);
         assert_eq!(
-            lines(Kind::BufferLimits, "pubsub 1kb 2k 3"),
+            lines(ValueKind::BufferLimits, "pubsub 1kb 2k 3"),
             ["normal 0 0 0", "replica 0 0 0", "pubsub 1kb 2000 3"]
         );
-        assert_eq!(lines(Kind::Lines { min: 1, max: 9 }, "alice on >x"), ["alice on >x"]);
+        assert_eq!(lines(ValueKind::Lines { min: 1, max: 9 }, "alice on >x"), ["alice on >x"]);
     }
 }

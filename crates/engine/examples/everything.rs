@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use rustredis_engine::{Engine, Kind};
+use rustredis_engine::{Engine, EngineKind};
 use rustredis_keyspace::{Access, Covered, Effects, Key, Random};
 use rustredis_metrics::Clock;
 
@@ -14,7 +14,7 @@ const ROUNDS: usize = 100_000;
 const KEYS: usize = 10_000;
 
 fn main() {
-    for kind in [Kind::Mutex, Kind::DashMap, Kind::Actor] {
+    for kind in [EngineKind::Mutex, EngineKind::DashMap, EngineKind::Actor] {
         for workers in [1, 2] {
             let engine = Arc::new(Engine::new(kind, SHARDS, 16, workers, Clock::start()));
             let is_over = AtomicBool::new(false);
@@ -47,9 +47,9 @@ fn main() {
 }
 
 /// Times holds of everything, and of some shards one by one.
-async fn measure(engine: &Engine, kind: Kind, workers: usize) {
+async fn measure(engine: &Engine, kind: EngineKind, workers: usize) {
     for count in [SHARDS, 1, 16, 32, 64, 127] {
-        if count < SHARDS && (kind == Kind::Mutex || workers == 2) {
+        if count < SHARDS && (kind == EngineKind::Mutex || workers == 2) {
             continue;
         }
         let shards: Vec<u32> = (0..count as u32).collect();

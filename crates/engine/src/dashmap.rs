@@ -16,7 +16,7 @@ use dashmap::DashMap;
 use lock_api::RawRwLock as _;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Entry, Table};
-use rustredis_metrics::{Access as HeldAs, Contention};
+use rustredis_metrics::{Contention, Sharing};
 
 use crate::measured::Measured;
 use crate::notices::Locks;
@@ -155,9 +155,9 @@ impl Doors {
 }
 
 /// The access as it is measured.
-pub(crate) fn held_as(access: Access) -> HeldAs {
+pub(crate) fn held_as(access: Access) -> Sharing {
     match access {
-        Access::Read => HeldAs::Shared,
-        Access::Write => HeldAs::Exclusive,
+        Access::Read => Sharing::Shared,
+        Access::Write => Sharing::Exclusive,
     }
 }

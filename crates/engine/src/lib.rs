@@ -52,7 +52,7 @@ const MANY: usize = 128;
 
 /// The engines that can be chosen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum EngineKind {
     /// One lock around everything: the lock convoy, on purpose.
     Mutex,
     /// The `dashmap` crate's shards, each behind its lock.
@@ -61,7 +61,7 @@ pub enum Kind {
     Actor,
 }
 
-impl Kind {
+impl EngineKind {
     /// The engine of this name.
     pub fn by_name(name: &str) -> Option<Self> {
         match name {
@@ -90,7 +90,7 @@ enum Doors {
 
 /// The store and what guards it.
 pub struct Engine {
-    kind: Kind,
+    kind: EngineKind,
     store: Arc<Store>,
     doors: Doors,
     holds_groups: bool,
@@ -106,27 +106,27 @@ pub struct Engine {
 
 impl Engine {
     /// An engine with an empty store; `threads` is the number of worker threads (the owners of the actor engine).
-    pub fn new(kind: Kind, shards: usize, databases: usize, threads: usize, clock: Clock) -> Self {
+    pub fn new(kind: EngineKind, shards: usize, databases: usize, threads: usize, clock: Clock) -> Self {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         fences::prepare();
         let (first, doors) = match kind {
-            Kind::Mutex => (Bank::new(shards), Doors::Mutex(mutex::Doors::default())),
-            Kind::DashMap => {
+            EngineKind::Mutex => (Bank::new(shards), Doors::Mutex(mutex::Doors::default())),
+            EngineKind::DashMap => {
                 let (first, doors) = dashmap::new(shards);
                 (first, Doors::DashMap(doors))
             }
-            Kind::Actor => (Bank::new(shards), Doors::Actor(actor::Doors::new(shards, threads))),
+            EngineKind::Actor => (Bank::new(shards), Doors::Actor(actor::Doors::new(shards, threads))),
         };
         let make_bank = match kind {
-            Kind::Mutex | Kind::Actor => Bank::new,
-            Kind::DashMap => dashmap::new_bank,
+            EngineKind::Mutex | EngineKind::Actor => Bank::new,
+            EngineKind::DashMap => dashmap::new_bank,
         };
         let holds_groups = match kind {
-            Kind::Mutex => false,
-            Kind::DashMap => threads == 1,
-            Kind::Actor => true,
+            EngineKind::Mutex => false,
+            EngineKind::DashMap => threads == 1,
+            EngineKind::Actor => true,
         };
-        let locks = if kind == Kind::Mutex { 1 } else { shards };
+        let locks = if kind == EngineKind::Mutex { 1 } else { shards };
         let contention = Contention::new(locks, clock);
         let store = Store::new(shards, databases, first, Box::new(move || make_bank(shards)));
         Self {
@@ -179,7 +179,7 @@ impl Engine {
     }
 
     /// Which engine it is.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> EngineKind {
         self.kind
     }
 
@@ -211,7 +211,7 @@ impl Engine {
         if matches!(covered, Covered::None) {
             return Some(self.held_nothing());
         }
-        if needs_gate(covered) && self.kind != Kind::Mutex {
+        if needs_gate(covered) && self.kind != EngineKind::Mutex {
             return self.hold_everything(covered, access);
         }
         match &self.doors {
@@ -273,7 +273,7 @@ impl Engine {
 
     /// How everything is held to have it like this: an owner reads nothing together with others.
     fn gate_access(&self, access: Access) -> Access {
-        if self.kind == Kind::DashMap { access } else { Access::Write }
+        if self.kind == EngineKind::DashMap { access } else { Access::Write }
     }
 
     /// Takes the locks of the covered shards, trying for a moment; all or none.

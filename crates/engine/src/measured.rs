@@ -5,16 +5,16 @@ use rustredis_metrics::Contention;
 /// The hold times that are measured; none if that is off.
 #[derive(Default)]
 #[allow(clippy::box_collection, reason = "two words more in each hold, also while nothing is measured")]
-pub(crate) struct Measured(Option<Box<Vec<rustredis_metrics::Held>>>);
+pub(crate) struct Measured(Option<Box<Vec<rustredis_metrics::HoldTimer>>>);
 
 impl Measured {
     #[cold]
-    pub(crate) fn of(held: rustredis_metrics::Held) -> Self {
+    pub(crate) fn of(held: rustredis_metrics::HoldTimer) -> Self {
         Self(Some(Box::new(vec![held])))
     }
 
     #[cold]
-    pub(crate) fn push(&mut self, held: rustredis_metrics::Held) {
+    pub(crate) fn push(&mut self, held: rustredis_metrics::HoldTimer) {
         self.0.get_or_insert_default().push(held);
     }
 

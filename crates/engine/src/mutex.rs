@@ -3,7 +3,7 @@
 use lock_api::RawMutex as _;
 use parking_lot::RawMutex;
 use rustredis_keyspace::Access;
-use rustredis_metrics::{Access as HeldAs, Contention};
+use rustredis_metrics::{Contention, Sharing};
 
 use crate::measured::Measured;
 use crate::notices::Locks;
@@ -32,7 +32,7 @@ impl Doors {
             try_lock().or_else(try_longer)?;
             return Some(Measured::default());
         }
-        let ((), held) = contention.try_acquire(0, HeldAs::Exclusive, try_lock, try_longer)?;
+        let ((), held) = contention.try_acquire(0, Sharing::Exclusive, try_lock, try_longer)?;
         Some(Measured::of(held))
     }
 }

@@ -12,9 +12,9 @@ use rustredis_metrics::Clock;
 use super::*;
 
 const SHARDS: usize = 256;
-const KINDS: [Kind; 3] = [Kind::Mutex, Kind::DashMap, Kind::Actor];
+const KINDS: [EngineKind; 3] = [EngineKind::Mutex, EngineKind::DashMap, EngineKind::Actor];
 
-fn engine(kind: Kind, threads: usize) -> Arc<Engine> {
+fn engine(kind: EngineKind, threads: usize) -> Arc<Engine> {
     Arc::new(Engine::new(kind, SHARDS, 1, threads, Clock::monotonic()))
 }
 
@@ -114,7 +114,7 @@ fn a_long_hold_keeps_its_shards_and_no_others() {
                 let long = engine.borrow_long(covered, Access::Write).await;
                 assert!(engine.is_kept(Covered::One(3)) && !engine.is_kept(Covered::None));
                 assert!(engine.hold(Covered::One(3), Access::Read).is_none());
-                let is_free = kind != Kind::Mutex && covered != Covered::All;
+                let is_free = kind != EngineKind::Mutex && covered != Covered::All;
                 assert_eq!(engine.hold(Covered::One(4), Access::Write).is_some(), is_free);
                 let began = Instant::now();
                 engine.until_busy(Covered::One(3), Duration::from_millis(5)).await;
@@ -137,7 +137,7 @@ fn a_long_hold_keeps_its_shards_and_no_others() {
 
 #[test]
 fn busy_is_told_when_it_begins_later() {
-    let engine = engine(Kind::DashMap, 1);
+    let engine = engine(EngineKind::DashMap, 1);
     run(&engine, 1, async |engine, _| {
         let mut busy = Box::pin(engine.until_busy(Covered::One(1), Duration::from_millis(2)));
         assert!(poll_once(busy.as_mut()).is_pending());
@@ -182,7 +182,7 @@ fn a_borrow_that_is_dropped_at_any_poll_gives_everything_back() {
 
 #[test]
 fn a_grant_that_was_sent_and_never_read_comes_back() {
-    let engine = engine(Kind::Actor, 1);
+    let engine = engine(EngineKind::Actor, 1);
     run(&engine, 1, async |engine, _| {
         let Doors::Actor(doors) = &engine.doors else { unreachable!() };
         let mut borrow = Box::pin(doors.borrow(Covered::One(7), false, &engine.contention));
@@ -197,7 +197,7 @@ fn a_grant_that_was_sent_and_never_read_comes_back() {
 
 #[test]
 fn a_writer_is_not_starved_by_readers_who_overlap() {
-    let engine = engine(Kind::DashMap, 1);
+    let engine = engine(EngineKind::DashMap, 1);
     run(&engine, 1, async |engine, _| {
         let readers: RefCell<Vec<_>> = RefCell::default();
         readers.borrow_mut().push(engine.hold(Covered::One(1), Access::Read));
@@ -216,7 +216,7 @@ fn a_writer_is_not_starved_by_readers_who_overlap() {
 
 #[test]
 fn everything_is_read_beside_readers_where_locks_are_shared() {
-    let engine = engine(Kind::DashMap, 1);
+    let engine = engine(EngineKind::DashMap, 1);
     run(&engine, 1, async |engine, _| {
         let everything = engine.hold(Covered::All, Access::Read).expect("nobody is there");
         assert!(engine.hold(Covered::One(1), Access::Read).is_some());

@@ -8,13 +8,13 @@ use std::task::Poll;
 use std::time::Duration;
 
 use rustredis_keyspace::{Access, Covered};
-use rustredis_metrics::Access as HeldAs;
+use rustredis_metrics::Sharing;
 
 use crate::held::{Guard, Held, LongHeld, LongMark};
 use crate::measured::Measured;
 use crate::notices::Manner;
 use crate::word::URGENT;
-use crate::{Doors, Engine, Kind, actor, dashmap, needs_gate, seats};
+use crate::{Doors, Engine, EngineKind, actor, dashmap, needs_gate, seats};
 
 impl Engine {
     /// Holds the covered shards as soon as they can be had: when others release them, their owners lend them, the engine is
@@ -48,7 +48,7 @@ impl Engine {
     pub async fn borrow_long<'e>(&'e self, covered: Covered<'e>, access: Access) -> LongHeld<'e> {
         self.until_open().await;
         let gate = &self.gate;
-        if needs_gate(covered) && self.kind != Kind::Mutex {
+        if needs_gate(covered) && self.kind != EngineKind::Mutex {
             let access = self.gate_access(access);
             let everything = gate.stop(access).await;
             let mark = LongMark { gate, id: everything.begin_long() };
@@ -57,7 +57,7 @@ impl Engine {
             return LongHeld::new(Held { engine: self, covered, access, measured, guard }, mark);
         }
         // One lock guards all.
-        let announced = if self.kind == Kind::Mutex { Covered::All } else { covered };
+        let announced = if self.kind == EngineKind::Mutex { Covered::All } else { covered };
         let mark = LongMark { gate, id: gate.begin_long(announced).await };
         let held = match covered {
             Covered::None => self.held_nothing(),
@@ -98,7 +98,7 @@ impl Engine {
     /// Waits for the doors of these shards. `long` is the number of the long hold that it is for.
     async fn wait_for<'e>(&'e self, covered: Covered<'e>, access: Access, long: Option<u64>) -> Held<'e> {
         let manner = if long.is_some() { Manner::InTurn } else { Manner::Tries };
-        if needs_gate(covered) && self.kind != Kind::Mutex {
+        if needs_gate(covered) && self.kind != EngineKind::Mutex {
             let access = self.gate_access(access);
             let guard = Guard::Everything(Box::new(self.gate.stop(access).await));
             return Held { engine: self, covered, access, measured: Measured::default(), guard };
@@ -109,7 +109,7 @@ impl Engine {
                 self.notices.acquire(self.gate.word(), doors, 0, Access::Write, manner).await;
                 let mut measured = Measured::default();
                 if self.contention.is_enabled() {
-                    measured.push(self.contention.acquired_since(0, HeldAs::Exclusive, asked));
+                    measured.push(self.contention.acquired_since(0, Sharing::Exclusive, asked));
                 }
                 self.held_all(measured, Access::Write, Guard::Mutex(doors))
             }

@@ -16,7 +16,7 @@ mod work;
 use std::process::ExitCode;
 
 use clap::Parser;
-use rustredis_engine::Kind;
+use rustredis_engine::EngineKind;
 use rustredis_lab::load::Spread;
 use rustredis_metrics::Strategy;
 
@@ -59,7 +59,7 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Some(engine) = Kind::by_name(&cli.engine) else {
+    let Some(engine) = EngineKind::by_name(&cli.engine) else {
         eprintln!("there is no engine {} yet", cli.engine);
         return ExitCode::from(3);
     };

@@ -6,12 +6,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::counters;
 use rustredis_commands::{FAMILIES, KeyRef, OwnedArgs, Registry, Run};
-use rustredis_engine::{Engine, Held, Kind};
+use rustredis_engine::{Engine, EngineKind, Held};
 use rustredis_keyspace::{Covered, Effects, Random};
 use rustredis_lab::load::Spread;
 use rustredis_lab::load::keys::KeyDraw;
 use rustredis_lab::load::mix::{key, value};
-use rustredis_metrics::{Clock, CommandId, Metrics, Outcome, Strategy, WorkerMetrics};
+use rustredis_metrics::{CallEnd, Clock, CommandId, Metrics, Strategy, WorkerMetrics};
 use rustredis_resp::{Proto, Reply};
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ const WARM_UP_SHARE: f64 = 0.3;
 /// What is measured.
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
-    pub(crate) engine: Kind,
+    pub(crate) engine: EngineKind,
     pub(crate) metrics: Strategy,
     pub(crate) threads: usize,
     pub(crate) batch: usize,
@@ -177,7 +177,7 @@ fn work(
         };
         fill(&mut hand(), plan, index).await;
         // The owners must serve each other while they fill: nobody stops before all are done.
-        if plan.engine == Kind::Actor {
+        if plan.engine == EngineKind::Actor {
             let ready = shared.counts[index].0.fetch_add(1, Relaxed);
             debug_assert_eq!(ready, 0, "a thread is ready once");
             while shared.counts.iter().any(|count| count.0.load(Relaxed) == 0) {
@@ -185,7 +185,7 @@ fn work(
             }
         }
         ready.wait();
-        if plan.engine != Kind::Actor {
+        if plan.engine != EngineKind::Actor {
             return run_with_locks(&mut hand(), &commands, plan.batch, index);
         }
         let clients: Vec<_> = (0..CLIENTS_PER_THREAD)
@@ -253,10 +253,10 @@ impl Hand {
         let mut view = held.view(0, self.shared.now_ms, &self.random, &mut self.effects);
         let mut reply = Reply::new(&mut self.output, Proto::Resp2);
         let outcome = match handler(&mut view, ready.args.args(), &mut reply) {
-            Ok(()) => Outcome::Ok,
+            Ok(()) => CallEnd::Ok,
             Err(_) => {
                 self.shared.failures.fetch_add(1, Relaxed);
-                Outcome::Failed
+                CallEnd::Failed
             }
         };
         self.effects.clear();
@@ -366,7 +366,7 @@ async fn send(hand: &mut Hand, owner: usize, row: &[Ready]) -> Option<()> {
     });
     let (output, times) = outcomes.await?;
     hand.output.extend_from_slice(&output);
-    times.iter().for_each(|(row, nanos)| hand.metrics.record(CommandId(*row), *nanos, Outcome::Ok));
+    times.iter().for_each(|(row, nanos)| hand.metrics.record(CommandId(*row), *nanos, CallEnd::Ok));
     Some(())
 }
 

@@ -260,7 +260,7 @@ impl Measure {
 /// How measuring a cell once ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Outcome {
+pub enum TrialEnd {
     /// With figures.
     Measured(Box<Measure>),
     /// The server died, hung, or answered errors; or something else went wrong.
@@ -279,5 +279,5 @@ pub struct Trial {
     /// When it began, milliseconds since 1970.
     pub unix_ms: u64,
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: TrialEnd,
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::cell::{Cell, Measure, Outcome, Trial};
+use crate::cell::{Cell, Measure, Trial, TrialEnd};
 use crate::plan::Matrix;
 use crate::stats::{self, Interval};
 
@@ -101,7 +101,7 @@ impl Data {
     /// What a cell's trials measured, with their rounds.
     pub fn measures(&self, cell: &Cell) -> Vec<(u32, &Measure)> {
         let measured = self.trials_of(cell).filter_map(|trial| match &trial.outcome {
-            Outcome::Measured(measure) => Some((trial.round, &**measure)),
+            TrialEnd::Measured(measure) => Some((trial.round, &**measure)),
             _ => None,
         });
         measured.collect()
@@ -131,9 +131,9 @@ impl Data {
     /// Why a cell has no figures, if it has none.
     pub fn why_missing(&self, cell: &Cell) -> Option<String> {
         let reasons = self.trials_of(cell).filter_map(|trial| match &trial.outcome {
-            Outcome::Measured(_) => None,
-            Outcome::Failed(reason) => Some(format!("failed: {reason}")),
-            Outcome::Absent(reason) => Some(reason.clone()),
+            TrialEnd::Measured(_) => None,
+            TrialEnd::Failed(reason) => Some(format!("failed: {reason}")),
+            TrialEnd::Absent(reason) => Some(reason.clone()),
         });
         let mut reasons: Vec<String> = reasons.collect();
         reasons.dedup();
@@ -151,7 +151,7 @@ impl Data {
     /// Trials that failed, each with its reason.
     pub fn failures(&self) -> Vec<(&Trial, &str)> {
         let failed = self.trials.iter().filter_map(|trial| match &trial.outcome {
-            Outcome::Failed(reason) => Some((trial, reason.as_str())),
+            TrialEnd::Failed(reason) => Some((trial, reason.as_str())),
             _ => None,
         });
         failed.collect()
@@ -163,7 +163,7 @@ impl Data {
             .trials
             .iter()
             .filter_map(|trial| match &trial.outcome {
-                Outcome::Absent(reason) => Some((trial.cell.as_str(), reason.as_str())),
+                TrialEnd::Absent(reason) => Some((trial.cell.as_str(), reason.as_str())),
                 _ => None,
             })
             .filter(|(id, _)| self.settings.cells.get(*id).is_none_or(|cell| self.measures(cell).is_empty()))

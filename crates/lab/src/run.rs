@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::cell::{Cell, Outcome, Trial};
+use crate::cell::{Cell, Trial, TrialEnd};
 use crate::claims::{CLAIMS, Claim};
 use crate::data::{Data, Settings};
 use crate::plan::{Matrix, Planned, Scale, schedule};
@@ -141,9 +141,9 @@ fn measure(
             return Ok(false);
         };
         match &outcome {
-            Outcome::Failed(reason) => bar.println(format!("{cell}: {reason}")),
-            Outcome::Absent(_) => drop(absent.insert(cell.id())),
-            Outcome::Measured(_) => {}
+            TrialEnd::Failed(reason) => bar.println(format!("{cell}: {reason}")),
+            TrialEnd::Absent(_) => drop(absent.insert(cell.id())),
+            TrialEnd::Measured(_) => {}
         }
         data.add(Trial { cell: cell.id(), round: *round, unix_ms, outcome })?;
         bar.inc(1);

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use rustredis_testkit::Reply;
 
-use crate::cell::{Cell, InProcess, Measure, Outcome, Reference, Setup, Snapshot, Span, Tcp};
+use crate::cell::{Cell, InProcess, Measure, Reference, Setup, Snapshot, Span, Tcp, TrialEnd};
 use crate::load::{self, Figures, Load, Pace, Phase};
 use crate::machine;
 use crate::target::{Programs, Running, StartError};
@@ -57,7 +57,7 @@ pub fn measure(
     times: &Times,
     seed: u64,
     interrupted: &AtomicBool,
-) -> Option<Outcome> {
+) -> Option<TrialEnd> {
     let result = match cell {
         Cell::Tcp(tcp) => measure_tcp(tcp, programs, times, seed, interrupted),
         Cell::Snapshot(snapshot) => measure_snapshot(snapshot, programs, times, seed, interrupted),
@@ -68,9 +68,9 @@ pub fn measure(
         return None;
     }
     Some(match result {
-        Ok(measure) => Outcome::Measured(Box::new(measure)),
-        Err(StartError::Absent(reason)) => Outcome::Absent(reason),
-        Err(StartError::Failed(reason)) => Outcome::Failed(reason),
+        Ok(measure) => TrialEnd::Measured(Box::new(measure)),
+        Err(StartError::Absent(reason)) => TrialEnd::Absent(reason),
+        Err(StartError::Failed(reason)) => TrialEnd::Failed(reason),
     })
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustredis_lab::cell::Outcome;
+use rustredis_lab::cell::TrialEnd;
 use rustredis_lab::claims::Verdict;
 use rustredis_lab::compare;
 use rustredis_lab::data::Data;
@@ -83,7 +83,7 @@ fn numbers_can_be_recomputed_from_the_files() {
         assert!(values[0] <= of(0) && of(0) <= of(1) && of(1) <= of(2) && of(2) <= values[values.len() - 1]);
     }
     for trial in &data.trials {
-        let Outcome::Measured(measure) = &trial.outcome else { continue };
+        let TrialEnd::Measured(measure) = &trial.outcome else { continue };
         for span in
             [&measure.main].into_iter().chain(&measure.phases).filter(|span| !span.histogram.is_empty())
         {
@@ -117,7 +117,7 @@ fn a_run_agrees_with_itself() {
     assert!(comparison.agrees && comparison.cells == comparison.agreeing, "{}", comparison.text);
     let mut other = sample();
     for trial in &mut other.trials {
-        if let Outcome::Measured(measure) = &mut trial.outcome {
+        if let TrialEnd::Measured(measure) = &mut trial.outcome {
             measure.main.rate *= 3.0;
         }
     }

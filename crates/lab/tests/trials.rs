@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use rustredis_lab::cell::{Cell, Measure, Outcome, Program, Setup, Span, Tcp, Trial};
+use rustredis_lab::cell::{Cell, Measure, Program, Setup, Span, Tcp, Trial, TrialEnd};
 use rustredis_lab::data::Data;
 use rustredis_lab::plan::{Matrix, Scale, schedule};
 use rustredis_lab::target::Programs;
@@ -68,14 +68,14 @@ fn cell(program: Program, options: &[&str]) -> Cell {
     })
 }
 
-fn outcome(programs: &Programs, cell: &Cell) -> Outcome {
+fn outcome(programs: &Programs, cell: &Cell) -> TrialEnd {
     measure(cell, programs, &TIMES, 1, &AtomicBool::new(false)).expect("nothing interrupts")
 }
 
 #[test]
 fn a_trial_measures() {
     let outcome = outcome(&programs(Path::new("none")), &cell(Program::Redis, &[]));
-    let Outcome::Measured(measured) = outcome else { panic!("{outcome:?}") };
+    let TrialEnd::Measured(measured) = outcome else { panic!("{outcome:?}") };
     assert!(measured.main.rate > 0.0 && measured.server_us() > 0.0 && measured.server_bytes > 1_000_000);
     assert_eq!((measured.errors, measured.misses), (0, 0));
     assert_eq!(decode(&measured.main.histogram).unwrap().len(), measured.main.requests);
@@ -84,10 +84,10 @@ fn a_trial_measures() {
 #[test]
 fn a_server_that_refuses_its_options_is_absent() {
     let outcome = outcome(&programs(Path::new("none")), &cell(Program::Redis, &["--no-such-option", "1"]));
-    assert!(matches!(&outcome, Outcome::Absent(_)), "{outcome:?}");
+    assert!(matches!(&outcome, TrialEnd::Absent(_)), "{outcome:?}");
     let missing = cell(Program::Valkey, &[]);
     assert!(
-        matches!(self::outcome(&programs(Path::new("none")), &missing), Outcome::Absent(reason) if reason.contains("valkey"))
+        matches!(self::outcome(&programs(Path::new("none")), &missing), TrialEnd::Absent(reason) if reason.contains("valkey"))
     );
 }
 
@@ -98,7 +98,7 @@ fn a_server_that_dies_is_named() {
     let server = directory.script("redis-server \"$@\" & pid=$!; while ! redis-cli -p $2 exists key:000000050000 | grep -q 1; do :; done; kill -9 $pid; exit 7");
     let outcome = outcome(&programs(&server), &cell(Program::Rustredis, &[]));
     assert!(
-        matches!(&outcome, Outcome::Failed(reason) if reason.starts_with("the server died with code 7")),
+        matches!(&outcome, TrialEnd::Failed(reason) if reason.starts_with("the server died with code 7")),
         "{outcome:?}"
     );
 }
@@ -107,7 +107,7 @@ fn a_server_that_dies_is_named() {
 fn a_server_that_answers_errors_is_named() {
     let options = ["--maxmemory", "1mb", "--maxmemory-policy", "noeviction"];
     let outcome = outcome(&programs(Path::new("none")), &cell(Program::Redis, &options));
-    assert!(matches!(&outcome, Outcome::Failed(reason) if reason.contains("OOM")), "{outcome:?}");
+    assert!(matches!(&outcome, TrialEnd::Failed(reason) if reason.contains("OOM")), "{outcome:?}");
 }
 
 fn lab(directory: &Path, server: &Path) -> Command {
@@ -138,7 +138,7 @@ fn an_interrupted_run_is_resumed() {
     let (rest, last) = order.split_at(order.len() - 2);
     for (cell, round) in &rest[kept.len()..] {
         let main = Span { rate: 1_000.0, ..Span::default() };
-        let outcome = Outcome::Measured(Box::new(Measure { main, ..Measure::default() }));
+        let outcome = TrialEnd::Measured(Box::new(Measure { main, ..Measure::default() }));
         data.trials.push(Trial { cell: cell.id(), round: *round, unix_ms: 0, outcome });
     }
     data.write().unwrap();
@@ -164,7 +164,7 @@ fn a_half_written_trial_is_measured_again() {
         versions: Vec::new(),
         cells: std::collections::BTreeMap::new(),
     };
-    let trial = Trial { cell: "x".into(), round: 0, unix_ms: 0, outcome: Outcome::Absent("no".into()) };
+    let trial = Trial { cell: "x".into(), round: 0, unix_ms: 0, outcome: TrialEnd::Absent("no".into()) };
     let data = Data { directory: directory.0.clone(), settings, trials: vec![trial.clone()] };
     data.write().unwrap();
     let path = directory.0.join("trials.jsonl");

@@ -6,7 +6,7 @@
 //!
 //! `cargo run --release -p rustredis-metrics --example record_cost`
 
-use rustredis_metrics::{Access, Clock, CommandId, Contention, Metrics, Outcome, Strategy, WorkerMetrics};
+use rustredis_metrics::{CallEnd, Clock, CommandId, Contention, Metrics, Sharing, Strategy, WorkerMetrics};
 use std::hint::black_box;
 use std::sync::Barrier;
 use std::thread;
@@ -46,7 +46,7 @@ fn main() {
         let contention = Contention::new(1, clock);
         contention.set_enabled(is_enabled);
         let acquire = |_| {
-            let ((), held) = contention.acquire(0, Access::Exclusive, || Some(()), || ());
+            let ((), held) = contention.acquire(0, Sharing::Exclusive, || Some(()), || ());
             contention.release(held);
         };
         println!("{:24}{:10.1}", if is_enabled { "on" } else { "off" }, time(1, || || repeat(acquire)));
@@ -68,7 +68,7 @@ fn record(worker: &WorkerMetrics) {
     repeat(|index| {
         let command = CommandId((index % 8 * 29) as u16);
         let nanos = 400 + index % 512 * 4;
-        worker.record(command, nanos, Outcome::Ok);
+        worker.record(command, nanos, CallEnd::Ok);
         if index % BATCH == BATCH - 1 {
             worker.flush();
         }

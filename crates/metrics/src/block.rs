@@ -7,7 +7,7 @@
 //! A row is one cache line: the four counters and the pointer to the histogram. A record touches the row, the table
 //! of the histogram's groups, and one counter in a group: three lines, all in the writer's own cache.
 
-use crate::choice::{CommandId, Outcome};
+use crate::choice::{CallEnd, CommandId};
 use crate::histogram::{HistogramCells, add};
 use crate::stats::CommandStats;
 use std::sync::OnceLock;
@@ -38,11 +38,11 @@ impl Block {
 
     /// Counts an executed command. The caller is the only writer.
     #[inline]
-    pub(crate) fn record(&self, command: CommandId, nanos: u64, outcome: Outcome, tracks_latency: bool) {
+    pub(crate) fn record(&self, command: CommandId, nanos: u64, outcome: CallEnd, tracks_latency: bool) {
         let row = &self.rows[usize::from(command.0)];
         add(&row.calls, 1);
         add(&row.nanos, nanos);
-        if outcome == Outcome::Failed {
+        if outcome == CallEnd::Failed {
             add(&row.failed, 1);
         }
         if tracks_latency {
@@ -99,8 +99,8 @@ mod tests {
     fn counts_what_is_recorded() {
         let block = Block::new(2);
         assert!(!block.is_touched());
-        block.record(CommandId(1), 1_500, Outcome::Ok, true);
-        block.record(CommandId(1), 500, Outcome::Failed, false);
+        block.record(CommandId(1), 1_500, CallEnd::Ok, true);
+        block.record(CommandId(1), 500, CallEnd::Failed, false);
         block.reject(CommandId(0));
         assert!(block.is_touched());
         let mut totals = vec![CommandStats::default(); 2];
@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn a_duration_of_zero_counts_as_a_nanosecond_in_the_histogram() {
         let block = Block::new(1);
-        block.record(CommandId(0), 0, Outcome::Ok, true);
+        block.record(CommandId(0), 0, CallEnd::Ok, true);
         let mut row = CommandStats::default();
         block.add_row_to(CommandId(0), &mut row);
         assert_eq!((row.nanos, row.histogram.percentile(0.0)), (0, 1));

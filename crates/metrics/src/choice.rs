@@ -9,7 +9,7 @@ pub struct CommandId(pub u16);
 
 /// How an execution ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum CallEnd {
     /// With any reply but an error.
     Ok,
     /// With an error reply.

@@ -33,7 +33,7 @@ pub const HOT_SHARDS: usize = 10;
 
 /// How a shard is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Access {
+pub enum Sharing {
     /// Together with other readers.
     Shared,
     /// Alone.
@@ -55,9 +55,9 @@ pub struct Contention {
 /// A shard that is held, and since when. Give it to [`Contention::release`] before unlocking.
 #[derive(Debug)]
 #[must_use = "a hold time is recorded by Contention::release"]
-pub struct Held {
+pub struct HoldTimer {
     shard: usize,
-    access: Access,
+    access: Sharing,
     since: Stamp,
 }
 
@@ -156,12 +156,12 @@ impl Contention {
     pub fn acquire<Guard>(
         &self,
         shard: usize,
-        access: Access,
+        access: Sharing,
         try_lock: impl FnOnce() -> Option<Guard>,
         lock: impl FnOnce() -> Guard,
-    ) -> (Guard, Held) {
+    ) -> (Guard, HoldTimer) {
         if !self.is_enabled() {
-            return (lock(), Held { shard, access, since: Stamp::default() });
+            return (lock(), HoldTimer { shard, access, since: Stamp::default() });
         }
         let (guard, wait_nanos, now) = match try_lock() {
             Some(guard) => (guard, None, self.clock.now()),
@@ -175,17 +175,17 @@ impl Contention {
         if let Some(cells) = self.cells(shard) {
             cells.acquired(access, wait_nanos);
         }
-        (guard, Held { shard, access, since: Stamp::at(now) })
+        (guard, HoldTimer { shard, access, since: Stamp::at(now) })
     }
 
     /// The same where `lock` may give up: then nothing is measured, and nothing comes back.
     pub fn try_acquire<Guard>(
         &self,
         shard: usize,
-        access: Access,
+        access: Sharing,
         try_lock: impl FnOnce() -> Option<Guard>,
         lock: impl FnOnce() -> Option<Guard>,
-    ) -> Option<(Guard, Held)> {
+    ) -> Option<(Guard, HoldTimer)> {
         if let Some(guard) = try_lock() {
             return Some(self.acquire(shard, access, || Some(()), || ())).map(|((), held)| (guard, held));
         }
@@ -194,8 +194,8 @@ impl Contention {
     }
 
     /// Records how long a lock was waited for that is now held, and begins its hold time.
-    pub fn acquired_since(&self, shard: usize, access: Access, asked: Stamp) -> Held {
-        let mut held = Held { shard, access, since: Stamp::default() };
+    pub fn acquired_since(&self, shard: usize, access: Sharing, asked: Stamp) -> HoldTimer {
+        let mut held = HoldTimer { shard, access, since: Stamp::default() };
         if asked.is_measured()
             && self.is_enabled()
             && let Some(cells) = self.cells(shard)
@@ -209,13 +209,13 @@ impl Contention {
 
     /// Begins to measure a hold time of a shard that needs no lock because the thread owns it.
     #[inline]
-    pub fn acquire_owned(&self, shard: usize) -> Held {
-        self.acquire(shard, Access::Exclusive, || Some(()), || ()).1
+    pub fn acquire_owned(&self, shard: usize) -> HoldTimer {
+        self.acquire(shard, Sharing::Exclusive, || Some(()), || ()).1
     }
 
     /// Records the hold time. To be called while the shard is still held.
     #[inline]
-    pub fn release(&self, held: Held) {
+    pub fn release(&self, held: HoldTimer) {
         if held.since.is_measured()
             && self.is_enabled()
             && let Some(cells) = self.cells(held.shard)
@@ -232,8 +232,8 @@ impl Contention {
 
     /// Records how long a message waited in `shard`'s queue, and begins its hold time. By the shard's owner.
     #[inline]
-    pub fn dequeued(&self, shard: usize, sent: Stamp) -> Held {
-        self.acquired_since(shard, Access::Exclusive, sent)
+    pub fn dequeued(&self, shard: usize, sent: Stamp) -> HoldTimer {
+        self.acquired_since(shard, Sharing::Exclusive, sent)
     }
 
     /// Records how many messages were found in `shard`'s queue. By the shard's owner, each time it drains the queue.
@@ -249,7 +249,7 @@ impl Contention {
 
     /// Counts a read that was tried without the lock and has now taken it. To be called while it is held.
     #[inline]
-    pub fn fallback(&self, held: &Held) {
+    pub fn fallback(&self, held: &HoldTimer) {
         if self.is_enabled()
             && let Some(cells) = self.cells(held.shard)
         {
@@ -328,7 +328,7 @@ impl ShardCells {
     }
 
     #[inline]
-    fn acquired(&self, access: Access, wait_nanos: Option<u64>) {
+    fn acquired(&self, access: Sharing, wait_nanos: Option<u64>) {
         bump(&self.acquisitions, 1, access);
         if let Some(wait_nanos) = wait_nanos {
             bump(&self.contended, 1, access);
@@ -338,7 +338,7 @@ impl ShardCells {
     }
 
     #[inline]
-    fn released(&self, access: Access, hold_nanos: u64) {
+    fn released(&self, access: Sharing, hold_nanos: u64) {
         observe(&self.hold, hold_nanos, access);
     }
 
@@ -359,10 +359,10 @@ impl ShardCells {
 
 /// Adds to a cell of a shard that is held with `access`.
 #[inline]
-fn bump(cell: &AtomicU64, amount: u64, access: Access) {
+fn bump(cell: &AtomicU64, amount: u64, access: Sharing) {
     match access {
-        Access::Exclusive => add(cell, amount),
-        Access::Shared => {
+        Sharing::Exclusive => add(cell, amount),
+        Sharing::Shared => {
             cell.fetch_add(amount, Relaxed);
         }
     }
@@ -370,10 +370,10 @@ fn bump(cell: &AtomicU64, amount: u64, access: Access) {
 
 /// Counts a value in a histogram of a shard that is held with `access`.
 #[inline]
-fn observe(cells: &HistogramCells, value: u64, access: Access) {
+fn observe(cells: &HistogramCells, value: u64, access: Sharing) {
     match access {
-        Access::Exclusive => cells.record(value),
-        Access::Shared => cells.record_shared(value),
+        Sharing::Exclusive => cells.record(value),
+        Sharing::Shared => cells.record_shared(value),
     }
 }
 
@@ -416,7 +416,7 @@ mod tests {
         contention
     }
 
-    fn lock_once(contention: &Contention, shard: usize, access: Access) {
+    fn lock_once(contention: &Contention, shard: usize, access: Sharing) {
         let (_, held) = contention.acquire(shard, access, || Some(()), || ());
         contention.release(held);
     }
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn measures_nothing_when_off() {
         let contention = Contention::new(2, Clock::monotonic());
-        let ((), held) = contention.acquire(0, Access::Exclusive, || panic!("no attempt when off"), || ());
+        let ((), held) = contention.acquire(0, Sharing::Exclusive, || panic!("no attempt when off"), || ());
         contention.fallback(&held);
         contention.release(held);
         contention.release(contention.dequeued(1, contention.stamp()));
@@ -437,12 +437,12 @@ mod tests {
     #[test]
     fn what_is_held_across_the_switch_is_not_measured() {
         let contention = Contention::new(1, Clock::monotonic());
-        let ((), early) = contention.acquire(0, Access::Exclusive, || Some(()), || ());
+        let ((), early) = contention.acquire(0, Sharing::Exclusive, || Some(()), || ());
         let sent = contention.stamp();
         contention.set_enabled(true);
         contention.release(early);
         contention.release(contention.dequeued(0, sent));
-        let ((), late) = contention.acquire(0, Access::Exclusive, || Some(()), || ());
+        let ((), late) = contention.acquire(0, Sharing::Exclusive, || Some(()), || ());
         contention.set_enabled(false);
         contention.release(late);
         let report = contention.report();
@@ -452,8 +452,8 @@ mod tests {
     #[test]
     fn a_free_lock_waits_for_nothing() {
         let contention = enabled(1);
-        lock_once(&contention, 0, Access::Exclusive);
-        lock_once(&contention, 0, Access::Shared);
+        lock_once(&contention, 0, Sharing::Exclusive);
+        lock_once(&contention, 0, Sharing::Shared);
         let report = contention.report();
         assert_eq!((report.acquisitions, report.contended), (2, 0));
         assert_eq!((report.wait.count(), report.wait.max(), report.hold.count()), (2, 0, 2));
@@ -475,7 +475,7 @@ mod tests {
                     attempted.send(attempt.is_none()).unwrap();
                     attempt
                 };
-                let (guard, held) = contention.acquire(2, Access::Exclusive, try_lock, || mutex.lock());
+                let (guard, held) = contention.acquire(2, Sharing::Exclusive, try_lock, || mutex.lock());
                 contention.release(held);
                 drop(guard);
             })
@@ -511,14 +511,14 @@ mod tests {
         let lock = parking_lot::RwLock::new(());
         let start = Barrier::new(THREADS);
         let read = || {
-            let (guard, held) = contention.acquire(0, Access::Shared, || lock.try_read(), || lock.read());
+            let (guard, held) = contention.acquire(0, Sharing::Shared, || lock.try_read(), || lock.read());
             contention.fallback(&held);
             contention.release(held);
             drop(guard);
         };
         let write = || {
             let (guard, held) =
-                contention.acquire(0, Access::Exclusive, || lock.try_write(), || lock.write());
+                contention.acquire(0, Sharing::Exclusive, || lock.try_write(), || lock.write());
             contention.fallback(&held);
             contention.release(held);
             drop(guard);
@@ -541,13 +541,13 @@ mod tests {
     fn a_reset_counts_from_zero() {
         let contention = enabled(2);
         contention.queue_depth(0, 900);
-        (0..3).for_each(|shard| lock_once(&contention, shard % 2, Access::Exclusive));
+        (0..3).for_each(|shard| lock_once(&contention, shard % 2, Sharing::Exclusive));
         contention.reset();
         let empty =
             ContentionReport { is_enabled: true, shards: 2, queue_depth_now: 900, ..Default::default() };
         assert_eq!(contention.report(), empty);
         contention.queue_depth(0, 2);
-        lock_once(&contention, 1, Access::Exclusive);
+        lock_once(&contention, 1, Sharing::Exclusive);
         let report = contention.report();
         assert_eq!((report.acquisitions, report.hold.count(), report.queue_depth.max()), (1, 1, 2));
     }
@@ -556,7 +556,7 @@ mod tests {
     fn the_hottest_shards_come_first() {
         let contention = enabled(25);
         for shard in 0..25 {
-            contention.cells(shard).unwrap().acquired(Access::Exclusive, Some(100 * (shard as u64 % 20)));
+            contention.cells(shard).unwrap().acquired(Sharing::Exclusive, Some(100 * (shard as u64 % 20)));
         }
         let hot = contention.report().hot_shards;
         assert_eq!(hot.len(), HOT_SHARDS);

@@ -35,7 +35,7 @@
 //! [`LatencyMonitor`], and [`Sample`], the form in which all subsystems tell what they have counted.
 //!
 //! ```
-//! use rustredis_metrics::{Clock, CommandId, Metrics, Outcome, Strategy};
+//! use rustredis_metrics::{Clock, CommandId, Metrics, CallEnd, Strategy};
 //!
 //! const GET: CommandId = CommandId(7);
 //! let clock = Clock::start();
@@ -43,7 +43,7 @@
 //! let worker = metrics.worker(); // one for each worker thread
 //! let started = clock.now();
 //! // ... execute the command ...
-//! worker.record(GET, clock.now().saturating_sub(started), Outcome::Ok);
+//! worker.record(GET, clock.now().saturating_sub(started), CallEnd::Ok);
 //! worker.flush(); // at the end of the batch, before the replies leave
 //! assert_eq!(metrics.command(GET).calls, 1); // on any thread
 //! ```
@@ -62,9 +62,9 @@ mod stats;
 mod strategy;
 mod thread_local;
 
-pub use choice::{CommandId, Outcome, Strategy, UnknownStrategy};
+pub use choice::{CallEnd, CommandId, Strategy, UnknownStrategy};
 pub use clock::Clock;
-pub use contention::{Access, Contention, ContentionReport, HOT_SHARDS, Held, HotShard, Stamp};
+pub use contention::{Contention, ContentionReport, HOT_SHARDS, HoldTimer, HotShard, Sharing, Stamp};
 pub use histogram::{HISTOGRAM_MAX, Histogram};
 pub use latency::{LATENCY_SAMPLES_MAX, LatencyMonitor, LatencySample, LatencySummary, LatestLatency};
 pub use sample::{Sample, SampleField, SampleKind, SampleLabel, SampleValue, for_people};

@@ -12,7 +12,7 @@
 //! The clock is read only by a thread that has to wait anyway.
 
 use crate::block::Block;
-use crate::choice::{CommandId, Outcome};
+use crate::choice::{CallEnd, CommandId};
 use crate::clock::Clock;
 use crate::padded::Padded;
 use crate::stats::{CommandStats, StrategyCost};
@@ -57,7 +57,7 @@ impl Locked {
         shard: usize,
         command: CommandId,
         nanos: u64,
-        outcome: Outcome,
+        outcome: CallEnd,
         tracks_latency: bool,
     ) {
         self.lock(shard).block.record(command, nanos, outcome, tracks_latency);

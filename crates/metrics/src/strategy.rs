@@ -3,7 +3,7 @@
 //! An enum and not a trait: the strategies are known, the choice is made once at start-up, and a branch on it that
 //! always goes the same way is predicted, while a call through a table could not be inlined.
 
-use crate::choice::{CommandId, Outcome, Strategy};
+use crate::choice::{CallEnd, CommandId, Strategy};
 use crate::clock::Clock;
 use crate::locked::Locked;
 use crate::stats::{CommandStats, StrategyCost};
@@ -154,7 +154,7 @@ impl Metrics {
 impl WorkerMetrics {
     /// Counts an execution of `command` that took `nanos` nanoseconds.
     #[inline]
-    pub fn record(&self, command: CommandId, nanos: u64, outcome: Outcome) {
+    pub fn record(&self, command: CommandId, nanos: u64, outcome: CallEnd) {
         match (&self.path, &self.metrics.counts) {
             (Path::ThreadLocal(writer), Counts::ThreadLocal(blocks)) => {
                 writer.record(blocks, command, nanos, outcome, self.metrics.tracks_latency());
@@ -223,7 +223,7 @@ mod tests {
     fn off_counts_nothing() {
         let metrics = Metrics::new(Strategy::Off, 2, 1, Clock::monotonic());
         let worker = metrics.worker();
-        worker.record(CommandId(1), 5, Outcome::Ok);
+        worker.record(CommandId(1), 5, CallEnd::Ok);
         worker.reject(CommandId(1));
         assert_eq!(worker.snapshot(), vec![CommandStats::default(); 2]);
         assert_eq!(metrics.cost(), StrategyCost { workers: 1, ..StrategyCost::new(Strategy::Off) });
@@ -241,8 +241,8 @@ mod tests {
     #[test]
     fn a_worker_reads_its_own_batch() {
         check_each(|metrics, worker| {
-            worker.record(CommandId(2), 1_000, Outcome::Ok);
-            worker.record(CommandId(2), 3_000, Outcome::Failed);
+            worker.record(CommandId(2), 1_000, CallEnd::Ok);
+            worker.record(CommandId(2), 3_000, CallEnd::Failed);
             worker.reject(CommandId(0));
             let snapshot = worker.snapshot();
             assert_eq!((snapshot[2].calls, snapshot[2].usec(), snapshot[2].failed), (2, 4, 1));
@@ -255,9 +255,9 @@ mod tests {
     #[test]
     fn a_worker_resets_its_own_batch() {
         check_each(|metrics, worker| {
-            worker.record(CommandId(0), 1, Outcome::Ok);
+            worker.record(CommandId(0), 1, CallEnd::Ok);
             worker.reset();
-            worker.record(CommandId(1), 1, Outcome::Ok);
+            worker.record(CommandId(1), 1, CallEnd::Ok);
             worker.flush();
             assert_eq!((metrics.command(CommandId(0)).calls, metrics.command(CommandId(1)).calls), (0, 1));
         });
@@ -266,10 +266,10 @@ mod tests {
     #[test]
     fn latency_tracking_is_switched_while_running() {
         check_each(|metrics, worker| {
-            worker.record(CommandId(0), 1, Outcome::Ok);
+            worker.record(CommandId(0), 1, CallEnd::Ok);
             worker.flush();
             metrics.set_tracks_latency(false);
-            worker.record(CommandId(0), 1, Outcome::Ok);
+            worker.record(CommandId(0), 1, CallEnd::Ok);
             worker.flush();
             let stats = metrics.command(CommandId(0));
             assert_eq!((stats.calls, stats.histogram.count()), (2, 1));
@@ -280,7 +280,7 @@ mod tests {
     fn a_worker_that_ends_leaves_its_counts() {
         check_each(|metrics, _| {
             let short_lived = metrics.worker();
-            short_lived.record(CommandId(0), 1, Outcome::Ok);
+            short_lived.record(CommandId(0), 1, CallEnd::Ok);
             drop(short_lived);
             assert_eq!((metrics.command(CommandId(0)).calls, metrics.cost().workers), (1, 1));
         });
@@ -291,7 +291,7 @@ mod tests {
         let shards = |strategy, workers: usize| {
             let metrics = Metrics::new(strategy, 1, workers, Clock::monotonic());
             let workers: Vec<WorkerMetrics> = (0..3).map(|_| metrics.worker()).collect();
-            workers.iter().for_each(|worker| worker.record(CommandId(0), 1, Outcome::Ok));
+            workers.iter().for_each(|worker| worker.record(CommandId(0), 1, CallEnd::Ok));
             workers.iter().for_each(WorkerMetrics::flush);
             let cost = metrics.cost();
             (cost.shards, cost.shards_touched, cost.lock_acquisitions, cost.flushes)

@@ -29,7 +29,7 @@
 //! writes, so the read hits the worker's own cache.
 
 use crate::block::Block;
-use crate::choice::{CommandId, Outcome};
+use crate::choice::{CallEnd, CommandId};
 use crate::histogram::add;
 use crate::padded::Padded;
 use crate::stats::{CommandStats, StrategyCost};
@@ -82,7 +82,7 @@ struct OwnedBlock {
 struct Pending {
     nanos: u64,
     command: CommandId,
-    outcome: Option<Outcome>,
+    outcome: Option<CallEnd>,
 }
 
 /// A worker's buffer and block. Not `Sync`, so it has one writer.
@@ -190,7 +190,7 @@ impl Writer {
         blocks: &Blocks,
         command: CommandId,
         nanos: u64,
-        outcome: Outcome,
+        outcome: CallEnd,
         tracks_latency: bool,
     ) {
         self.push(blocks, Pending { nanos, command, outcome: Some(outcome) }, tracks_latency);
@@ -252,7 +252,7 @@ mod tests {
     }
 
     fn record(writer: &Writer, blocks: &Blocks, times: usize) {
-        (0..times).for_each(|_| writer.record(blocks, CommandId(0), 1, Outcome::Ok, true));
+        (0..times).for_each(|_| writer.record(blocks, CommandId(0), 1, CallEnd::Ok, true));
     }
 
     #[test]

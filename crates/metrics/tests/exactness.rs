@@ -1,6 +1,6 @@
 //! Every strategy counts exactly what was recorded: from many threads, with readers, and with resets at any moment.
 
-use rustredis_metrics::{Clock, CommandId, CommandStats, Metrics, Outcome, Strategy, WorkerMetrics};
+use rustredis_metrics::{CallEnd, Clock, CommandId, CommandStats, Metrics, Strategy, WorkerMetrics};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier};
@@ -37,11 +37,11 @@ fn random_load(worker: &WorkerMetrics, seed: u64, records: usize) -> Vec<Command
         } else {
             let magnitude = random.below(31);
             let nanos = 1 + random.below(1 << magnitude);
-            let outcome = if random.below(4) == 0 { Outcome::Failed } else { Outcome::Ok };
+            let outcome = if random.below(4) == 0 { CallEnd::Failed } else { CallEnd::Ok };
             worker.record(command, nanos, outcome);
             expected[index].calls += 1;
             expected[index].nanos += nanos;
-            expected[index].failed += u64::from(outcome == Outcome::Failed);
+            expected[index].failed += u64::from(outcome == CallEnd::Failed);
             expected[index].histogram.record(nanos);
         }
         if random.below(30) == 0 {
@@ -167,7 +167,7 @@ fn check_reset_under_load(strategy: Strategy) {
             scope.spawn(|| {
                 let worker = metrics.worker();
                 for index in 0..30_000_u32 {
-                    worker.record(CommandId((index % 3) as u16), NANOS, Outcome::Failed);
+                    worker.record(CommandId((index % 3) as u16), NANOS, CallEnd::Failed);
                     if index % 7 == 0 {
                         worker.flush();
                     }
@@ -212,7 +212,7 @@ fn check_reset_is_one_step(strategy: Strategy) {
                 let worker = metrics.worker();
                 for _ in 0..TURNS / 2 {
                     own_turn.recv().expect("the other player lives");
-                    worker.record(CommandId(player), 1, Outcome::Ok);
+                    worker.record(CommandId(player), 1, CallEnd::Ok);
                     worker.flush();
                     turn.fetch_add(1, Ordering::Release);
                     let _the_other_may_be_done = pass_on.send(());
@@ -257,7 +257,7 @@ fn check_reader_meets_reset(strategy: Strategy) {
         });
         for _ in 0..ROUNDS {
             for worker in &workers {
-                worker.record(CommandId(0), 1, Outcome::Ok);
+                worker.record(CommandId(0), 1, CallEnd::Ok);
                 worker.flush();
             }
             start.wait();
@@ -286,8 +286,8 @@ fn workers_that_come_and_go_lose_nothing() {
                 scope.spawn(|| {
                     for _ in 0..200 {
                         let worker = metrics.worker();
-                        worker.record(CommandId(0), 10, Outcome::Ok);
-                        worker.record(CommandId(1), 10, Outcome::Ok);
+                        worker.record(CommandId(0), 10, CallEnd::Ok);
+                        worker.record(CommandId(1), 10, CallEnd::Ok);
                         drop(worker);
                         metrics.command(CommandId(0));
                     }
@@ -308,7 +308,7 @@ fn the_cost_of_locks_is_counted() {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     let worker = metrics.worker();
-                    (0..10_000).for_each(|_| worker.record(CommandId(0), 1, Outcome::Ok));
+                    (0..10_000).for_each(|_| worker.record(CommandId(0), 1, CallEnd::Ok));
                 });
             }
         });

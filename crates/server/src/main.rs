@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 #[global_allocator]
-static ALLOCATOR: rustredis::upkeep::memory::CountingAllocator = rustredis::upkeep::memory::CountingAllocator;
+static ALLOCATOR: rustredis::upkeep::allocator::CountingAllocator =
+    rustredis::upkeep::allocator::CountingAllocator;
 
 fn main() -> ExitCode {
     if let Some(code) = rustredis::check::run(std::env::args_os()) {

@@ -36,7 +36,7 @@ pub enum Content {
 
 /// A value with its times.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
+pub struct Stored {
     /// The value.
     pub content: Content,
     /// Unix milliseconds at which the key expires.
@@ -49,7 +49,7 @@ pub struct Held {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Contents {
     /// By database and key.
-    pub keys: BTreeMap<(u32, Vec<u8>), Held>,
+    pub keys: BTreeMap<(u32, Vec<u8>), Stored>,
 }
 
 /// Whether fields of hashes are asked for their times; Redis knows them only since 7.4.
@@ -106,7 +106,7 @@ impl Contents {
             };
             // The key may have expired since KEYS.
             let Some(content) = content(kind, value)? else { continue };
-            let mut held = Held { content, expires_at_ms, fields_expire_at_ms: BTreeMap::new() };
+            let mut held = Stored { content, expires_at_ms, fields_expire_at_ms: BTreeMap::new() };
             if let (Content::Hash(hash), Fields::WithTimes) = (&mut held.content, fields) {
                 held.fields_expire_at_ms = field_times(client, key, hash)?;
                 if hash.is_empty() {
@@ -119,13 +119,13 @@ impl Contents {
     }
 
     /// The keys of a database.
-    pub fn database(&self, database: u32) -> impl Iterator<Item = (&[u8], &Held)> {
+    pub fn database(&self, database: u32) -> impl Iterator<Item = (&[u8], &Stored)> {
         let all = self.keys.iter();
         all.filter(move |((of, _), _)| *of == database).map(|((_, key), held)| (key.as_slice(), held))
     }
 
     /// A key's value, if it is there.
-    pub fn get(&self, database: u32, key: &[u8]) -> Option<&Held> {
+    pub fn get(&self, database: u32, key: &[u8]) -> Option<&Stored> {
         self.keys.get(&(database, key.to_vec()))
     }
 
@@ -281,8 +281,8 @@ pub(crate) fn quoted(bytes: &[u8]) -> String {
     text
 }
 
-fn shown(held: Option<&Held>) -> String {
-    held.map_or_else(|| "nothing".to_owned(), Held::to_string)
+fn shown(held: Option<&Stored>) -> String {
+    held.map_or_else(|| "nothing".to_owned(), Stored::to_string)
 }
 
 impl fmt::Display for Content {
@@ -308,7 +308,7 @@ impl fmt::Display for Content {
     }
 }
 
-impl fmt::Display for Held {
+impl fmt::Display for Stored {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}", self.content)?;
         if let Some(time) = self.expires_at_ms {

@@ -16,7 +16,7 @@ use super::disk::{self, Subject};
 use super::pace;
 use super::report::{self, Figure, median, percentile};
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 use crate::{build, shell};
 
 /// Size of the values, in bytes, and the keys that they are spread over.
@@ -36,7 +36,7 @@ const LAB_WARM_UP_SECONDS: &str = "0.3";
 const POLICIES: [&str; 4] = ["off", "no", "everysec", "always"];
 
 /// Runs the measurement.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let rounds: usize = arguments.number("rounds", 3)?;
     let clients = arguments.numbers("clients", &[50, 1_000])?;
     let most = clients.iter().copied().max().unwrap_or(0);

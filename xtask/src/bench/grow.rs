@@ -13,7 +13,7 @@ use rustredis_testkit::{Client, Command, Reply, Server};
 use super::report::{self, Figure, percentile};
 use super::subject::subjects;
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 /// Connections that insert.
 const WRITERS: u64 = 2;
@@ -30,7 +30,7 @@ const ROW_KEYS: u64 = 2_000_000;
 type Probe = (u64, u64);
 
 /// Runs the measurement.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let keys: u64 = arguments.number("keys", 20_000_000)?;
     let mut figures = Vec::new();
     for subject in subjects(arguments)? {

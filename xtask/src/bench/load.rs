@@ -9,13 +9,13 @@ use rustredis_testkit::{Binary, Directory, copy_tree};
 use super::disk;
 use super::report::{self, Figure, median};
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 /// Size of the values, in bytes.
 const VALUE_BYTES: usize = 64;
 
 /// Runs the measurement.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let keys: u64 = arguments.number("keys", 5_000_000)?;
     let rounds: usize = arguments.number("rounds", 3)?;
     let files = files(arguments, keys)?;

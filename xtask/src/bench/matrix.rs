@@ -8,14 +8,14 @@ use rustredis_testkit::process;
 use super::report;
 use super::subject::{Subject, binary, start};
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
 use crate::tally::Tally;
+use crate::task_result::TaskResult;
 
 /// Tests that redis-benchmark runs unless told otherwise.
 const DEFAULT_TESTS: usize = 20;
 
 /// Runs the matrix.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let clients = arguments.numbers("clients", &[1, 50, 1_000, 5_000])?;
     let most = clients.iter().copied().max().unwrap_or(0);
     let limit = process::raise_open_file_limit(u64::from(most) * 2 + 1_000);

@@ -7,7 +7,7 @@ use rustredis_testkit::{Command, process};
 use super::report::{self, Figure};
 use super::subject::{Subject, fill, subjects};
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 /// The memory counts as settled once it has not changed for so long.
 const SETTLED_AFTER: Duration = Duration::from_millis(700);
@@ -15,7 +15,7 @@ const SETTLED_AFTER: Duration = Duration::from_millis(700);
 const SETTLING_MAX: Duration = Duration::from_secs(20);
 
 /// Runs the measurement. Each shape of data gets fresh servers.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let keys: u64 = arguments.number("keys", 1_000_000)?;
     let mut rows = vec![["data", "server", "bytes per key"].map(str::to_owned).to_vec()];
     let mut figures = Vec::new();

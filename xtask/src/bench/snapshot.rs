@@ -14,7 +14,7 @@ use super::disk::{self, Subject};
 use super::pace;
 use super::report::{self, Figure, percentile};
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 /// Size of the values, in bytes.
 const VALUE_BYTES: usize = 64;
@@ -26,7 +26,7 @@ const QUIET_TIME: Duration = Duration::from_secs(5);
 const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Runs the measurement.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let keys: u64 = arguments.number("keys", 5_000_000)?;
     let columns = ["server", "meanwhile", "seconds", "requests", "p50 us", "p99.9 us", "max us", "memory"];
     let mut rows = vec![columns.map(str::to_owned).to_vec()];

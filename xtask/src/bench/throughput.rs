@@ -10,8 +10,8 @@ use rustredis_testkit::{Command, process};
 use super::report::{self, Figure, median};
 use super::subject::{self, Subject, fill, start, start_redis};
 use crate::arguments::Arguments;
-use crate::outcome::Outcome;
 use crate::shell;
+use crate::task_result::TaskResult;
 
 /// Size of the values, in bytes.
 const VALUE_BYTES: usize = 64;
@@ -33,7 +33,7 @@ struct Cell {
 }
 
 /// Runs the measurement.
-pub(super) fn run(arguments: &Arguments) -> Outcome {
+pub(super) fn run(arguments: &Arguments) -> TaskResult {
     let rounds: usize = arguments.number("rounds", 5)?;
     let keys: u64 = arguments.number("keys", 1_000_000)?;
     let subjects =

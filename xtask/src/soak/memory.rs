@@ -8,7 +8,7 @@ use rustredis_testkit::{Binary, Client, Command, ENGINES, Launch, Random, Server
 
 use crate::arguments::Arguments;
 use crate::build;
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 pub(super) const HELP: &str = "\
 Usage: cargo xtask soak memory [options]
@@ -28,7 +28,7 @@ const PIPELINE: usize = 200;
 /// What may be left after FLUSHALL, beside what the server took at its start, in bytes.
 const LEFT_BYTES_MAX: u64 = 24_000_000;
 
-pub(super) fn run(given: &[String]) -> Outcome {
+pub(super) fn run(given: &[String]) -> TaskResult {
     let values = ["megabytes", "rest", "engine", "server"];
     let Some(arguments) = Arguments::parse(given, HELP, &values, &[])? else { return Ok(true) };
     let bytes = arguments.number("megabytes", 250u64)? * 1_000_000;

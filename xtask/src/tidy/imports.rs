@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::exceptions::Exceptions;
 use super::modules::{Import, Modules};
 use super::source::{Source, rust};
-use crate::outcome::Outcome;
+use crate::task_result::TaskResult;
 
 /// The most files that may import one another.
 const CIRCLE_FILES_MAX: usize = 3;
@@ -40,7 +40,7 @@ pub(super) fn small_circles(sources: &[Source]) -> Vec<String> {
 }
 
 /// Prints the circles, the biggest first, with the imports that make them.
-pub(super) fn print(sources: &[Source]) -> Outcome {
+pub(super) fn print(sources: &[Source]) -> TaskResult {
     let graph = Graph::of(sources);
     let circles = graph.circles();
     for circle in &circles {

@@ -11,8 +11,8 @@ mod text;
 mod tokens;
 mod types;
 
-use crate::outcome::Outcome;
 use crate::tally::Tally;
+use crate::task_result::TaskResult;
 use source::{Source, read_all};
 
 const HELP: &str = "\
@@ -40,7 +40,7 @@ const RULES: [(&str, Rule); 13] = [
 ];
 
 /// Runs the task.
-pub(crate) fn run(arguments: &[String]) -> Outcome {
+pub(crate) fn run(arguments: &[String]) -> TaskResult {
     match arguments {
         [] => {}
         [option] if option == "--imports" => return imports::print(&read_all()?),

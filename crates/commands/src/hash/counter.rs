@@ -14,7 +14,7 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Group, KeyFlags, KeySpec};
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
-use crate::syntax::Kind;
+use crate::syntax::ArgumentKind;
 
 const KEY: &[KeySpec] = &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE), 1)];
 
@@ -28,7 +28,7 @@ pub const ROWS: &[Command] = &[
         "Adds to the integer in a field; a missing field counts as 0.",
     ),
     Command::new("hincrbyfloat", 4, super::STORE_FAST, hincrbyfloat)
-        .value_kinds(&[("increment", Kind::Double)])
+        .value_kinds(&[("increment", ArgumentKind::Double)])
         .keys(KEY)
         .acl(Categories::HASH)
         .docs(

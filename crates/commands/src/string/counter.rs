@@ -12,7 +12,7 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
-use crate::syntax::Kind;
+use crate::syntax::ArgumentKind;
 
 const KEY: &[KeySpec] = &[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE), 1)];
 const FLAGS: Flags = Flags::WRITE.with(Flags::DENYOOM).with(Flags::FAST);
@@ -48,7 +48,7 @@ pub const ROWS: &[Command] = &[
         "Subtracts from the integer at a key; a missing key counts as 0.",
     ),
     Command::new("incrbyfloat", 3, FLAGS, incrbyfloat)
-        .value_kinds(&[("increment", Kind::Double)])
+        .value_kinds(&[("increment", ArgumentKind::Double)])
         .keys(KEY)
         .acl(Categories::STRING)
         .docs(

@@ -11,7 +11,7 @@ use super::{Interval, READ, SCORES, STORE_AND_READ, Shown, Unit, reply_entries, 
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group};
 use crate::error::{CommandError, Outcome};
-use crate::syntax::Kind;
+use crate::syntax::ArgumentKind;
 
 const COMPLEXITY: &str =
     "O(log(N)+M), where N is the size of the sorted set and M the number of members returned";
@@ -19,7 +19,7 @@ const COMPLEXITY: &str =
 /// The rows of this file.
 pub const ROWS: &[Command] = &[
     Command::new("zrange", -4, Flags::READONLY, zrange)
-        .value_kinds(&[("start", Kind::String), ("stop", Kind::String)])
+        .value_kinds(&[("start", ArgumentKind::String), ("stop", ArgumentKind::String)])
         .keys(READ)
         .acl(Categories::SORTEDSET)
         .docs(

@@ -6,7 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use crate::load::mix::{Expect, value};
-use crate::load::reply::{Kind, Malformed, Reply, Scanner};
+use crate::load::reply::{Malformed, Reply, ReplyKind, Scanner};
 
 /// How long the server may take to accept.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
@@ -26,7 +26,7 @@ struct Awaited {
 
 /// What has become of a request.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum Fate {
     Right { is_miss: bool },
     Wrong(String),
 }
@@ -136,7 +136,7 @@ impl Connection {
     pub(crate) fn receive(
         &mut self,
         now: impl FnOnce() -> u64,
-        mut answered: impl FnMut(u64, u64, Outcome),
+        mut answered: impl FnMut(u64, u64, Fate),
     ) -> Result<(), Broken> {
         self.make_room();
         match self.stream.read(&mut self.input[self.end..]) {
@@ -165,7 +165,7 @@ impl Connection {
             if awaited.is_last {
                 self.in_flight -= 1;
                 let is_miss = std::mem::take(&mut self.is_miss);
-                let outcome = self.fault.take().map_or(Outcome::Right { is_miss }, Outcome::Wrong);
+                let outcome = self.fault.take().map_or(Fate::Right { is_miss }, Fate::Wrong);
                 answered(now, awaited.since, outcome);
             }
         }
@@ -200,7 +200,7 @@ fn check(expect: Expect, reply: &Reply, bytes: &[u8]) -> Result<bool, String> {
     let text = |range: &std::ops::Range<usize>| {
         String::from_utf8_lossy(&bytes[range.start..range.end.min(range.start + 100)]).into_owned()
     };
-    if reply.kind == Kind::Error {
+    if reply.kind == ReplyKind::Error {
         return Err(text(&reply.body));
     }
     if let Some(inner) = &reply.inner_error {
@@ -208,14 +208,14 @@ fn check(expect: Expect, reply: &Reply, bytes: &[u8]) -> Result<bool, String> {
     }
     let body = &bytes[reply.body.clone()];
     let is_right = match expect {
-        Expect::Ok => reply.kind == Kind::Simple && body == b"OK",
-        Expect::Queued => reply.kind == Kind::Simple && body == b"QUEUED",
-        Expect::Integer => reply.kind == Kind::Scalar,
-        Expect::Array => reply.kind == Kind::Aggregate,
+        Expect::Ok => reply.kind == ReplyKind::Simple && body == b"OK",
+        Expect::Queued => reply.kind == ReplyKind::Simple && body == b"QUEUED",
+        Expect::Integer => reply.kind == ReplyKind::Scalar,
+        Expect::Array => reply.kind == ReplyKind::Aggregate,
         Expect::Any => true,
-        Expect::Value => reply.kind == Kind::Nil || (reply.kind == Kind::Bulk && is_pattern(body)),
+        Expect::Value => reply.kind == ReplyKind::Nil || (reply.kind == ReplyKind::Bulk && is_pattern(body)),
     };
-    let is_miss = expect == Expect::Value && reply.kind == Kind::Nil;
+    let is_miss = expect == Expect::Value && reply.kind == ReplyKind::Nil;
     if is_right {
         Ok(is_miss)
     } else {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::event::epoll;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use crate::load::connection::{Broken, Connection, Outcome};
+use crate::load::connection::{Broken, Connection, Fate};
 use crate::load::figures::{ERROR_TEXTS_MAX, Part, SLICE_MS, Share, Slice};
 use crate::load::keys::KeyDraw;
 use crate::load::{Control, Load, Pace};
@@ -253,14 +253,14 @@ impl Driver {
     }
 }
 
-fn count(share: &mut Share, phase: usize, now: u64, since: u64, outcome: Outcome) {
+fn count(share: &mut Share, phase: usize, now: u64, since: u64, outcome: Fate) {
     let part = &mut share.phases[phase];
     match outcome {
-        Outcome::Right { is_miss } => {
+        Fate::Right { is_miss } => {
             part.requests += 1;
             part.misses += u64::from(is_miss);
         }
-        Outcome::Wrong(text) => {
+        Fate::Wrong(text) => {
             part.errors += 1;
             if share.error_texts.len() < ERROR_TEXTS_MAX || share.error_texts.contains_key(&text) {
                 *share.error_texts.entry(text).or_default() += 1;

@@ -15,7 +15,7 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a reply is, by its first byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum ReplyKind {
     /// `+text`
     Simple,
     /// `-text` or a blob error
@@ -34,7 +34,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reply {
     /// Its type.
-    pub kind: Kind,
+    pub kind: ReplyKind,
     /// Where its text or bytes lie, relative to its start; of an aggregate, its header.
     pub body: Range<usize>,
     /// Elements of an aggregate, pairs counted twice.
@@ -54,7 +54,7 @@ pub struct Malformed(pub String);
 pub struct Scanner {
     position: usize,
     missing: usize,
-    first: Option<(Kind, Range<usize>, usize)>,
+    first: Option<(ReplyKind, Range<usize>, usize)>,
     inner_error: Option<Range<usize>>,
 }
 
@@ -76,7 +76,7 @@ impl Scanner {
                 b'$' | b'=' | b'!' => {
                     let length = number(&bytes[body.clone()], BULK_BYTES_MAX)?;
                     let Ok(length) = usize::try_from(length) else {
-                        self.item(Kind::Nil, body, 0, next);
+                        self.item(ReplyKind::Nil, body, 0, next);
                         continue;
                     };
                     let end = next + length;
@@ -86,24 +86,24 @@ impl Scanner {
                     if &bytes[end..end + 2] != b"\r\n" {
                         return Err(malformed("a bulk that does not end in CR LF", &bytes[next..end]));
                     }
-                    let kind = if kind == b'!' { Kind::Error } else { Kind::Bulk };
+                    let kind = if kind == b'!' { ReplyKind::Error } else { ReplyKind::Bulk };
                     self.item(kind, next..end, 0, end + 2);
                 }
                 b'*' | b'~' | b'>' | b'%' | b'|' => {
                     let count = number(&bytes[body.clone()], ELEMENTS_MAX)?;
                     let Ok(count) = usize::try_from(count) else {
-                        self.item(Kind::Nil, body, 0, next);
+                        self.item(ReplyKind::Nil, body, 0, next);
                         continue;
                     };
                     let elements = if matches!(kind, b'%' | b'|') { count * 2 } else { count };
-                    self.item(Kind::Aggregate, body, elements, next);
+                    self.item(ReplyKind::Aggregate, body, elements, next);
                     // An attribute only precedes the reply that it describes.
                     self.missing += elements + usize::from(kind == b'|');
                 }
-                b'+' => self.item(Kind::Simple, body, 0, next),
-                b'-' => self.item(Kind::Error, body, 0, next),
-                b'_' => self.item(Kind::Nil, body, 0, next),
-                b':' | b',' | b'#' | b'(' => self.item(Kind::Scalar, body, 0, next),
+                b'+' => self.item(ReplyKind::Simple, body, 0, next),
+                b'-' => self.item(ReplyKind::Error, body, 0, next),
+                b'_' => self.item(ReplyKind::Nil, body, 0, next),
+                b':' | b',' | b'#' | b'(' => self.item(ReplyKind::Scalar, body, 0, next),
                 _ => return Err(malformed("a reply starts with", &bytes[self.position..next])),
             }
         }
@@ -112,10 +112,10 @@ impl Scanner {
         Ok(self.first.take().map(|(kind, body, elements)| Reply { kind, body, elements, inner_error, bytes }))
     }
 
-    fn item(&mut self, kind: Kind, body: Range<usize>, elements: usize, next: usize) {
+    fn item(&mut self, kind: ReplyKind, body: Range<usize>, elements: usize, next: usize) {
         if self.first.is_none() {
             self.first = Some((kind, body, elements));
-        } else if kind == Kind::Error && self.inner_error.is_none() {
+        } else if kind == ReplyKind::Error && self.inner_error.is_none() {
             self.inner_error = Some(body);
         }
         self.missing -= 1;
@@ -171,16 +171,16 @@ mod tests {
     #[test]
     fn every_type_is_walked_to_its_end() {
         for (bytes, kind, elements) in [
-            (&b"+OK\r\n"[..], Kind::Simple, 0),
-            (b"-ERR no\r\n", Kind::Error, 0),
-            (b":12\r\n", Kind::Scalar, 0),
-            (b"$3\r\na\r\n\r\n", Kind::Bulk, 0),
-            (b"$-1\r\n", Kind::Nil, 0),
-            (b"*-1\r\n", Kind::Nil, 0),
-            (b"_\r\n", Kind::Nil, 0),
-            (b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n", Kind::Aggregate, 2),
-            (b"%1\r\n+a\r\n*0\r\n", Kind::Aggregate, 2),
-            (b"!5\r\nERR x\r\n", Kind::Error, 0),
+            (&b"+OK\r\n"[..], ReplyKind::Simple, 0),
+            (b"-ERR no\r\n", ReplyKind::Error, 0),
+            (b":12\r\n", ReplyKind::Scalar, 0),
+            (b"$3\r\na\r\n\r\n", ReplyKind::Bulk, 0),
+            (b"$-1\r\n", ReplyKind::Nil, 0),
+            (b"*-1\r\n", ReplyKind::Nil, 0),
+            (b"_\r\n", ReplyKind::Nil, 0),
+            (b"*2\r\n$1\r\na\r\n*1\r\n:1\r\n", ReplyKind::Aggregate, 2),
+            (b"%1\r\n+a\r\n*0\r\n", ReplyKind::Aggregate, 2),
+            (b"!5\r\nERR x\r\n", ReplyKind::Error, 0),
         ] {
             let reply = check(bytes).unwrap();
             assert_eq!((reply.kind, reply.elements, reply.bytes), (kind, elements, bytes.len()));

@@ -11,7 +11,7 @@ mod raw;
 use std::fs;
 use std::path::PathBuf;
 
-use crate::cell::{Measure, Outcome};
+use crate::cell::{Measure, TrialEnd};
 use crate::claims::{CLAIMS, Finding};
 use crate::data::Data;
 
@@ -58,7 +58,7 @@ fn conditions(data: &Data) -> [(String, String); 2] {
     let count = |is_so: fn(&Measure) -> bool| {
         let over_tcp = data.trials.iter().filter(|trial| trial.cell.starts_with("tcp"));
         let measured = over_tcp.filter_map(|trial| match &trial.outcome {
-            Outcome::Measured(measure) => Some(is_so(measure)),
+            TrialEnd::Measured(measure) => Some(is_so(measure)),
             _ => None,
         });
         let (so, all) = measured.fold((0, 0), |(so, all), is_so| (so + u32::from(is_so), all + 1));

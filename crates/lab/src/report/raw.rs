@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::cell::{Measure, Outcome};
+use crate::cell::{Measure, TrialEnd};
 use crate::claims::Finding;
 use crate::data::Data;
 use crate::stats::Interval;
@@ -32,12 +32,12 @@ pub(super) fn csv(data: &Data) -> String {
     for trial in &data.trials {
         let mut fields = vec![quoted(&trial.cell), trial.round.to_string(), trial.unix_ms.to_string()];
         match &trial.outcome {
-            Outcome::Measured(measure) => {
+            TrialEnd::Measured(measure) => {
                 fields.push("measured".to_owned());
                 fields.extend(numbers(measure).map(|number| number.to_string()));
             }
-            Outcome::Failed(reason) => fields.push(quoted(&format!("failed: {reason}"))),
-            Outcome::Absent(reason) => fields.push(quoted(&format!("absent: {reason}"))),
+            TrialEnd::Failed(reason) => fields.push(quoted(&format!("failed: {reason}"))),
+            TrialEnd::Absent(reason) => fields.push(quoted(&format!("absent: {reason}"))),
         }
         out.push_str(&fields.join(","));
         out.push('\n');

@@ -2,7 +2,7 @@
 //! answered, what would change them is refused.
 
 use rustredis_commands::command::FindSecrets;
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome};
 use rustredis_config::Directive;
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
@@ -33,8 +33,6 @@ pub const FAMILY: Family = Family {
         ("acl|whoami", whoami),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const ANYONE: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 const ADMIN: Flags = ANYONE.with(Flags::ADMIN);

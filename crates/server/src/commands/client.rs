@@ -1,6 +1,6 @@
 //! CLIENT: what a connection says of itself, and what others see of it and do to it.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome};
 use rustredis_keyspace::View;
 use rustredis_resp::{Reply, number};
 
@@ -33,8 +33,6 @@ pub const FAMILY: Family = Family {
         ("client|help", help),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const ANYONE: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 const ADMIN: Flags = Flags::ADMIN.with(ANYONE);

@@ -9,7 +9,9 @@ mod docs;
 mod tests;
 
 use rustredis_commands::command::{Begin, Find};
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Row};
+use rustredis_commands::{
+    Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome, Row,
+};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 use rustredis_resp::glob::{self, Case};
@@ -31,8 +33,6 @@ pub const FAMILY: Family = Family {
         ("command|list", list),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const FLAGS: Flags = Flags::LOADING.with(Flags::STALE);
 const ANY_ORDER: &[&str] = &["nondeterministic_output_order"];

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome};
 use rustredis_config::{Config, Directive, Origin, SetError};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
@@ -19,7 +19,7 @@ use crate::gate;
 use crate::request::admit::LOADING;
 use crate::request::conversation::Wait;
 use crate::start::apply;
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -32,8 +32,6 @@ pub const FAMILY: Family = Family {
         ("config|help", help),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const ADMIN: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 
@@ -159,7 +157,7 @@ fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &
     }
     context.server.engine().contention().reset();
     context.server.acl_log().refused.store(0, Relaxed);
-    memory::reset_peak();
+    allocator::reset_peak();
     reply.ok();
     Ok(())
 }

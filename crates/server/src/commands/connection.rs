@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Rules};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome, Rules};
 use rustredis_config::Directive;
 use rustredis_keyspace::View;
 use rustredis_resp::{Proto, Reply};
@@ -25,8 +25,6 @@ pub const FAMILY: Family = Family {
         ("reset", reset),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const HANDSHAKE: Flags = Flags::NOSCRIPT
     .with(Flags::LOADING)

@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustredis_commands::generic::object;
-use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach, Rules};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome, Reach, Rules};
 use rustredis_config::{Directive, parse_memory};
 use rustredis_keyspace::access_clock::{ACCESS_POLICY, idle_seconds};
 use rustredis_keyspace::digest;
@@ -39,8 +39,6 @@ use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("debug", debug)] };
-
-type Outcome = Result<(), CommandError>;
 
 const FLAGS: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 

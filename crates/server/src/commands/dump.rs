@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome};
 use rustredis_keyspace::{EventClass, View};
 use rustredis_persistence::rdb::{self, RdbError, Usage};
 use rustredis_resp::Reply;
@@ -13,8 +13,6 @@ use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[("dump", dump), ("restore", restore)] };
-
-type Outcome = Result<(), CommandError>;
 
 const ROWS: &[Command] = &[
     Command::server("dump", 2, Flags::READONLY)

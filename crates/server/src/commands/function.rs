@@ -1,7 +1,7 @@
 //! FUNCTION, as far as it is true without scripts: there are no functions and no engine that would run them, none has to be
 //! deleted, and what is dumped is nothing. FCALL is an unknown command, so that MULTI refuses to queue it.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome};
 use rustredis_keyspace::View;
 use rustredis_persistence::rdb;
 use rustredis_resp::Reply;
@@ -10,8 +10,6 @@ use super::{Family, script};
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[] };
-
-type Outcome = Result<(), CommandError>;
 
 const ROWS: &[Command] = &[Command::container("function", -2, SUBCOMMANDS).docs(
     Group::Scripting,

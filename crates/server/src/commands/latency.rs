@@ -6,7 +6,7 @@
 
 use std::fmt::Write;
 
-use rustredis_commands::{Args, Command, CommandError, Flags, Group, Row};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome, Row};
 use rustredis_keyspace::View;
 use rustredis_metrics::{CommandStats, LatencySample};
 use rustredis_resp::Reply;
@@ -28,8 +28,6 @@ pub const FAMILY: Family = Family {
         ("latency|help", help),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const ADMIN: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 const SPECIAL: &[&str] = &["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"];

@@ -2,13 +2,13 @@
 
 use std::fmt::Write;
 
-use rustredis_commands::{Args, Command, CommandError, Flags, Group, KeyFlags, KeySpec};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::request::conversation::Wait;
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::memory_use::{MemoryUse, ratio};
 use rustredis_metrics::for_people;
 
@@ -23,8 +23,6 @@ pub const FAMILY: Family = Family {
         ("memory|help", help),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const SPECIAL: &[&str] = &["nondeterministic_output", "request_policy:all_shards", "response_policy:special"];
 /// Bytes of a key's slot in its table.
@@ -199,7 +197,7 @@ fn diagnosis(memory: &MemoryUse, clients: usize) -> String {
 }
 
 fn malloc_stats(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.verbatim("txt", &memory::allocator_report());
+    reply.verbatim("txt", &allocator::allocator_report());
     Ok(())
 }
 

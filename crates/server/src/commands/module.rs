@@ -1,6 +1,6 @@
 //! MODULE, as far as it is true where no module can be loaded: there are none.
 
-use rustredis_commands::{Args, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -8,8 +8,6 @@ use super::Family;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[] };
-
-type Outcome = Result<(), CommandError>;
 
 const ADMIN: Flags = Flags::ADMIN.with(Flags::NOSCRIPT);
 const LOADER: Flags = ADMIN.with(Flags::NO_ASYNC_LOADING);

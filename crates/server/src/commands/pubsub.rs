@@ -3,7 +3,9 @@
 //! A confirmation is a push message, one for each name, and no reply: RESP3 clients get it out of band, and
 //! `CLIENT REPLY OFF` does not silence it.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Rules};
+use rustredis_commands::{
+    Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome, Rules,
+};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -33,8 +35,6 @@ pub const FAMILY: Family = Family {
         ("pubsub|help", help),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const SUBSCRIBING: Flags = Flags::PUBSUB.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 const PUBLISHING: Flags =

@@ -1,6 +1,6 @@
 //! SAVE, BGSAVE, LASTSAVE, BGREWRITEAOF, WAITAOF: what is on the disk, and when.
 
-use rustredis_commands::{Args, Command, CommandError, Flags, Group, Reach};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome, Reach};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -19,8 +19,6 @@ pub const FAMILY: Family = Family {
         ("waitaof", wait),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const BACKGROUND: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING);
 const SAVING: Flags = Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::NO_ASYNC_LOADING).with(Flags::NO_MULTI);

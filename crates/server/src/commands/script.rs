@@ -1,7 +1,7 @@
 //! SCRIPT, as far as it is true without scripts: none is cached, none runs. EVAL and its relatives are unknown commands, so that
 //! MULTI refuses to queue them.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -9,8 +9,6 @@ use super::Family;
 
 /// The family.
 pub const FAMILY: Family = Family { rows: ROWS, handlers: &[] };
-
-type Outcome = Result<(), CommandError>;
 
 const ROWS: &[Command] = &[Command::container("script", -2, SUBCOMMANDS).docs(
     Group::Scripting,

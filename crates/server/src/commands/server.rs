@@ -4,7 +4,7 @@
 //! CMDSTAT is ours alone: the statistics of INFO commandstats and latencystats as a map, with what the counting itself cost
 //! beside them, for `--metrics` is a choice that this server is there to compare.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Row};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome, Row};
 use rustredis_config::REDIS_VERSION;
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
@@ -29,8 +29,6 @@ pub const FAMILY: Family = Family {
         ("cmdstat", cmdstat),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const REPLICATION: Flags =
     Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::STALE).with(Flags::NO_ASYNC_LOADING);

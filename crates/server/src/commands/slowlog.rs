@@ -1,6 +1,6 @@
 //! SLOWLOG: the last commands that took long.
 
-use rustredis_commands::{Args, Command, CommandError, Flags, Group};
+use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -11,8 +11,6 @@ pub const FAMILY: Family = Family {
     rows: ROWS,
     handlers: &[("slowlog|get", get), ("slowlog|len", len), ("slowlog|reset", reset), ("slowlog|help", help)],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const ADMIN: Flags = Flags::ADMIN.with(Flags::LOADING).with(Flags::STALE);
 /// Entries that SLOWLOG GET shows without a count.

@@ -3,7 +3,9 @@
 use std::collections::hash_map::Entry;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Rules};
+use rustredis_commands::{
+    Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome, Rules,
+};
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
@@ -22,8 +24,6 @@ pub const FAMILY: Family = Family {
         ("unwatch", unwatch),
     ],
 };
-
-type Outcome = Result<(), CommandError>;
 
 const EXEC: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::SKIP_SLOWLOG);
 const ALWAYS: Flags =

@@ -25,7 +25,7 @@ use crate::clock::now_ms;
 use crate::files::delay::Delay;
 use crate::files::disk::Disk;
 use crate::files::leftovers;
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::stats::Stats;
 
 /// Files pass through buffers of this size.
@@ -327,7 +327,7 @@ pub fn write_remarks<W: Write>(writer: &mut FileWriter<W>, origin: Origin) -> Re
     writer.aux("redis-ver", REDIS_VERSION)?;
     writer.aux("redis-bits", "64")?;
     writer.aux("ctime", &(now_ms() / 1000).to_string())?;
-    writer.aux("used-mem", &memory::used_bytes().to_string())?;
+    writer.aux("used-mem", &allocator::used_bytes().to_string())?;
     writer.aux("aof-base", if origin == Origin::AofBase { "1" } else { "0" })
 }
 

@@ -27,7 +27,7 @@ use crate::clock::now_ms;
 use crate::files::aof::{Aof, Files};
 use crate::files::leftovers;
 use crate::files::rdb::{self, Flushed, Origin, Placed, Rdb};
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::stats::Stats;
 
 /// Files pass through buffers of this size.
@@ -189,7 +189,7 @@ impl Snapshots {
         start_thread("snapshot", jobs, async move |job| {
             run(&here, job).await;
             // It may rest for hours now.
-            memory::purge();
+            allocator::purge();
         })?;
         let (sender, wishes) = mpsc::channel();
         *self.aside.lock() = Some(sender);

@@ -8,7 +8,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use rustredis_commands::{Args, CommandError, Flags, Row, Rules};
+use rustredis_commands::{Args, CommandError, Flags, Outcome, Row, Rules};
 use rustredis_keyspace::View;
 use rustredis_resp::Proto;
 
@@ -46,7 +46,6 @@ pub struct Asked<'a> {
     pub args: Args<'a>,
 }
 
-type Outcome = Result<(), CommandError>;
 type Waiting<'a> = Pin<Box<dyn Future<Output = Outcome> + 'a>>;
 
 /// How a check is made.

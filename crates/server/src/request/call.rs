@@ -10,7 +10,7 @@
 use rustredis_commands::{CommandError, Row};
 use rustredis_engine::end_process;
 use rustredis_keyspace::Effects;
-use rustredis_metrics::{CommandId, Outcome};
+use rustredis_metrics::{CallEnd, CommandId};
 use rustredis_resp::{Proto, Reply};
 
 use crate::request::worker::Worker;
@@ -46,7 +46,7 @@ pub fn answer(server: &Server, worker: &Worker, row: &Row, error: &CommandError,
     reply.error(&error.to_string());
     bump(&worker.stats().errors, 1);
     server.stats().count_error(&error.code());
-    worker.metrics.record(CommandId(row.id), 0, Outcome::Failed);
+    worker.metrics.record(CommandId(row.id), 0, CallEnd::Failed);
 }
 
 /// Judges a panic in this command: its reply, if it has changed nothing.

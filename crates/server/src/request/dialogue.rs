@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use rustredis_keyspace::{Access, Covered, Effects, Key};
-use rustredis_metrics::{CommandId, Outcome};
+use rustredis_metrics::{CallEnd, CommandId};
 use rustredis_resp::{ParseLimits, Parser, Reply};
 use tokio::time::Instant;
 
@@ -276,7 +276,7 @@ impl Dialogue {
             let code = text.split(|byte| byte.is_ascii_whitespace()).next().unwrap_or_default();
             String::from_utf8_lossy(code).into_owned()
         });
-        let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Ok };
+        let outcome = if error.is_some() { CallEnd::Failed } else { CallEnd::Ok };
         if let Some(code) = error {
             bump(&self.connection.worker.stats().errors, 1);
             self.connection.server.stats().count_error(&code);

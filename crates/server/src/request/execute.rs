@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::plan::cover;
 use rustredis_commands::{Args, CommandError, Flags, OwnedArgs, Plan, PlanContext, Row, Rules};
-use rustredis_engine::{Kind, catch};
+use rustredis_engine::{EngineKind, catch};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Key};
 use rustredis_metrics::CommandId;
@@ -307,7 +307,7 @@ impl Connection {
         first: usize,
         input: &[u8],
     ) -> Option<usize> {
-        if server.engine().kind() != Kind::Actor
+        if server.engine().kind() != EngineKind::Actor
             || !self.session.is_plain()
             || !admit::is_free(server, input.len(), scratch.batch.len())
         {

@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, CommandError, Flags, Row, Rules};
 use rustredis_keyspace::View;
-use rustredis_metrics::{CommandId, Outcome};
+use rustredis_metrics::{CallEnd, CommandId};
 use rustredis_resp::Reply;
 
 use crate::clients::client::Client;
@@ -57,10 +57,10 @@ pub fn command(
         reply.error(&error.wire());
     }
     let Some(worker) = context.worker.filter(|_| origin.counts()) else { return };
-    let mut outcome = Outcome::Ok;
+    let mut outcome = CallEnd::Ok;
     if let Err(error) = &result {
         count_error(server, worker, error);
-        outcome = Outcome::Failed;
+        outcome = CallEnd::Failed;
     }
     if !view.effects.is_clean() {
         let place = settle(server, worker, view, Some((row, args)), origin.serves_waiters());

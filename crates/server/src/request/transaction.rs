@@ -10,7 +10,7 @@ use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row};
 use rustredis_engine::Held;
 use rustredis_keyspace::store::DbKey;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View, WatchFlag};
-use rustredis_metrics::{CommandId, Outcome};
+use rustredis_metrics::{CallEnd, CommandId};
 use rustredis_resp::Reply;
 
 use crate::gate;
@@ -76,18 +76,18 @@ pub(crate) async fn execute(
 ) {
     let started = worker.last_clock();
     let conversation = &mut connection.session.conversation;
-    let mut outcome = Outcome::Ok;
+    let mut outcome = CallEnd::Ok;
     match conversation.transaction.take() {
         None => {
             error(connection, server, worker, &CommandError::text("ERR EXEC without MULTI"));
-            outcome = Outcome::Failed;
+            outcome = CallEnd::Failed;
         }
         Some(transaction) if transaction.is_broken => {
             conversation.set_transaction(None);
             unwatch_all(connection, server, worker, effects).await;
             let text = "EXECABORT Transaction discarded because of previous errors.";
             error(connection, server, worker, &CommandError::text(text));
-            outcome = Outcome::Failed;
+            outcome = CallEnd::Failed;
         }
         Some(transaction) => {
             conversation.set_transaction(None);

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_config::{Changes, Config, DIRECTIVES, Directive, Kind, SetError, Target};
+use rustredis_config::{Changes, Config, DIRECTIVES, Directive, SetError, Target, ValueKind};
 use rustredis_keyspace::limits::LIMITS;
 
 use crate::clients::limits;
@@ -135,7 +135,7 @@ fn take(server: &Server, config: &Config, target: Target) {
 fn take_encodings(config: &Config) {
     for row in DIRECTIVES.iter().filter(|row| row.target() == Some(Target::Encodings)) {
         let limit = match row.kind {
-            Kind::Memory { .. } => config.bytes(row.id) as i64,
+            ValueKind::Memory { .. } => config.bytes(row.id) as i64,
             _ => config.int(row.id),
         };
         LIMITS.set(&row.name.replace('-', "_"), limit);

@@ -34,12 +34,12 @@ use crate::start::end::Signals;
 use crate::start::ending::{Ending, Wish};
 use crate::start::run_id::random_hex;
 use crate::start::server::{Parts, Server};
+use crate::upkeep::allocator;
 use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::{self, Eviction};
 use crate::upkeep::expiry::Expiry;
 use crate::upkeep::give_back::Purges;
 use crate::upkeep::log;
-use crate::upkeep::memory;
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 use crate::upkeep::supervise;
@@ -74,7 +74,7 @@ pub fn run(config: Config) -> ExitCode {
 }
 
 fn start(mut config: Config) -> Result<(), String> {
-    if config.bool(Directive::DisableThp) && !memory::disable_huge_pages() {
+    if config.bool(Directive::DisableThp) && !allocator::disable_huge_pages() {
         tracing::warn!("The kernel does not let us do without transparent huge pages (disable-thp)");
     }
     let directory = config.text(Directive::Dir).to_vec();
@@ -145,7 +145,7 @@ fn start(mut config: Config) -> Result<(), String> {
             _ = signals.wished(&server) => end::end_loading(&server),
         }
         server.gate().set(gate::LOADING, false);
-        memory::note_startup();
+        allocator::note_startup();
         tracing::info!("Ready to accept connections");
         supervise::tell_ready(server.config().lock().choice(Directive::Supervised));
         loop {
@@ -200,7 +200,7 @@ fn build(
         .chain(commands::FAMILIES.iter().map(|family| family.rows))
         .collect();
     let registry = Registry::new(&families, &renames)?;
-    let kind = rustredis_engine::Kind::by_name(config.engine().name()).ok_or("unknown engine")?;
+    let kind = rustredis_engine::EngineKind::by_name(config.engine().name()).ok_or("unknown engine")?;
     let databases = config.int(Directive::Databases) as usize;
     let shards = (config.int(Directive::Shards) as usize).max(2);
     let mut engine = Engine::new(kind, shards, databases, threads, clock);

@@ -12,7 +12,7 @@ use crate::clients::client::flags;
 use crate::clients::connected::Clients;
 use crate::files::snapshot::Snapshots;
 use crate::gate::{self, Gate};
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 use crate::upkeep::thread::Thread;
@@ -49,7 +49,7 @@ impl Cron {
             thread.clock.tick();
             self.stats.rates.sample(&self.stats.sum(), thread.clock.last());
             // The peak is what somebody has seen.
-            memory::used_bytes();
+            allocator::used_bytes();
             self.close_idle_clients(thread.clock.now_ms());
             self.close_large_clients();
             if self.gate.has(gate::LOADING) {

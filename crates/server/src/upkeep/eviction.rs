@@ -23,7 +23,7 @@ use crate::clients::pause::Pause;
 use crate::clock::now_ms;
 use crate::files::aof::Aof;
 use crate::gate::{self, Gate};
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::policy::Policy;
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
@@ -127,7 +127,7 @@ pub struct Parts {
 
 /// How a run of evictions ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum RunEnd {
     /// The limit is kept.
     Enough,
     /// Its time is over.
@@ -151,7 +151,7 @@ impl Eviction {
             return false;
         }
         let limit = self.parts.settings.maxmemory.load(Relaxed);
-        let used = memory::used_bytes();
+        let used = allocator::used_bytes();
         if limit == 0 || used as u64 <= limit {
             return false;
         }
@@ -179,7 +179,7 @@ impl Eviction {
     #[inline]
     pub fn has_room(&self, input_bytes: usize, commands: usize) -> bool {
         let wanted = 2 * input_bytes + commands * COMMAND_BYTES;
-        (memory::used_bytes() + wanted) as u64 <= self.parts.settings.maxmemory.load(Relaxed)
+        (allocator::used_bytes() + wanted) as u64 <= self.parts.settings.maxmemory.load(Relaxed)
     }
 
     /// Whether the limit is passed now, which the statistics note; `now` is the clock of commands, in nanoseconds.
@@ -199,15 +199,15 @@ impl Eviction {
             return false;
         }
         match self.evict(thread, pool, self.patience_nanos()).await {
-            Outcome::Enough => {
+            RunEnd::Enough => {
                 self.parts.stats.observe_exceeded(false, thread.clock.last());
                 true
             }
-            Outcome::Unfinished => {
+            RunEnd::Unfinished => {
                 self.wanted.notify_one();
                 true
             }
-            Outcome::Nothing => !self.is_over(),
+            RunEnd::Nothing => !self.is_over(),
         }
     }
 
@@ -248,7 +248,7 @@ impl Eviction {
             // What is kept by somebody cannot go, and to try on would take all the time.
             while self.is_over()
                 && !self.parts.engine.is_kept(Covered::All)
-                && self.evict(thread, pool, self.patience_nanos().min(1_000_000)).await == Outcome::Unfinished
+                && self.evict(thread, pool, self.patience_nanos().min(1_000_000)).await == RunEnd::Unfinished
             {
                 tokio::task::yield_now().await;
                 thread.clock.tick();
@@ -256,7 +256,7 @@ impl Eviction {
         }
     }
 
-    async fn evict(&self, thread: Thread<'_>, shared: &RefCell<Pool>, patience_nanos: u64) -> Outcome {
+    async fn evict(&self, thread: Thread<'_>, shared: &RefCell<Pool>, patience_nanos: u64) -> RunEnd {
         let store = self.parts.engine.store();
         let policy = self.parts.settings.policy();
         let started = thread.clock.read();
@@ -265,7 +265,7 @@ impl Eviction {
         let mut tries = 0;
         let outcome = loop {
             if !self.is_over() {
-                break Outcome::Enough;
+                break RunEnd::Enough;
             }
             let has_evicted = match policy {
                 Policy::AllKeysRandom | Policy::VolatileRandom => self.evict_random(thread, &pool).await,
@@ -278,13 +278,13 @@ impl Eviction {
                 pool.look(store, thread.clock.now_ms());
                 if pool.databases.is_empty() || tries == TRIES_MAX {
                     if self.parts.engine.is_kept(Covered::All) {
-                        break Outcome::Unfinished;
+                        break RunEnd::Unfinished;
                     }
-                    break Outcome::Nothing;
+                    break RunEnd::Nothing;
                 }
             }
             if thread.clock.read().saturating_sub(started) > patience_nanos {
-                break Outcome::Unfinished;
+                break RunEnd::Unfinished;
             }
         };
         shared.replace(pool);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::stats::WorkerStats;
 
 /// How often a worker sees whether there is something to give back.
@@ -86,7 +86,7 @@ impl Watch {
 }
 
 fn unused_bytes() -> usize {
-    memory::resident_bytes().saturating_sub(memory::used_bytes())
+    allocator::resident_bytes().saturating_sub(allocator::used_bytes())
 }
 
 /// A worker's part in it.
@@ -113,11 +113,11 @@ impl Purges {
             };
             let commands = heap.stats.commands.load(Relaxed);
             let closed = heap.closed.get();
-            let (resident, used) = (memory::resident_bytes(), memory::used_bytes());
+            let (resident, used) = (allocator::resident_bytes(), allocator::used_bytes());
             let is_worthwhile = watch.is_worthwhile(resident, used, commands, closed);
             if wish.is_some() || is_worthwhile {
                 (heap.drop_pools)();
-                memory::purge();
+                allocator::purge();
                 watch = Watch { unused: unused_bytes(), closed, commands };
             }
             if let Some(wish) = wish {

@@ -7,7 +7,7 @@
 use rustredis_keyspace::Store;
 
 use crate::clients::connected::Clients;
-use crate::upkeep::memory;
+use crate::upkeep::allocator;
 use crate::upkeep::sampled::Sampled;
 
 /// Bytes of a slot of a table: the pointer and the control byte.
@@ -51,12 +51,13 @@ impl MemoryUse {
     /// Looks.
     pub fn of(store: &Store, clients: &Clients) -> Self {
         static FROM_KERNEL: Sampled<(usize, usize)> = Sampled::new();
-        let (resident, committed) = FROM_KERNEL.get(|| (memory::resident_bytes(), memory::committed_bytes()));
+        let (resident, committed) =
+            FROM_KERNEL.get(|| (allocator::resident_bytes(), allocator::committed_bytes()));
         let tables: Vec<Tables> = store.databases_in_use().filter_map(|db| tables_of(store, db)).collect();
         Self {
-            used: memory::used_bytes(),
-            peak: memory::peak_bytes(),
-            startup: memory::startup_bytes(),
+            used: allocator::used_bytes(),
+            peak: allocator::peak_bytes(),
+            startup: allocator::startup_bytes(),
             resident,
             committed,
             clients: clients.all().iter().map(|client| client.memory_bytes()).sum(),

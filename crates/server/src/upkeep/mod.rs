@@ -1,11 +1,11 @@
 //! What goes on besides the requests: timers, eviction, memory, counters, settings.
 
+pub mod allocator;
 pub mod cron;
 pub mod eviction;
 pub mod expiry;
 pub mod give_back;
 pub mod log;
-pub mod memory;
 pub mod memory_use;
 pub mod policy;
 pub mod rates;

@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::draw::databases;
 use super::model::{Entry, Model, Place, digest_of, is_cardinality};
 use super::step::{Role, Shared, Step, Trace};
-use crate::contents::{Content, Contents, Held, quoted};
+use crate::contents::{Content, Contents, Stored, quoted};
 use crate::{Client, Command, DecodeError};
 
 /// A key that no connection uses.
@@ -85,7 +85,7 @@ fn closest(
     (mut model, mut log_steps): (Model, usize),
     trace: &Trace,
     required: usize,
-    recovered: &HashMap<&Place, &Held>,
+    recovered: &HashMap<&Place, &Stored>,
     logged: usize,
 ) -> String {
     let stride = (trace.steps.len() - required).div_ceil(STATES_SEARCHED).max(1);
@@ -116,7 +116,7 @@ fn apply(model: &mut Model, step: &Step, crash: &Crash<'_>) -> usize {
     0
 }
 
-fn own_keys(recovered: &Contents, connection: usize) -> HashMap<&Place, &Held> {
+fn own_keys(recovered: &Contents, connection: usize) -> HashMap<&Place, &Stored> {
     let prefix = format!("own:{connection}:");
     let [one, two] = databases(connection);
     let is_own = |place: &Place| place.1.starts_with(prefix.as_bytes()) && (place.0 == one || place.0 == two);
@@ -126,7 +126,7 @@ fn own_keys(recovered: &Contents, connection: usize) -> HashMap<&Place, &Held> {
 /// Compares what the digest leaves out: times and HyperLogLogs. None if all is right.
 fn compare_closely(
     model: &Model,
-    recovered: &HashMap<&Place, &Held>,
+    recovered: &HashMap<&Place, &Stored>,
     client: &mut Client,
 ) -> Result<Option<String>, DecodeError> {
     for (place, entry) in model.keys() {
@@ -144,7 +144,7 @@ fn compare_closely(
 }
 
 /// Adds the model's elements to a HyperLogLog of their own, and compares the bytes.
-fn is_same_cardinality(entry: &Entry, held: &Held, client: &mut Client) -> Result<bool, DecodeError> {
+fn is_same_cardinality(entry: &Entry, held: &Stored, client: &mut Client) -> Result<bool, DecodeError> {
     let (Content::List(added), Content::Text(recovered)) = (&entry.content, &held.content) else {
         return Ok(false);
     };
@@ -165,7 +165,7 @@ fn is_same_cardinality(entry: &Entry, held: &Held, client: &mut Client) -> Resul
 }
 
 /// In how many keys the recovered state differs from the model, and the first of them.
-fn difference(model: &Model, recovered: &HashMap<&Place, &Held>) -> (usize, String) {
+fn difference(model: &Model, recovered: &HashMap<&Place, &Stored>) -> (usize, String) {
     let mut differences = Vec::new();
     for (place, entry) in model.keys() {
         let has_deadline = entry.deadline.is_some();

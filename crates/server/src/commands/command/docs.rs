@@ -1,6 +1,6 @@
 //! COMMAND DOCS: a row as documentation.
 
-use rustredis_commands::syntax::{self, Argument, Kind};
+use rustredis_commands::syntax::{self, Argument, ArgumentKind};
 use rustredis_commands::{Row, Rules};
 use rustredis_resp::Reply;
 use rustredis_resp::reply::Aggregate;
@@ -79,7 +79,7 @@ fn document_arguments(arguments: &[Argument], reply: &mut Reply<'_>) {
 }
 
 fn document_argument(argument: &Argument, reply: &mut Reply<'_>) -> usize {
-    let is_composed = matches!(argument.kind, Kind::OneOf | Kind::Block);
+    let is_composed = matches!(argument.kind, ArgumentKind::OneOf | ArgumentKind::Block);
     let mut pairs = 2;
     reply.text("name");
     reply.text(&argument.name);

@@ -7,7 +7,7 @@ use rustredis_metrics::SampleValue;
 
 use super::reading::Reading;
 use super::row::{Part, counter, fact, gauge, none};
-use crate::upkeep::memory as allocator;
+use crate::upkeep::allocator;
 use crate::upkeep::memory_use::ratio;
 
 const HELP_PEOPLE: &str = "The same for people.";

@@ -105,13 +105,13 @@ enum Work {
 
 /// What the threads say.
 #[derive(Default)]
-struct Outcome {
+struct Reports {
     has_failed: AtomicBool,
     failure: Mutex<Option<LoadError>>,
     errors_told: Mutex<usize>,
 }
 
-impl Outcome {
+impl Reports {
     fn fail(&self, error: LoadError) {
         self.failure.lock().get_or_insert(error);
         self.has_failed.store(true, Relaxed);
@@ -142,7 +142,7 @@ pub(super) struct Stores<'s, 'r> {
     replay: Replay<'r>,
     store: &'s Store,
     delay: &'s Delay,
-    outcome: &'s Outcome,
+    outcome: &'s Reports,
     /// The thread that stores in each shard.
     owners: &'s [u16],
     senders: Vec<SyncSender<Work>>,
@@ -167,7 +167,7 @@ impl Stores<'_, '_> {
         let store = loading.parts.engine.store();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let threads = (cores - 1).clamp(1, store.shards());
-        let outcome = Outcome::default();
+        let outcome = Reports::default();
         let shards = store.shards();
         let owners: Vec<u16> =
             (0..shards).map(|shard| placement::part_of(shard, shards, threads) as u16).collect();
@@ -351,7 +351,7 @@ impl Stores<'_, '_> {
     }
 }
 
-fn store_all(of: &Store, replays: &Replays<'_>, shards: &[u32], works: &Receiver<Work>, outcome: &Outcome) {
+fn store_all(of: &Store, replays: &Replays<'_>, shards: &[u32], works: &Receiver<Work>, outcome: &Reports) {
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
     let mut replay = (replays.begin)();
     for work in works {

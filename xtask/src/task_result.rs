@@ -1,4 +1,4 @@
 //! What a task gives back.
 
 /// Whether all that was checked is right, or why it could not be checked.
-pub(crate) type Outcome = Result<bool, String>;
+pub(crate) type TaskResult = Result<bool, String>;
