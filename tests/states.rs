@@ -332,31 +332,38 @@ impl Stage {
         Contents::read(&mut self.admin, fields)
     }
 
+    /// The digest of what is there, and what it is about.
+    #[track_caller]
+    fn data(&mut self) -> (String, Contents) {
+        (self.digest(), self.contents())
+    }
+
+    /// It is a fault if other data are there than before.
+    #[track_caller]
+    fn compare(&mut self, (digest, held): &(String, Contents), what: &str) {
+        if self.digest() != *digest {
+            let difference = held.difference(&self.contents());
+            self.fault(format!("{what}: {difference:?}"));
+        }
+    }
+
     /// The data are those that the files have.
     #[track_caller]
     fn check_files(&mut self) {
         self.rest();
         assert!(self.admin.line("PING") == Reply::Simple("PONG".into()), "it does not answer");
-        let (live, held) = (self.digest(), self.contents());
+        let live = self.data();
         let is_on = self.admin.line("CONFIG GET appendonly").to_string().contains("yes");
         if is_on && !self.server.is_redis() {
             self.admin.check("DEBUG LOADAOF", "+OK");
-            let loaded = self.digest();
-            if loaded != live {
-                let difference = held.difference(&self.contents());
-                self.fault(format!("DEBUG LOADAOF brings other data: {difference:?}"));
-            }
+            self.compare(&live, "DEBUG LOADAOF brings other data");
         } else if !is_on {
             self.admin.check("SAVE", "+OK");
         }
         self.server.kill();
         self.server.restart();
         self.admin = self.server.client();
-        let loaded = self.digest();
-        if loaded != live {
-            let difference = held.difference(&self.contents());
-            self.fault(format!("a restart brings other data: {difference:?}"));
-        }
+        self.compare(&live, "a restart brings other data");
     }
 
     #[track_caller]
@@ -402,7 +409,7 @@ fn check_loading(mut stage: Stage) {
     let lines: Vec<Command> =
         (0..keys).map(|number| Command::new(&["SET", &format!("filler:{number}"), &value])).collect();
     assert!(stage.admin.pipeline(&lines).iter().all(|reply| *reply == Reply::ok()), "SET");
-    let before = stage.digest();
+    let before = stage.data();
     stage.state.enter(&mut stage.server, &mut stage.admin);
     stage.run_commands();
     stage.hang_up();
@@ -410,9 +417,7 @@ fn check_loading(mut stage: Stage) {
     assert!(stage.admin.line("INFO persistence").text().contains("\nloading:1"), "it has loaded already");
     stage.state.leave(&mut stage.server, &mut stage.admin);
     stage.rest();
-    if stage.digest() != before {
-        stage.fault("other data were loaded".to_owned());
-    }
+    stage.compare(&before, "other data were loaded");
     stage.check_files();
     stage.conclude();
 }

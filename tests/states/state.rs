@@ -248,6 +248,8 @@ fn load_slowly(state: State, server: &mut Server, admin: &mut Client) {
     let delay = if server.is_redis() { "1000" } else { FOR_EVER_USEC };
     let launch = server.launch().clone();
     server.set_launch(launch.clone().arguments(&["--key-load-delay", delay]));
+    // What was acknowledged with everysec may still be on its way to the file, and is lost with the process.
+    crate::files::sync(server);
     server.kill();
     server.restart_loading();
     server.set_launch(launch);
