@@ -20,7 +20,7 @@ impl Row {
     ///
     /// # Errors
     /// The command's error. What it has written of its reply then is to be cut away.
-    #[inline]
+    #[inline(always)]
     pub fn run<'a>(
         &self,
         view: &mut View<'_>,

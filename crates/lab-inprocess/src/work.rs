@@ -5,9 +5,9 @@ use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::counters;
-use rustredis_commands::{FAMILIES, KeyRef, OwnedArgs, Registry, Run};
+use rustredis_commands::{Args, CommandError, FAMILIES, KeyRef, OwnedArgs, Registry};
 use rustredis_engine::{Engine, EngineKind, Held};
-use rustredis_keyspace::{Covered, Effects, Random};
+use rustredis_keyspace::{Covered, Effects, Random, View};
 use rustredis_lab::load::Spread;
 use rustredis_lab::load::keys::KeyDraw;
 use rustredis_lab::load::mix::{key, value};
@@ -207,6 +207,11 @@ fn work(
     Ok(())
 }
 
+/// The commands of a server, of which there is none here.
+fn of_server(_: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), CommandError> {
+    Err(CommandError::text("ERR there is no server"))
+}
+
 fn prepare(shared: &Shared, parts: &[&[u8]]) -> Ready {
     let mut args = OwnedArgs::from_parts(parts);
     let mut keys: Vec<KeyRef> = Vec::new();
@@ -248,11 +253,10 @@ impl Hand {
     #[inline]
     fn run(&mut self, held: &mut Held<'_>, ready: &Ready) {
         let row = self.shared.registry.row(ready.row);
-        let Run::Keys(handler) = row.command.run else { return };
         let started = self.last_clock;
         let mut view = held.view(0, self.shared.now_ms, &self.random, &mut self.effects);
         let mut reply = Reply::new(&mut self.output, Proto::Resp2);
-        let outcome = match handler(&mut view, ready.args.args(), &mut reply) {
+        let outcome = match row.run(&mut view, ready.args.args(), &mut reply, of_server) {
             Ok(()) => CallEnd::Ok,
             Err(_) => {
                 self.shared.failures.fetch_add(1, Relaxed);
@@ -352,9 +356,10 @@ async fn send(hand: &mut Hand, owner: usize, row: &[Ready]) -> Option<()> {
         let mut last_clock = there.clock.now();
         let mut times = Vec::with_capacity(errand.len());
         for ready in &errand {
-            let Run::Keys(handler) = there.registry.row(ready.row).command.run else { continue };
+            let row = there.registry.row(ready.row);
             let mut view = held.view(0, there.now_ms, &random, &mut effects);
-            if handler(&mut view, ready.args.args(), &mut Reply::new(&mut output, Proto::Resp2)).is_err() {
+            let mut reply = Reply::new(&mut output, Proto::Resp2);
+            if row.run(&mut view, ready.args.args(), &mut reply, of_server).is_err() {
                 there.failures.fetch_add(1, Relaxed);
             }
             effects.clear();

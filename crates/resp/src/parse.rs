@@ -206,6 +206,7 @@ impl Parser {
     ///
     /// Returns the offset from which on the bytes are not consumed, and the error that stopped it; the commands that
     /// came before the error are in the batch and must be answered first. Linear in the bytes that are new.
+    #[inline(never)]
     pub fn parse(
         &mut self,
         buffer: &[u8],

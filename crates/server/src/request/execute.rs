@@ -215,7 +215,7 @@ impl Connection {
                 if needs_everything(&view, args) {
                     break 'holds;
                 }
-                run::command(&mut context, &mut view, &mut self.output, row, args);
+                run::clients(worker, &mut context, &mut view, &mut self.output, row, args);
                 index += 1;
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
@@ -289,7 +289,7 @@ impl Connection {
             if needs_everything(&view, args) {
                 return index - first;
             }
-            run::command(&mut context, &mut view, &mut self.output, row, args);
+            run::clients(worker, &mut context, &mut view, &mut self.output, row, args);
             if turn.is_over(worker, &self.output) {
                 return index + 1 - first;
             }

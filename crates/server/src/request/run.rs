@@ -17,6 +17,7 @@ use crate::clients::client::Client;
 use crate::clock::now_ms;
 use crate::request::call;
 use crate::request::context::Context;
+use crate::request::origin::Origin;
 use crate::request::record;
 use crate::request::redact;
 use crate::request::settle::{settle, settle_step};
@@ -32,10 +33,37 @@ pub fn command(
     row: &Row,
     args: Args<'_>,
 ) {
-    let (server, origin) = (context.server, context.origin);
+    let from = (context.worker, context.origin);
+    command_from(from, context, view, output, row, args);
+}
+
+/// Runs a command as [`command`] does, of a context whose origin is a client and whose thread is this worker: told so, the
+/// compiler answers what the origins differ in (30 instructions of 1,400 for a GET).
+pub fn clients(
+    worker: &Worker,
+    context: &mut Context<'_>,
+    view: &mut View<'_>,
+    output: &mut Vec<u8>,
+    row: &Row,
+    args: Args<'_>,
+) {
+    debug_assert!(context.origin == Origin::Client && context.worker.is_some());
+    command_from((Some(worker), Origin::Client), context, view, output, row, args);
+}
+
+#[inline(always)]
+fn command_from(
+    (worker, origin): (Option<&Worker>, Origin),
+    context: &mut Context<'_>,
+    view: &mut View<'_>,
+    output: &mut Vec<u8>,
+    row: &Row,
+    args: Args<'_>,
+) {
+    let server = context.server;
     let before = output.len();
     let mut started = 0;
-    if let Some(worker) = context.worker {
+    if let Some(worker) = worker {
         started = worker.last_clock();
         if origin.is_marked() {
             worker.begun.set(worker.begun.get() + 1);
@@ -51,17 +79,17 @@ pub fn command(
             Some(handler) => handler(context, view, args, reply),
             None => Err(CommandError::text("ERR the command has no function")),
         });
-    if let Err(error) = &result {
-        context.progress.is_flooded |= reply.is_full();
-        reply.cut(mark);
-        reply.error(&error.wire());
-    }
-    let Some(worker) = context.worker.filter(|_| origin.counts()) else { return };
-    let mut outcome = CallEnd::Ok;
-    if let Err(error) = &result {
-        count_error(server, worker, error);
-        outcome = CallEnd::Failed;
-    }
+    let counting = worker.filter(|_| origin.counts());
+    let outcome = match result {
+        Ok(()) => CallEnd::Ok,
+        Err(error) => {
+            context.progress.is_flooded |= reply.is_full();
+            reply.cut(mark);
+            answer_error(server, counting, &mut reply, error);
+            CallEnd::Failed
+        }
+    };
+    let Some(worker) = counting else { return };
     if !view.effects.is_clean() {
         let place = settle(server, worker, view, Some((row, args)), origin.serves_waiters());
         if place != 0 {
@@ -138,6 +166,16 @@ fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos:
     let name = client.identity.lock().name.clone();
     let shown = redact::shown(row, args);
     server.slowlog().push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
+}
+
+/// Answers a command's error, and counts it.
+#[cold]
+#[inline(never)]
+fn answer_error(server: &Server, worker: Option<&Worker>, reply: &mut Reply<'_>, error: CommandError) {
+    reply.error(&error.wire());
+    if let Some(worker) = worker {
+        count_error(server, worker, &error);
+    }
 }
 
 /// Counts an error reply.

@@ -61,11 +61,16 @@ fn settle_change(
         view.effects.expired.clear();
         view.effects.expired_fields_of.clear();
     }
-    publish_events(server, view);
+    if !view.effects.events.is_empty() {
+        publish_events(server, view);
+    }
     if std::mem::take(&mut view.effects.has_flushed_all) {
         worker.flushed.set(server.snapshots().note_flushed());
     }
-    view.effects.propagation = Propagation::Verbatim;
+    // Looked at before it is written: what is not there need not be dropped.
+    if view.effects.propagation != Propagation::Verbatim {
+        view.effects.propagation = Propagation::Verbatim;
+    }
     view.effects.is_newer = false;
     view.effects.dirty = 0;
     place
