@@ -48,8 +48,9 @@ impl Errand {
         let ran;
         worker.tick();
         let turn = Turn::until(worker.last_clock() + TURN_NANOS, &replies);
+        let mut effects = scratch.take_effects();
         {
-            let effects = &mut scratch.effects;
+            let effects = &mut *effects;
             effects.notify_mask = server.settings().notify_mask.load(Relaxed);
             let mut view = held.view(self.caller.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.caller.no_touch;
@@ -86,7 +87,8 @@ impl Errand {
                 settle_own(server, &worker, &mut view);
             }
         }
-        count_effects(&worker, &mut scratch.effects);
+        count_effects(&worker, &mut effects);
+        scratch.give_effects(effects);
         worker.give_scratch(scratch);
         worker.metrics.flush();
         Some(Done { replies, ran, progress })

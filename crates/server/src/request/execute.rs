@@ -154,7 +154,7 @@ impl Connection {
         first: usize,
         input: &[u8],
     ) -> usize {
-        let mut effects = std::mem::take(&mut scratch.effects);
+        let mut effects = scratch.take_effects();
         effects.notify_mask = server.settings().notify_mask.load(Relaxed);
         worker.begun.set(0);
         let ran = catch(|| self.run_holds(server, worker, scratch, &mut effects, first, input));
@@ -167,7 +167,7 @@ impl Connection {
         });
         expire_stale(server, worker, &mut effects);
         count_effects(worker, &mut effects);
-        scratch.effects = effects;
+        scratch.give_effects(effects);
         ran
     }
 
@@ -364,7 +364,7 @@ impl Connection {
         }
         let is_silent = self.session.conversation.reply_mode != ReplyMode::On;
         let mut before = self.output.len();
-        let mut effects = std::mem::take(&mut scratch.effects);
+        let mut effects = scratch.take_effects();
         effects.notify_mask = server.settings().notify_mask.load(Relaxed);
         let next = match scratch.row(index).map_err(Clone::clone) {
             Ok(id) => {
@@ -402,7 +402,7 @@ impl Connection {
             transaction::unwatch_all(self, server, worker, &mut effects).await;
         }
         count_effects(worker, &mut effects);
-        scratch.effects = effects;
+        scratch.give_effects(effects);
         next
     }
 

@@ -22,8 +22,8 @@ pub const NO_ROW: u16 = u16::MAX;
 pub struct Scratch {
     /// Complete commands of the input.
     pub batch: Batch,
-    /// Effects of the command that runs.
-    pub effects: Effects,
+    /// Effects of the command that runs; none while they are lent.
+    effects: Option<Box<Effects>>,
     /// The commands, ready to run.
     pub prepared: Vec<Prepared>,
     /// Why a command has no row, by its index.
@@ -34,6 +34,18 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    /// Lends the effects, as a pointer: to move them out and in again is two copies and a drop in each batch.
+    #[inline]
+    pub fn take_effects(&mut self) -> Box<Effects> {
+        self.effects.take().unwrap_or_default()
+    }
+
+    /// Takes the effects back.
+    #[inline]
+    pub fn give_effects(&mut self, effects: Box<Effects>) {
+        self.effects = Some(effects);
+    }
+
     /// Resolves and hashes the commands of the batch.
     pub fn prepare(&mut self, registry: &Registry, input: &[u8]) {
         self.prepared.clear();
