@@ -45,6 +45,19 @@ every_engine! {
         }
     }
 
+    /// What is refused to a client is refused to a command that another one runs.
+    fn commands_in_a_step_are_admitted(server: &Server) {
+        let mut client = server.client();
+        client.check("CONFIG SET maxmemory 1 maxmemory-policy noeviction", "+OK");
+        let oom = "-OOM command not allowed when used memory > 'maxmemory'.";
+        client.check("DEBUG UNIT SET a 1 | GET a | DEL a", &format!("[{oom}, nil, 0]"));
+        client.check("CONFIG SET maxmemory 0", "+OK");
+        client.check("DEBUG UNIT SET a 1 | GET a | DEL a", "[+OK, \"1\", 1]");
+        client.check("CONFIG SET min-replicas-to-write 1", "+OK");
+        client.check("DEBUG UNIT SET a 1 | GET a", "[-NOREPLICAS Not enough good replicas to write., nil]");
+        client.check("CONFIG SET min-replicas-to-write 0", "+OK");
+    }
+
     fn a_step_in_a_transaction_is_part_of_its_unit(server: &Server) {
         for threads in ["1", "2"] {
             let mut server = start(server, threads);

@@ -76,6 +76,10 @@ const CHECKS: &[(u32, Test)] = &[
 /// What is answered while the data set is loaded.
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 
+const OUT_OF_MEMORY: CommandError =
+    CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
+const REPLICAS_MISSING: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
+
 /// How often a paused client looks whether it was killed, in milliseconds.
 const PAUSE_STEP_MS: u64 = 100;
 
@@ -109,6 +113,28 @@ pub async fn admit(asked: Asked<'_>) -> Result<Verdict, CommandError> {
         }
     }
     Ok(if asked.is_queueing() { Verdict::Queue } else { Verdict::Run })
+}
+
+/// Checks a command that another one runs: it may leave behind no more than a client's. What its client has to wait for, it has
+/// waited for already.
+///
+/// # Errors
+/// The reply for a command that must not run.
+pub fn admit_inner(server: &Server, worker: &Worker, row: &Row) -> Outcome {
+    let (gate, flags) = (server.gate(), row.command.flags);
+    if gate.has(gate::MEMORY_LIMITED)
+        && flags.has(Flags::DENYOOM)
+        && server.eviction().is_exceeded(worker.last_clock())
+    {
+        return Err(OUT_OF_MEMORY);
+    }
+    if gate.has(gate::DISK_ERROR) && flags.has(Flags::WRITE) {
+        return Err(disk_error(server));
+    }
+    if gate.has(gate::REPLICAS_MISSING) && flags.has(Flags::WRITE) {
+        return Err(REPLICAS_MISSING);
+    }
+    Ok(())
 }
 
 impl Asked<'_> {
@@ -162,7 +188,7 @@ async fn make_room(asked: &Asked<'_>) -> Outcome {
     let takes_memory = asked.has_any(Flags::DENYOOM)
         || session.conversation.transaction.is_some() && !row.command.rules.has(Rules::ENDS_TRANSACTION);
     if is_short && takes_memory && !server.eviction().wait_for_freeing().await {
-        return Err(CommandError::text("OOM command not allowed when used memory > 'maxmemory'."));
+        return Err(OUT_OF_MEMORY);
     }
     Ok(())
 }
@@ -191,7 +217,7 @@ fn disk_error(server: &Server) -> CommandError {
 
 fn may_leave_replicas(asked: &Asked<'_>) -> Outcome {
     if asked.has_any(Flags::WRITE) {
-        return Err(CommandError::text("NOREPLICAS Not enough good replicas to write."));
+        return Err(REPLICAS_MISSING);
     }
     Ok(())
 }

@@ -36,6 +36,13 @@ impl Origin {
         !matches!(self, Self::Waiter | Self::File)
     }
 
+    /// Whether it is checked when it runs (memory, the disk, replicas): what else comes from a client was, before it ran, and EXEC
+    /// was for its queue.
+    #[inline]
+    pub fn is_checked(self) -> bool {
+        matches!(self, Self::Script)
+    }
+
     /// Whether its connection can do something behind it, or wait in it. What is part of something else answers at once.
     #[inline]
     pub fn may_wait(self) -> bool {

@@ -15,6 +15,7 @@ use rustredis_resp::Reply;
 
 use crate::clients::client::Client;
 use crate::clock::now_ms;
+use crate::request::admit;
 use crate::request::call;
 use crate::request::context::Context;
 use crate::request::origin::Origin;
@@ -144,6 +145,14 @@ pub fn inner(
     row: &Row,
     args: Args<'_>,
 ) {
+    if context.origin.is_checked()
+        && let Some(worker) = context.worker
+        && let Err(error) = admit::admit_inner(context.server, worker, row)
+    {
+        answer_error(context.server, Some(worker), &mut Reply::new(output, context.caller.proto), error);
+        worker.metrics.reject(CommandId(row.id));
+        return;
+    }
     let outer = view.effects.marks();
     guarded(context, view, output, row, args);
     view.effects.resume(outer);
