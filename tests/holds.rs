@@ -300,18 +300,40 @@ fn a_snapshot_begins_behind_a_hold() {
     });
 }
 
+/// Whoever ends the server does not wait for it. The disk fails, so that the server is there to be asked afterwards.
 #[test]
-fn a_shutdown_waits_for_a_hold() {
+fn a_shutdown_ends_a_hold() {
     soon_busy(|server| {
-        let holder = keep(server, "ALL", 600_000);
-        let mut ender = server.client();
-        ender.send(&["SHUTDOWN", "NOSAVE"]);
         let mut client = server.client();
-        check_served(&mut client);
-        ender.shut_down_writing();
-        client.check("SHUTDOWN ABORT", "+OK");
-        drop(holder);
-        wait_until_free(server);
-        client.check("SET a 1", "+OK");
+        client.check("DEBUG STORAGE OPEN every fail EIO", "+OK");
+        for what in ["ALL", &format!("KEY {KEY}")] {
+            let mut holder = keep(server, what, 600_000);
+            check_soon(&mut server.client(), "PING", "+PONG");
+            client.check("SHUTDOWN SAVE", "-ERR Errors trying to SHUTDOWN. Check logs.");
+            assert!(!holder.read().is_error());
+            wait_until_free(server);
+        }
+        client.check("DEBUG STORAGE RESET", "+OK");
+    });
+}
+
+/// Who has stood outside while everything was kept comes in before the next one keeps it.
+#[test]
+fn holds_one_after_the_other_let_others_in() {
+    const HOLDS: u64 = 50;
+    const MILLISECONDS: u64 = 20;
+    everywhere(&[], |server| {
+        let mut holders = [server.client(), server.client()];
+        let line = Command::line(&format!("DEBUG HOLD ALL {MILLISECONDS}"));
+        for holder in &mut holders {
+            (0..HOLDS).for_each(|_| holder.send(&line.arguments));
+        }
+        assert!(!holders[0].read().is_error());
+        let mut client = server.client();
+        let began = Instant::now();
+        client.check("GET k", "nil");
+        client.check("MSET a 1 b 2 c 3", "+OK");
+        let all = Duration::from_millis(2 * HOLDS * MILLISECONDS);
+        assert!(began.elapsed() < all / 2, "{:?} of {all:?}", began.elapsed());
     });
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustredis_keyspace::{Access, Covered};
 use rustredis_metrics::Sharing;
 
-use crate::held::{Guard, Held, LongHeld, LongMark};
+use crate::held::{Guard, Held, LongHeld, LongMark, leave};
 use crate::measured::Measured;
 use crate::notices::Manner;
 use crate::word::URGENT;
@@ -116,6 +116,13 @@ impl Engine {
             Doors::DashMap(doors) => self.wait_for_locks(doors, covered, access, manner, long).await,
             Doors::Actor(doors) => {
                 let loans = loop {
+                    // The thread's own shards need no loan. Who stands outside the gate for them goes in before the next one has
+                    // everything.
+                    if long.is_none()
+                        && let Some(held) = self.pass_to_own(doors, covered).await
+                    {
+                        return held;
+                    }
                     self.gate.until_not_kept(covered, long).await;
                     if let Some(loans) = doors.borrow(covered, long.is_some(), &self.contention).await {
                         break Box::new(loans);
@@ -125,6 +132,20 @@ impl Engine {
                 let seat = seats::mine(self.number, &self.gate);
                 self.gate.pass(seat, access).await;
                 Held { engine: self, covered, access, measured, guard: Guard::Loan(loans, seat) }
+            }
+        }
+    }
+
+    /// Holds shards of the thread's own as soon as nobody has everything; `None` if they are another's, or are lent by then.
+    async fn pass_to_own<'e>(&'e self, doors: &'e actor::Doors, covered: Covered<'e>) -> Option<Held<'e>> {
+        doors.own(covered, &self.contention)?;
+        let (seat, access) = (seats::mine(self.number, &self.gate), Access::Write);
+        self.gate.pass(seat, access).await;
+        match doors.own(covered, &self.contention) {
+            Some(measured) => Some(Held { engine: self, covered, access, measured, guard: Guard::Own(seat) }),
+            None => {
+                leave(&self.gate, seat, access);
+                None
             }
         }
     }

@@ -1,7 +1,7 @@
 //! How a connection gets the shards that a command needs, and how it keeps some for long.
 //!
 //! Who needs shards that another client keeps waits, without stopping the others of his thread, and is answered `-BUSY` once they have been
-//! kept for `busy-reply-threshold`. A client that hangs up or is killed meanwhile waits no longer.
+//! kept for `busy-reply-threshold`, by one client or by one after the other. A client that hangs up or is killed meanwhile waits no longer.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -40,9 +40,15 @@ impl Connection {
         let gives_up = async {
             // Other waits are short.
             engine.until_busy(covered, Duration::ZERO).await;
+            // Nor is it shorter for whoever waits that they were kept by one after the other.
+            let kept_by_many = async {
+                tokio::time::sleep(patience).await;
+                engine.until_busy(covered, Duration::ZERO).await;
+            };
             tokio::select! {
                 biased;
                 () = engine.until_busy(covered, patience) => {}
+                () = kept_by_many => {}
                 () = self.killed() => {}
                 None = self.unless_gone(std::future::pending::<()>()) => {}
             }
@@ -54,7 +60,7 @@ impl Connection {
         }
     }
 
-    /// Keeps shards for a while; it ends with the client.
+    /// Keeps shards for a while; it ends with the client, and when the server is to end.
     pub(crate) async fn keep(&self, server: &Server, hold: LongHold) {
         let covered = hold.shard.map_or(Covered::All, Covered::One);
         let keeping = async {
@@ -65,6 +71,7 @@ impl Connection {
         tokio::select! {
             biased;
             () = self.killed() => {}
+            () = server.ending().asked() => {}
             () = keeping => {}
             () = self.outlet.stream().hung_up() => {
                 self.session.caller.client.kill();

@@ -18,6 +18,7 @@ pub struct Wish {
 pub struct Ending {
     state: Mutex<State>,
     wished: Notify,
+    begun: Notify,
     /// Tells who waits for an attempt.
     pub progress: Notify,
 }
@@ -42,8 +43,19 @@ impl Ending {
             state.can_abort = true;
             state.is_aborted = false;
             self.wished.notify_one();
+            self.begun.notify_waiters();
         }
         state.failures
+    }
+
+    /// Returns once an attempt is under way: nobody keeps the server from it by what he holds for long.
+    pub async fn asked(&self) {
+        let mut begun = std::pin::pin!(self.begun.notified());
+        // Registered before the look, so that an attempt that begins in between is not missed.
+        begun.as_mut().enable();
+        if self.state.lock().wish.is_none() {
+            begun.await;
+        }
     }
 
     /// Whether the attempt may yet end the server; if not, it has failed.
