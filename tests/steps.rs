@@ -46,7 +46,7 @@ every_engine! {
     }
 
     /// What is refused to a client is refused to a command that another one runs.
-    fn commands_in_a_step_are_admitted(server: &Server) {
+    fn commands_in_a_step_are_admitted(server: &Server) with ["--enable-debug-command", "yes"] {
         let mut client = server.client();
         client.check("CONFIG SET maxmemory 1 maxmemory-policy noeviction", "+OK");
         let oom = "-OOM command not allowed when used memory > 'maxmemory'.";
