@@ -16,6 +16,7 @@ use crate::clients::client::flags;
 use crate::clock::now_ms;
 use crate::gate;
 use crate::net::stream::Stream;
+use crate::request::refusals::{OUT_OF_MEMORY, REPLICAS_MISSING, disk_error};
 use crate::request::session::Session;
 use crate::request::settle::settle_own;
 use crate::request::worker::Worker;
@@ -76,10 +77,6 @@ const CHECKS: &[(u32, Test)] = &[
 /// What is answered while the data set is loaded.
 pub const LOADING: &str = "LOADING Redis is loading the dataset in memory";
 
-const OUT_OF_MEMORY: CommandError =
-    CommandError::text("OOM command not allowed when used memory > 'maxmemory'.");
-const REPLICAS_MISSING: CommandError = CommandError::text("NOREPLICAS Not enough good replicas to write.");
-
 /// How often a paused client looks whether it was killed, in milliseconds.
 const PAUSE_STEP_MS: u64 = 100;
 
@@ -113,28 +110,6 @@ pub async fn admit(asked: Asked<'_>) -> Result<Verdict, CommandError> {
         }
     }
     Ok(if asked.is_queueing() { Verdict::Queue } else { Verdict::Run })
-}
-
-/// Checks a command that another one runs: it may leave behind no more than a client's. What its client has to wait for, it has
-/// waited for already.
-///
-/// # Errors
-/// The reply for a command that must not run.
-pub fn admit_inner(server: &Server, worker: &Worker, row: &Row) -> Outcome {
-    let (gate, flags) = (server.gate(), row.command.flags);
-    if gate.has(gate::MEMORY_LIMITED)
-        && flags.has(Flags::DENYOOM)
-        && server.eviction().is_exceeded(worker.last_clock())
-    {
-        return Err(OUT_OF_MEMORY);
-    }
-    if gate.has(gate::DISK_ERROR) && flags.has(Flags::WRITE) {
-        return Err(disk_error(server));
-    }
-    if gate.has(gate::REPLICAS_MISSING) && flags.has(Flags::WRITE) {
-        return Err(REPLICAS_MISSING);
-    }
-    Ok(())
 }
 
 impl Asked<'_> {
@@ -198,21 +173,6 @@ fn may_leave_disk(asked: &Asked<'_>) -> Outcome {
         return Err(disk_error(asked.server));
     }
     Ok(())
-}
-
-/// Why writes are refused.
-fn disk_error(server: &Server) -> CommandError {
-    match server.aof().error() {
-        Some(error) => {
-            // The reason alone, as the C library words it, without the number that Rust adds.
-            let text = error.to_string();
-            let reason = text.split(" (os error").next().unwrap_or_default();
-            CommandError::owned(format!("MISCONF Errors writing to the AOF file: {reason}"))
-        }
-        None => CommandError::text(
-            "MISCONF RustRedis is configured to save RDB snapshots, but is currently unable to persist to disk. Writes are refused until a save succeeds (stop-writes-on-bgsave-error). Check the log for the reason.",
-        ),
-    }
 }
 
 fn may_leave_replicas(asked: &Asked<'_>) -> Outcome {

@@ -15,6 +15,7 @@ pub mod lane;
 pub mod origin;
 pub mod record;
 pub mod redact;
+pub mod refusals;
 pub mod replay;
 pub mod run;
 pub mod scratch;

@@ -15,12 +15,12 @@ use rustredis_resp::Reply;
 
 use crate::clients::client::Client;
 use crate::clock::now_ms;
-use crate::request::admit;
 use crate::request::call;
 use crate::request::context::Context;
 use crate::request::origin::Origin;
 use crate::request::record;
 use crate::request::redact;
+use crate::request::refusals;
 use crate::request::settle::{settle, settle_step};
 use crate::request::worker::Worker;
 use crate::start::server::Server;
@@ -147,7 +147,7 @@ pub fn inner(
 ) {
     if context.origin.is_checked()
         && let Some(worker) = context.worker
-        && let Err(error) = admit::admit_inner(context.server, worker, row)
+        && let Err(error) = refusals::admit_inner(context.server, worker, row)
     {
         answer_error(context.server, Some(worker), &mut Reply::new(output, context.caller.proto), error);
         worker.metrics.reject(CommandId(row.id));
