@@ -53,6 +53,14 @@ every_engine! {
         client.check("DEBUG UNIT SET a 1 | GET a | DEL a", &format!("[{oom}, nil, 0]"));
         client.check("CONFIG SET maxmemory 0", "+OK");
         client.check("DEBUG UNIT SET a 1 | GET a | DEL a", "[+OK, \"1\", 1]");
+        // What has begun to write goes on: what it does takes the memory that it lacks then.
+        let limit = server.info("used_memory").and_then(|used| used.parse::<u64>().ok()).unwrap() + 3_000_000;
+        client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK");
+        client.check("DEBUG UNIT SETRANGE big 4000000 x | SET a 2 | STRLEN big", "[4000001, +OK, 4000001]");
+        client.check("SET a 3", oom);
+        client.check("DEBUG UNIT GET a | SET a 3", &format!("[\"2\", {oom}]"));
+        client.check("CONFIG SET maxmemory 0", "+OK");
+        client.check("DEL a big", "2");
         client.check("CONFIG SET min-replicas-to-write 1", "+OK");
         client.check("DEBUG UNIT SET a 1 | GET a", "[-NOREPLICAS Not enough good replicas to write., nil]");
         client.check("CONFIG SET min-replicas-to-write 0", "+OK");

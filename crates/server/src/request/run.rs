@@ -145,7 +145,9 @@ pub fn inner(
     row: &Row,
     args: Args<'_>,
 ) {
+    // What has begun to write is not stopped halfway.
     if context.origin.is_checked()
+        && !view.effects.is_touched()
         && let Some(worker) = context.worker
         && let Err(error) = refusals::admit_inner(context.server, worker, row)
     {
