@@ -158,36 +158,39 @@ impl Doors {
         let _ = self.owners[owner].send(Message::Ask(Waiting { shards, request, sent }));
     }
 
-    /// A hold of shards of the calling thread, if all are its own and none is lent or promised. Commands run to their end
+    /// Whether the calling thread may hold these shards: all are its own and none is lent or promised. Commands run to their end
     /// without an await, so nothing needs to be marked, nor released; the thread's seat is the caller's to take.
     #[inline]
-    pub(crate) fn own(&self, covered: Covered<'_>, contention: &Contention) -> Option<Measured> {
+    pub(crate) fn owns(&self, covered: Covered<'_>) -> bool {
         OWNERSHIP.with_borrow(|ownership| {
-            let ownership = ownership.as_ref()?;
+            let Some(ownership) = ownership else { return false };
             let is_free = ownership.lent_count == 0 && ownership.waiting.is_empty();
             let has = |shard: usize| {
                 self.owner_of(shard) == ownership.index && (is_free || ownership.is_available(shard))
             };
-            let all = match covered {
+            match covered {
                 Covered::None => true,
                 Covered::One(shard) => has(shard),
                 Covered::Many(shards) => shards.iter().all(|shard| has(*shard as usize)),
                 Covered::All => self.owners.len() == 1 && is_free,
-            };
-            let mut measured = Measured::default();
-            if all && contention.is_enabled() {
-                match covered {
-                    Covered::One(shard) => measured.push(contention.acquire_owned(shard)),
-                    Covered::Many(shards) => {
-                        shards
-                            .iter()
-                            .for_each(|shard| measured.push(contention.acquire_owned(*shard as usize)));
-                    }
-                    Covered::None | Covered::All => {}
-                }
             }
-            all.then_some(measured)
         })
+    }
+
+    /// Measures a hold of shards of the calling thread that begins.
+    #[inline]
+    pub(crate) fn measured(covered: Covered<'_>, contention: &Contention) -> Measured {
+        let mut measured = Measured::default();
+        if contention.is_enabled() {
+            match covered {
+                Covered::One(shard) => measured.push(contention.acquire_owned(shard)),
+                Covered::Many(shards) => {
+                    shards.iter().for_each(|shard| measured.push(contention.acquire_owned(*shard as usize)));
+                }
+                Covered::None | Covered::All => {}
+            }
+        }
+        measured
     }
 
     /// Prefetches the keys that belong to the calling thread.

@@ -41,7 +41,7 @@ use rustredis_metrics::{Clock, Contention};
 pub use held::{Held, LongHeld};
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
 
-use gate::Gate;
+use gate::{Gate, Seat};
 use held::{Guard, leave};
 use measured::Measured;
 use notices::{Locks, Notices};
@@ -229,13 +229,14 @@ impl Engine {
                 (!must_yield).then_some(held)
             }
             Doors::Actor(doors) => {
-                let measured = doors.own(covered, &self.contention)?;
+                if !doors.owns(covered) {
+                    return None;
+                }
                 let seat = seats::mine(self.number, &self.gate);
                 if !self.gate.enter(seat, Access::Write) && !self.gate.enter_soon(seat, Access::Write) {
                     return None;
                 }
-                let guard = Guard::Own(seat);
-                Some(Held { engine: self, covered, access: Access::Write, measured, guard })
+                Some(self.held_own(covered, seat))
             }
             Doors::Mutex(doors) => {
                 if self.is_closed() {
@@ -248,6 +249,13 @@ impl Engine {
                 (!must_yield).then_some(held)
             }
         }
+    }
+
+    /// A hold of shards of the thread's own, whose seat is taken.
+    #[inline]
+    fn held_own<'e>(&'e self, covered: Covered<'e>, seat: &'e Seat) -> Held<'e> {
+        let measured = actor::Doors::measured(covered, &self.contention);
+        Held { engine: self, covered, access: Access::Write, measured, guard: Guard::Own(seat) }
     }
 
     /// A hold of no shard, which needs no door.

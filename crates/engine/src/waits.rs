@@ -138,16 +138,16 @@ impl Engine {
 
     /// Holds shards of the thread's own as soon as nobody has everything; `None` if they are another's, or are lent by then.
     async fn pass_to_own<'e>(&'e self, doors: &'e actor::Doors, covered: Covered<'e>) -> Option<Held<'e>> {
-        doors.own(covered, &self.contention)?;
+        if !doors.owns(covered) {
+            return None;
+        }
         let (seat, access) = (seats::mine(self.number, &self.gate), Access::Write);
         self.gate.pass(seat, access).await;
-        match doors.own(covered, &self.contention) {
-            Some(measured) => Some(Held { engine: self, covered, access, measured, guard: Guard::Own(seat) }),
-            None => {
-                leave(&self.gate, seat, access);
-                None
-            }
+        if doors.owns(covered) {
+            return Some(self.held_own(covered, seat));
         }
+        leave(&self.gate, seat, access);
+        None
     }
 
     async fn wait_for_locks<'e>(
