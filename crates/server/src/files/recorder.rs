@@ -27,6 +27,8 @@ pub struct Recorder {
 struct Recording {
     sink: Arc<Sink>,
     progress: Arc<Progress>,
+    /// Whether it gets no more.
+    is_stopped: bool,
 }
 
 /// How a recording is made.
@@ -78,19 +80,20 @@ impl Recorder {
         journal.attach(sink.clone());
         // The thread waits for it.
         let _ = sender.send(sink.clone());
-        *recording = Some(Recording { sink, progress });
+        *recording = Some(Recording { sink, progress, is_stopped: false });
         Ok(())
     }
 
-    /// Ends the recording with what was done so far; false if there is none. The caller holds everything.
+    /// Ends the recording with what was done so far, which is still to be written: [`Recorder::status`] says when it is. False if
+    /// there is none, or it was ended before. The caller holds everything.
     pub fn stop(&self, journal: &Journal) -> bool {
-        match &*self.recording.lock() {
-            Some(recording) => {
-                journal.detach(&recording.sink);
-                true
-            }
-            None => false,
-        }
+        let mut recording = self.recording.lock();
+        let Some(recording) = recording.as_mut().filter(|recording| !recording.is_stopped) else {
+            return false;
+        };
+        recording.is_stopped = true;
+        journal.detach(&recording.sink);
+        true
     }
 
     /// How it is, up to which place it is written, and its bytes.

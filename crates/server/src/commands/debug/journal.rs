@@ -19,7 +19,7 @@ pub(super) const HELP: &[&str] = &[
     "    * LIMIT <bytes>: give up when more than this waits to be written.",
     "    * DELAY <ms>: wait so long before each write.",
     "JOURNAL-RECORD STOP",
-    "    End the file with what was done before.",
+    "    End the file with what was done before; STATUS is complete once it is written.",
     "JOURNAL-RECORD STATUS",
     "    Answer how it is, the place in the journal up to which it is written, and its",
     "    size in bytes.",
