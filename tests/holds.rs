@@ -300,6 +300,21 @@ fn a_snapshot_begins_behind_a_hold() {
     });
 }
 
+/// A threshold of 0 lets everybody wait.
+#[test]
+fn nobody_is_told_without_a_threshold() {
+    everywhere(&["--busy-reply-threshold", "0"], |server| {
+        let (mut holder, mut client) = (server.client(), server.client());
+        holder.send(&Command::line("DEBUG HOLD ALL 500").arguments);
+        wait_until("a command to wait for it", DEADLINE_DEFAULT, || {
+            let began = Instant::now();
+            client.check("GET k", "nil");
+            began.elapsed() > Duration::from_millis(50)
+        });
+        assert!(!holder.read().is_error());
+    });
+}
+
 /// Whoever ends the server does not wait for it. The disk fails, so that the server is there to be asked afterwards.
 #[test]
 fn a_shutdown_ends_a_hold() {

@@ -217,7 +217,7 @@ Clients {
     TrackingTableMaxKeys "tracking-table-max-keys" COUNT_LONG, "1000000", SET, TRACKING,
         "Keys that are remembered for client-side caching; 0 means without limit.";
     BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, CLIENTS,
-        "Milliseconds after which other clients see BUSY where one keeps the keys that they need.";
+        "Milliseconds after which other clients see BUSY where one keeps the keys that they need; 0 means never.";
 }
 Memory {
     Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, EVICTION,

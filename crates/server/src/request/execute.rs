@@ -450,7 +450,13 @@ impl Connection {
             }
             None
         } else {
-            self.run_held(server, worker, row, args, effects, shards).await
+            match self.run_held(server, worker, row, args, effects, shards).await {
+                Ok(blocked) => blocked,
+                Err(error) => {
+                    self.refuse(server, worker, Some(row), &error);
+                    None
+                }
+            }
         };
         if let Some(flushed) = worker.flushed.take() {
             server.rdb().save_flushed(flushed).await;
@@ -484,7 +490,7 @@ impl Connection {
         redact::show(server, &caller.client, caller.db, row, args);
     }
 
-    /// Runs a command under a view of its own.
+    /// Runs a command under a view of its own; an error is the reply of one that did not run.
     async fn run_held(
         &mut self,
         server: &Arc<Server>,
@@ -493,7 +499,7 @@ impl Connection {
         args: Args<'_>,
         effects: &mut Effects,
         shards: &mut Vec<u32>,
-    ) -> Option<Blocked> {
+    ) -> Result<Option<Blocked>, CommandError> {
         let context = PlanContext {
             store: server.engine().store(),
             db: self.session.caller.db,
@@ -501,26 +507,14 @@ impl Connection {
             is_durability_awaited: server.durability().durable.is_awaited(),
         };
         let plan = Plan::of(row, args, context, shards);
-        let mut held = match self.hold(server, plan.shards, plan.access).await {
-            Ok(held) => held,
-            Err(error) => {
-                self.refuse(server, worker, Some(row), &error);
-                return None;
-            }
-        };
+        let mut held = self.hold(server, plan.shards, plan.access).await?;
         // Time has passed while others held the shards, or the server was paused.
         worker.tick();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
         view.no_touch = self.session.caller.no_touch;
         if needs_everything(&view, args) {
             drop(held);
-            held = match self.hold(server, Covered::All, plan.access).await {
-                Ok(held) => held,
-                Err(error) => {
-                    self.refuse(server, worker, Some(row), &error);
-                    return None;
-                }
-            };
+            held = self.hold(server, Covered::All, plan.access).await?;
             view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
             view.no_touch = self.session.caller.no_touch;
         }
@@ -530,7 +524,7 @@ impl Connection {
         if server.gate().has(gate::MONITORED) {
             self.show(server, row, args);
         }
-        let request = view.effects.block.take()?;
+        let Some(request) = view.effects.block.take() else { return Ok(None) };
         let until_ms = request.until_ms;
         self.output.truncate(before);
         let client = self.session.caller.client.clone();
@@ -542,7 +536,7 @@ impl Connection {
         // Known to CLIENT UNBLOCK and KILL before anyone can see that it waits.
         *client.waiting.lock() = Some(waiter.clone());
         client.set_flag(flags::BLOCKED, true);
-        Some(Blocked { waiter, until_ms })
+        Ok(Some(Blocked { waiter, until_ms }))
     }
 
     /// Answers an error for a command that does not run.

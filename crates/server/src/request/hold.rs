@@ -1,7 +1,7 @@
 //! How a connection gets the shards that a command needs, and how it keeps some for long.
 //!
 //! Who needs shards that another client keeps waits, without stopping the others of his thread, and is answered `-BUSY` once they have been
-//! kept for `busy-reply-threshold`, by one client or by one after the other. A client that hangs up or is killed meanwhile waits no longer.
+//! kept for `busy-reply-threshold` (0: never), by one client or by one after the other. A client that hangs up or is killed meanwhile waits no longer.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::task::Poll;
@@ -36,11 +36,13 @@ impl Connection {
             // What was answered before leaves first; an error shows itself when the wait is over.
             let _ = self.deliver();
         }
-        let patience = Duration::from_millis(server.settings().busy_reply_threshold_ms.load(Relaxed));
-        let gives_up = async {
-            // Other waits are short.
-            engine.until_busy(covered, Duration::ZERO).await;
-            // Nor is it shorter for whoever waits that they were kept by one after the other.
+        let patience = match server.settings().busy_reply_threshold_ms.load(Relaxed) {
+            0 => None,
+            threshold_ms => Some(Duration::from_millis(threshold_ms)),
+        };
+        let is_busy = async {
+            let Some(patience) = patience else { return std::future::pending().await };
+            // Nor is the wait shorter for whoever was kept waiting by one after the other.
             let kept_by_many = async {
                 tokio::time::sleep(patience).await;
                 engine.until_busy(covered, Duration::ZERO).await;
@@ -49,6 +51,14 @@ impl Connection {
                 biased;
                 () = engine.until_busy(covered, patience) => {}
                 () = kept_by_many => {}
+            }
+        };
+        let gives_up = async {
+            // Other waits are short.
+            engine.until_busy(covered, Duration::ZERO).await;
+            tokio::select! {
+                biased;
+                () = is_busy => {}
                 () = self.killed() => {}
                 None = self.unless_gone(std::future::pending::<()>()) => {}
             }
