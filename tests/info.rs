@@ -32,6 +32,22 @@ const FAMILIES: [(&str, &str); 6] = [
     ("rank", "hot_shard_"),
 ];
 
+/// The line's field, or what the lines of its family begin with.
+fn name_of_line(line: &str) -> Option<&str> {
+    let (name, value) = line.split_once(':')?;
+    let mut prefixes = FAMILIES.iter().map(|(_, prefix)| *prefix).filter(|_| value.contains('='));
+    Some(prefixes.find(|prefix| name.starts_with(prefix)).unwrap_or(name))
+}
+
+/// The titles and fields of the reference page, in their order.
+fn names_of_page() -> Vec<&'static str> {
+    let name = |line: &'static str| {
+        let row = line.strip_prefix("| `").and_then(|row| row.split(['`', '<']).next());
+        line.strip_prefix("## ").or(row)
+    };
+    include_str!("../docs/info.md").lines().filter_map(name).collect()
+}
+
 fn family_of(labels: &str) -> &'static str {
     let is_of = |(label, _): &&(&str, &str)| labels.contains(&format!("\"{label}\""));
     // A percentile's sample has the command's label too.
@@ -146,7 +162,7 @@ every_engine! {
         assert!(!client.line("LATENCY DOCTOR").text().is_empty());
     }
 
-    /// INFO's lines and the typed samples are one set, and the reference page has a row for each.
+    /// INFO's lines and the typed samples are one set.
     fn fields_are_samples(server: &Server) with ["--appendonly", "yes", "--enable-debug-command", "yes"] {
         if server.is_redis() {
             return;
@@ -165,18 +181,31 @@ every_engine! {
             let name = if is_single { name.text() } else { family_of(&labels.to_string()).to_owned() };
             named.insert(name);
         }
-        let page = include_str!("../docs/info.md");
-        for field in client.line("INFO everything").text().lines().filter_map(|line| line.split_once(':')) {
-            let prefixes = FAMILIES.iter().filter(|(_, prefix)| field.0.starts_with(prefix));
-            let family = prefixes.map(|(_, prefix)| *prefix).next().filter(|_| field.1.contains('='));
-            let name = family.unwrap_or(field.0);
+        for name in client.line("INFO everything").text().lines().filter_map(name_of_line) {
             assert!(named.contains(name), "{name} is no sample");
-            let row = format!("| `{name}{}", if family.is_some() { "<" } else { "` |" });
-            assert!(page.contains(&row), "docs/info.md has no {row}");
         }
         let shown: BTreeSet<String> = fields(server).into_iter().collect();
         let is_shown = |name: &&String| shown.contains(*name) || FAMILIES.iter().any(|(_, prefix)| name == prefix);
         assert_eq!(named.iter().find(|name| !is_shown(name)), None);
+    }
+
+    /// Some tools read INFO line by line: its lines come in the order of the reference page.
+    fn lines_keep_their_order(server: &Server) with ["--appendonly", "yes"] {
+        if server.is_redis() {
+            return;
+        }
+        let mut client = server.client();
+        client.check("SET a 1", "+OK");
+        client.check("INCRBY a x", "-ERR value is not an integer or out of range");
+        let text = client.line("INFO everything").text();
+        let name = |line| name_of_line(line).or_else(|| line.strip_prefix("# "));
+        let mut lines: Vec<&str> = text.lines().filter_map(name).filter(|name| *name != "Modules").collect();
+        lines.dedup();
+        let mut page = names_of_page();
+        page.dedup();
+        // Nothing is being loaded, and contention is not measured.
+        page.retain(|name| !name.starts_with("loading_") && *name != "hot_shard_");
+        assert_eq!(lines, page);
     }
 
     fn contention(server: &Server) with ["--contention", "yes"] {

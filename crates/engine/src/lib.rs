@@ -27,6 +27,7 @@ mod mutex;
 mod notices;
 mod panics;
 mod seats;
+mod shape;
 mod sync;
 mod waits;
 mod word;
@@ -40,6 +41,7 @@ use rustredis_metrics::{Clock, Contention};
 
 pub use held::{Held, LongHeld};
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
+pub use shape::Shape;
 
 use gate::{Gate, Seat};
 use held::{Guard, leave};

@@ -21,6 +21,8 @@
 //! Rejected: instruments inside the lock type. The engines use the locks of `parking_lot` and `dashmap` as they are,
 //! and what is measured should be what runs when measuring is off.
 
+mod samples;
+
 use crate::clock::Clock;
 use crate::histogram::{Histogram, HistogramCells, add};
 use crate::padded::Padded;

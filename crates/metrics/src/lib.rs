@@ -32,7 +32,7 @@
 //! command's end as the next one's start.
 //!
 //! Besides: [`Contention`] for engines, [`Histogram`], what slow commands leave behind, [`SlowLog`] and
-//! [`LatencyMonitor`], and [`Sample`], the form in which all subsystems tell what they have counted.
+//! [`LatencyMonitor`], and [`Sample`] with its [`rows`], the form in which all subsystems tell what they have counted.
 //!
 //! ```
 //! use rustredis_metrics::{Clock, CommandId, Metrics, CallEnd, Strategy};
@@ -51,11 +51,13 @@
 mod block;
 mod choice;
 mod clock;
+mod command_report;
 mod contention;
 mod histogram;
 mod latency;
 mod locked;
 mod padded;
+pub mod rows;
 mod sample;
 mod slowlog;
 mod stats;
@@ -64,6 +66,7 @@ mod thread_local;
 
 pub use choice::{CallEnd, CommandId, Strategy, UnknownStrategy};
 pub use clock::Clock;
+pub use command_report::CommandReport;
 pub use contention::{Contention, ContentionReport, HOT_SHARDS, HoldTimer, HotShard, Sharing, Stamp};
 pub use histogram::{HISTOGRAM_MAX, Histogram};
 pub use latency::{LATENCY_SAMPLES_MAX, LatencyMonitor, LatencySample, LatencySummary, LatestLatency};

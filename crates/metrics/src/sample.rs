@@ -1,7 +1,7 @@
 //! What a server tells about itself: figures and facts, each with a name, a kind, a meaning and labels.
 //!
-//! Who tells gives samples; who asks writes them down in a form of its own, as INFO does. So a sample says what a value
-//! is and how exact, and nothing about lines, sections or types of a page.
+//! Who tells gives samples (see `rows`); who asks writes them down in a form of its own, as INFO does. So a sample says
+//! what a value is and how exact, and nothing about lines, sections or types of a page.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -71,6 +71,13 @@ pub enum SampleValue {
     ForPeople(usize),
     /// A text.
     Text(Cow<'static, str>),
+}
+
+impl SampleValue {
+    /// A quotient with two digits behind the point; 0 if there is nothing to divide by.
+    pub fn quotient(part: f64, whole: f64) -> Self {
+        Self::Decimal(if whole == 0.0 { 0.0 } else { part / whole }, 2)
+    }
 }
 
 impl Display for SampleValue {
@@ -168,6 +175,8 @@ mod tests {
         check(SampleValue::Decimal(0.5, 2), "0.50");
         check(SampleValue::Decimal(14.015, 3), "14.015");
         check(SampleValue::Percent(12.345), "12.35%");
+        check(SampleValue::quotient(1.0, 3.0), "0.33");
+        check(SampleValue::quotient(1.0, 0.0), "0.00");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 use crate::choice::Strategy;
 use crate::histogram::Histogram;
+use crate::rows::{Row, counter, fact, gauge};
 
 /// The counts of one command, since the start or the last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +72,29 @@ pub struct StrategyCost {
 }
 
 impl StrategyCost {
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        fact("metrics_strategy", "How commands are counted.", |cost| cost.strategy.name().into()),
+        gauge("metrics_workers", "Threads that count at present.", |cost| cost.workers.into()),
+        counter("metrics_lock_acquisitions", "Locks that were taken to count.", |cost| {
+            cost.lock_acquisitions.into()
+        }),
+        counter("metrics_lock_waits", "Of these, how many another thread held.", |cost| {
+            cost.lock_waits.into()
+        }),
+        counter("metrics_lock_wait_ns", "Nanoseconds waited for them.", |cost| cost.lock_wait_nanos.into()),
+        gauge("metrics_shards", "Blocks of counters.", |cost| cost.shards.into()),
+        gauge("metrics_shards_touched", "Of these, how many have counted anything.", |cost| {
+            cost.shards_touched.into()
+        }),
+        counter("metrics_flushes", "Batches that a thread has added to its block.", |cost| {
+            cost.flushes.into()
+        }),
+        counter("metrics_flushed_records", "Executions in these batches.", |cost| {
+            cost.flushed_records.into()
+        }),
+    ];
+
     pub(crate) fn new(strategy: Strategy) -> Self {
         StrategyCost {
             strategy,

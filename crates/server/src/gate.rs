@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use rustredis_metrics::rows::{Row, gauge};
+
 /// Somebody watches all commands.
 pub const MONITORED: u32 = 1;
 /// `maxmemory` is set.
@@ -14,6 +16,10 @@ pub const LOADING: u32 = 1 << 3;
 pub const REPLICAS_MISSING: u32 = 1 << 5;
 /// The disk does not take what must be there: writes are refused.
 pub const DISK_ERROR: u32 = 1 << 6;
+
+/// What the bits tell.
+pub const SAMPLES: &[Row<u32>] =
+    &[gauge("loading", "Whether a file is being loaded.", |bits| (bits & LOADING != 0).into())];
 
 /// The bits that are set now; shared by who sets them and who asks.
 #[derive(Debug, Default)]

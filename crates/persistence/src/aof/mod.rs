@@ -12,6 +12,8 @@ pub mod entry_commands;
 mod group;
 pub mod manifest;
 pub mod reader;
+mod syncs;
 mod writer;
 
+pub use syncs::Syncs;
 pub use writer::{Hooks, Policy, Status, Step, Target, Writer};

@@ -20,6 +20,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::group::Group;
+use super::syncs::Syncs;
 use crate::journal::{Durable, EndsInPanic, IDLE_ROUNDS, Journal, Place, Runner, Sink};
 use crate::storage::{StorageFile, write_all};
 
@@ -102,21 +103,32 @@ pub struct Status {
     /// A base holds all that was before the file of this number.
     mended_file: AtomicU64,
     /// Syncs that run or wait on the thread for that.
-    pub pending_syncs: AtomicUsize,
+    pending_syncs: AtomicUsize,
     /// Syncs that were due while one was running.
-    pub delayed_syncs: AtomicU64,
+    delayed_syncs: AtomicU64,
     /// Syncs that succeeded.
-    pub syncs: AtomicU64,
+    syncs: AtomicU64,
     /// Entries that they made durable.
-    pub synced_entries: AtomicU64,
+    synced_entries: AtomicU64,
     /// What they took, in nanoseconds.
-    pub sync_nanos: AtomicU64,
+    sync_nanos: AtomicU64,
 }
 
 impl Status {
     /// The place up to which entries were given to the system.
     pub fn written(&self) -> Place {
         self.written.load(Ordering::Acquire)
+    }
+
+    /// The syncs until now.
+    pub fn syncs(&self) -> Syncs {
+        Syncs {
+            pending: self.pending_syncs.load(Relaxed),
+            delayed: self.delayed_syncs.load(Relaxed),
+            done: self.syncs.load(Relaxed),
+            entries: self.synced_entries.load(Relaxed),
+            nanos: self.sync_nanos.load(Relaxed),
+        }
     }
 
     /// What is wrong with writing, if something is.

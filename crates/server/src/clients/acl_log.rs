@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use rustredis_metrics::rows::{Row, absent, counter};
 
 /// Time within which equal refusals share an entry, in milliseconds.
 const GROUPED_MS: u64 = 60_000;
@@ -41,6 +42,27 @@ pub struct AclLog {
     next_id: AtomicU64,
     /// All refusals since the start or CONFIG RESETSTAT.
     pub refused: AtomicU64,
+}
+
+/// How many were refused until a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct RefusalCounts {
+    authentications: u64,
+}
+
+impl RefusalCounts {
+    /// Looks.
+    pub fn of(log: &AclLog) -> Self {
+        Self { authentications: log.refused.load(Relaxed) }
+    }
+
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        counter("acl_access_denied_auth", "Wrong passwords and names.", |at| at.authentications.into()),
+        absent("acl_access_denied_cmd", "Commands that their user may not give."),
+        absent("acl_access_denied_key", "Keys that their user may not touch."),
+        absent("acl_access_denied_channel", "Channels that their user may not use."),
+    ];
 }
 
 impl AclLog {

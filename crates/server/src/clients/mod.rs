@@ -2,6 +2,7 @@
 
 pub mod acl_log;
 pub mod blocked;
+pub mod census;
 pub mod client;
 pub mod connected;
 pub mod limits;

@@ -17,6 +17,7 @@ use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
 use rustredis_keyspace::effects::{Event, EventClass};
 use rustredis_keyspace::hashing;
+use rustredis_metrics::rows::{Row, gauge};
 use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Proto, Reply};
 
@@ -121,6 +122,32 @@ pub struct PubSub {
     shards: [CachePadded<Mutex<Shard>>; SHARDS],
     /// All subscriptions of all clients: events are not even formatted while there are none.
     subscriptions: AtomicUsize,
+}
+
+/// How many names have subscribers, at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct PubSubCounts {
+    channels: usize,
+    patterns: usize,
+    shard_channels: usize,
+}
+
+impl PubSubCounts {
+    /// Looks. O(shards).
+    pub fn of(pubsub: &PubSub) -> Self {
+        Self {
+            channels: pubsub.count(Topic::Channel),
+            patterns: pubsub.count(Topic::Pattern),
+            shard_channels: pubsub.count(Topic::ShardChannel),
+        }
+    }
+
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        gauge("pubsub_channels", "Channels with subscribers.", |at| at.channels.into()),
+        gauge("pubsub_patterns", "Patterns with subscribers.", |at| at.patterns.into()),
+        gauge("pubsubshard_channels", "Shard channels with subscribers.", |at| at.shard_channels.into()),
+    ];
 }
 
 /// A message on its way: encoded when the first subscriber of a protocol is found.

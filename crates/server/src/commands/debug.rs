@@ -6,6 +6,7 @@
 //! would (PANIC-AT is such a bug on demand).
 
 mod journal;
+mod samples;
 mod unit;
 
 use std::fmt::Write as _;
@@ -89,8 +90,8 @@ const HELP: &[&str] = &[
     "REPLICATE <word> [<word> ...]",
     "    Send a command to the replicas alone: there are none, but a recording.",
     "SAMPLES",
-    "    Answer what INFO tells as typed samples: section, name, labels, kind, value,",
-    "    meaning.",
+    "    Answer what all subsystems tell as typed samples: subsystem, name, labels, kind,",
+    "    value, meaning.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire without being accessed.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
@@ -157,7 +158,7 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         (b"journal-record", 3..)
             if journal::record(context.server.recorder(), context.server.durability(), args, reply)? => {}
         (b"stringmatch-test", 2) => match_at_random(view.random(), reply),
-        (b"samples", 2) => super::info::samples(context.server, reply),
+        (b"samples", 2) => samples::reply_all(context.server, reply),
         (b"unit", 3..) => unit::run(context, view, args, reply)?,
         (b"structsize", 2) => reply.simple(&structure_sizes()),
         (b"listpack", 3) => log_listpack(view, args, reply)?,

@@ -4,6 +4,8 @@
 //! the files at the start, turning the file on and off, what `INFO` tells.
 //! Files are changed by one thread at a time: the one that starts the server, then the one of the snapshots.
 
+pub mod samples;
+
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};

@@ -5,6 +5,7 @@
 //! that nobody else can enter a shard, whoever asks. What is replayed happens at the time 0: nothing expires but by the deletions that the file itself has, or a key
 //! that was written before its time and changed after it would lose what it had.
 
+pub mod samples;
 mod stores;
 
 use std::fs::{File, OpenOptions};
@@ -39,13 +40,13 @@ const PROGRESS_RECORDS: u64 = 1024;
 pub struct Loading {
     parts: Parts,
     /// When it began (Unix ms).
-    pub started_ms: AtomicU64,
+    started_ms: AtomicU64,
     /// Bytes of all files that are loaded.
-    pub total_bytes: AtomicU64,
+    total_bytes: AtomicU64,
     /// Bytes that were read.
     pub loaded_bytes: AtomicU64,
     /// Memory that the server which wrote the RDB file used, as it says.
-    pub used_memory: AtomicU64,
+    used_memory: AtomicU64,
     /// What each key takes longer, `key-load-delay`.
     pub delay: Delay,
 }

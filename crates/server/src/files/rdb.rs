@@ -5,6 +5,8 @@
 //! it is safely on the disk, so that there is always a whole one. A damaged file is an error that names the place, and
 //! the server does not start over it: to go on with half of the data would overwrite the rest at the next save.
 
+pub mod samples;
+
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +47,7 @@ pub struct Rdb {
     /// What [`crate::upkeep::stats::Totals::dirty`] was then.
     dirty_at_save: AtomicU64,
     /// Saves that succeeded.
-    pub saves: AtomicU64,
+    saves: AtomicU64,
     /// Keys that the last load brought.
     pub keys_loaded: AtomicU64,
     /// Keys that had expired when the last load met them.

@@ -4,6 +4,8 @@
 //! `keyspace::snapshot`), then each shard for as long as encoding what it holds takes, and writes between these. There is no
 //! fork: no pause that grows with the memory, no second copy of the pages that change.
 
+pub mod samples;
+
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -89,9 +91,9 @@ pub struct Snapshots {
     jobs: Mutex<Option<mpsc::Sender<Job>>>,
     state: Mutex<State>,
     /// Keys that the snapshot under way had at its beginning.
-    pub keys_total: AtomicU64,
+    keys_total: AtomicU64,
     /// Keys that it has encoded.
-    pub keys_done: AtomicU64,
+    keys_done: AtomicU64,
     /// Set to give the snapshot under way up.
     is_given_up: AtomicBool,
     /// Held while the files of the append-only file are exchanged, and by who reads them while the server runs.

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustredis_config::{Config, Directive};
+use rustredis_metrics::SampleField;
+use rustredis_metrics::rows::{Family, Row, Thing, ThingValue, fact};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -165,6 +167,58 @@ impl Listening {
         let ended = "the server is ending";
         self.wishes.send(Relisten { addresses, answer }).map_err(|_| ended)?;
         answered.recv_timeout(RELISTEN_TIMEOUT).map_err(|_| ended)?
+    }
+}
+
+/// Where the server listens, at a moment.
+#[derive(Clone, Debug, Default)]
+pub struct ListeningNow {
+    port: u16,
+    bind: Vec<Vec<u8>>,
+    unix_socket: Option<String>,
+}
+
+impl ListeningNow {
+    /// Looks.
+    pub fn of(listening: &Listening, config: &Config) -> Self {
+        Self {
+            port: listening.port(),
+            bind: config.bind().to_vec(),
+            unix_socket: config.path(Directive::Unixsocket).map(|path| path.display().to_string()),
+        }
+    }
+
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        fact("multiplexing_api", "How many sockets are waited for.", |_| "epoll".into()),
+        fact("tcp_port", "The port, 0 for none.", |at| at.port.into()),
+        Row::Family(Family {
+            prefix: "listener",
+            labels: &["index"],
+            fields: &[
+                SampleField::fact("name", "What is listened on: tcp or unix."),
+                SampleField::fact("bind", "An address, or the socket's path."),
+                SampleField::fact("port", "The port."),
+            ],
+            things: Self::listeners,
+        }),
+    ];
+
+    fn listeners(&self) -> Vec<Thing> {
+        let value = |field, text: String| ThingValue { field, detail: None, value: text.into() };
+        let mut listeners = Vec::new();
+        if self.port != 0 {
+            let addresses = self.bind.iter().map(|address| String::from_utf8_lossy(address).into_owned());
+            let mut values = vec![value(0, "tcp".to_owned())];
+            values.extend(addresses.map(|address| value(1, address)));
+            values.push(value(2, self.port.to_string()));
+            listeners.push(values);
+        }
+        if let Some(path) = &self.unix_socket {
+            listeners.push(vec![value(0, "unix".to_owned()), value(1, path.clone())]);
+        }
+        let thing = |(index, values): (usize, Vec<_>)| Thing { name: index.to_string(), values };
+        listeners.into_iter().enumerate().map(thing).collect()
     }
 }
 

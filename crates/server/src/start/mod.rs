@@ -44,11 +44,13 @@ use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 use crate::upkeep::supervise;
 
+pub mod about;
 pub mod apply;
 pub mod end;
 pub mod ending;
 pub mod load;
 pub mod run_id;
+pub mod samples;
 pub mod server;
 
 /// Runs the server until it is told to stop; the exit code of the process.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rustredis_engine::Engine;
 use rustredis_keyspace::{Access, Among, Covered, Effects};
+use rustredis_metrics::rows::{Row, fact};
 
 use crate::clients::client::flags;
 use crate::clients::connected::Clients;
@@ -40,7 +41,26 @@ pub struct Cron {
     pub snapshots: Arc<Snapshots>,
 }
 
+/// How often keys are looked after that expire by themselves, at a moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Rhythm {
+    hz: u32,
+}
+
+impl Rhythm {
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        fact("hz", "Rounds of upkeep a second.", |rhythm| rhythm.hz.into()),
+        fact("configured_hz", "Rounds of upkeep a second, as configured.", |rhythm| rhythm.hz.into()),
+    ];
+}
+
 impl Cron {
+    /// How often there is a round of upkeep.
+    pub fn rhythm(&self) -> Rhythm {
+        Rhythm { hz: self.settings.hz.load(Relaxed) }
+    }
+
     /// Looks after the server as long as it runs.
     pub async fn run(&self, thread: Thread<'_>) {
         let mut look: u64 = 0;

@@ -9,6 +9,8 @@
 //! task of the first worker goes on. What is big is freed by another thread: until it has done so its bytes count as
 //! free, for else everything would be evicted while it works.
 
+pub mod samples;
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -5,6 +5,8 @@
 //! there at the start, is data.
 
 use rustredis_keyspace::Store;
+use rustredis_metrics::SampleValue;
+use rustredis_metrics::rows::{Row, fact, gauge};
 
 use crate::clients::connected::Clients;
 use crate::upkeep::allocator;
@@ -14,6 +16,9 @@ use crate::upkeep::sampled::Sampled;
 const SLOT_BYTES: usize = 9;
 /// Bytes of an expiry in a shard's index, on average: a tree's nodes are two thirds full.
 const EXPIRY_BYTES: usize = 24;
+
+/// What a figure in the form for people is.
+const HELP_PEOPLE: &str = "The same for people.";
 
 /// Bytes that the tables of a database take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,6 +91,66 @@ impl MemoryUse {
     pub fn peak_percent(&self) -> f64 {
         percent(self.used, self.peak)
     }
+}
+
+impl MemoryUse {
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        gauge("used_memory", "Bytes that were asked for from the allocator.", |at| at.used.into()),
+        fact("used_memory_human", HELP_PEOPLE, |at| SampleValue::ForPeople(at.used)),
+        gauge("used_memory_rss", "Bytes that the kernel says the process takes.", |at| at.resident.into()),
+        fact("used_memory_rss_human", HELP_PEOPLE, |at| SampleValue::ForPeople(at.resident)),
+        gauge("used_memory_peak", "The most that used_memory ever was.", |at| at.peak.into()),
+        fact("used_memory_peak_human", HELP_PEOPLE, |at| SampleValue::ForPeople(at.peak)),
+        gauge("used_memory_peak_perc", "used_memory in per cent of its peak.", |at| {
+            SampleValue::Percent(at.peak_percent())
+        }),
+        gauge("used_memory_overhead", "Bytes that are not data.", |at| at.overhead().into()),
+        fact("used_memory_startup", "Bytes used before there was data.", |at| at.startup.into()),
+        gauge("used_memory_dataset", "Bytes of data.", |at| at.dataset().into()),
+        gauge("used_memory_dataset_perc", "Data in per cent of what was added since the start.", |at| {
+            SampleValue::Percent(at.dataset_percent())
+        }),
+        gauge("mem_clients_normal", "Bytes of clients' buffers.", |at| at.clients.into()),
+        gauge("allocator_allocated", "Bytes that were asked for from the allocator.", |at| at.used.into()),
+        gauge("allocator_active", "Bytes that the allocator has from the kernel.", |at| at.committed.into()),
+        gauge("allocator_resident", "Bytes that the kernel says the process takes.", |at| at.resident.into()),
+        gauge("allocator_frag_ratio", "What the allocator has, over what was asked for.", |at| {
+            quotient(at.committed, at.used)
+        }),
+        gauge("allocator_frag_bytes", "What the allocator has more than was asked for, bytes.", |at| {
+            excess(at.committed, at.used)
+        }),
+        gauge("allocator_rss_ratio", "What the process takes, over what the allocator has.", |at| {
+            quotient(at.resident, at.committed)
+        }),
+        gauge("allocator_rss_bytes", "What the process takes more than the allocator has, bytes.", |at| {
+            excess(at.resident, at.committed)
+        }),
+        gauge("rss_overhead_ratio", "What the process takes, over what its heap takes.", |at| {
+            quotient(at.resident, at.resident)
+        }),
+        gauge("rss_overhead_bytes", "What the process takes more than its heap, bytes.", |at| {
+            excess(at.resident, at.resident)
+        }),
+        gauge("mem_fragmentation_ratio", "What the process takes, over what was asked for.", |at| {
+            quotient(at.resident, at.used)
+        }),
+        gauge("mem_fragmentation_bytes", "What the process takes more than was asked for, bytes.", |at| {
+            excess(at.resident, at.used)
+        }),
+        fact("mem_allocator", "The allocator's name.", |_| allocator::allocator_name().into()),
+        fact("total_system_memory", "Bytes of memory of the machine.", |_| allocator::system_bytes().into()),
+        fact("total_system_memory_human", HELP_PEOPLE, |_| SampleValue::ForPeople(allocator::system_bytes())),
+    ];
+}
+
+fn quotient(part: usize, whole: usize) -> SampleValue {
+    SampleValue::quotient(part as f64, whole as f64)
+}
+
+fn excess(more: usize, less: usize) -> SampleValue {
+    (more as i64 - less as i64).into()
 }
 
 fn percent(part: usize, whole: usize) -> f64 {

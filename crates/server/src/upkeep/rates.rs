@@ -3,6 +3,8 @@
 //! The cron looks at the counters ten times a second; a rate is the mean of the last sixteen looks, as in Redis.
 
 use parking_lot::Mutex;
+use rustredis_metrics::SampleValue;
+use rustredis_metrics::rows::{Row, gauge};
 
 use crate::upkeep::stats::Totals;
 
@@ -50,6 +52,19 @@ pub struct RatesNow {
     pub received: u64,
     /// Bytes sent.
     pub sent: u64,
+}
+
+impl RatesNow {
+    /// What is told.
+    pub const SAMPLES: &'static [Row<Self>] = &[
+        gauge("instantaneous_ops_per_sec", "Commands a second, now.", |now| now.commands.into()),
+        gauge("instantaneous_input_kbps", "KiB a second from clients, now.", |now| kilobytes(now.received)),
+        gauge("instantaneous_output_kbps", "KiB a second to clients, now.", |now| kilobytes(now.sent)),
+    ];
+}
+
+fn kilobytes(bytes: u64) -> SampleValue {
+    SampleValue::Decimal(bytes as f64 / 1024.0, 2)
 }
 
 impl Rates {

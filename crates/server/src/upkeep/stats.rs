@@ -2,6 +2,8 @@
 //!
 //! What is counted for each command has a cell per worker, written by that worker alone; the rest is rare and shared.
 
+pub mod samples;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 
@@ -65,7 +67,7 @@ pub struct Stats {
     /// Clients closed for an append-only file that could not be written.
     pub write_timeout_disconnections: AtomicU64,
     /// Errors by code; see [`Stats::count_error`].
-    pub errors: Mutex<BTreeMap<String, u64>>,
+    errors: Mutex<BTreeMap<String, u64>>,
     /// Time spent on keys that expire on their own, nanoseconds.
     pub expire_cycle_nanos: AtomicU64,
     /// How fast the counters run.

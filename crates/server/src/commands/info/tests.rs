@@ -1,11 +1,11 @@
-//! The page `docs/info.md`, which is made of the rows; a test holds it to them.
+//! INFO and what the subsystems tell are one set; and the page `docs/info.md`, which is made of it.
 
 use std::fmt::Write;
 
 use rustredis_metrics::SampleField;
 
-use super::row::Part;
-use super::sections::SECTIONS;
+use super::sections::sections;
+use crate::start::samples::rows;
 
 const HEAD: &str = "\
 # What INFO tells
@@ -14,32 +14,43 @@ Made of the server's own rows: `UPDATE=1 cargo test -p rustredis the_info_page` 
 reset or the server ends, a gauge rises and falls, and a fact is a text or a number that counts nothing.
 ";
 
+/// Names resolve, or asking for the sections would panic.
+#[test]
+fn each_row_of_a_subsystem_is_in_a_section() {
+    let shown: Vec<_> = sections().iter().flat_map(|section| &section.rows).map(|row| row.id).collect();
+    let missing: Vec<_> =
+        rows().filter(|row| !shown.contains(&row.id)).map(|row| (row.subsystem, row.head.name)).collect();
+    assert_eq!(missing, []);
+}
+
+#[test]
+fn a_section_has_no_line_twice() {
+    for section in sections() {
+        let mut names: Vec<&str> = section.rows.iter().map(|row| row.head.name).collect();
+        names.sort_unstable();
+        assert!(names.is_sorted_by(|one, other| one < other), "{}: {names:?}", section.title);
+    }
+}
+
 fn page() -> String {
     let mut page = HEAD.to_owned();
-    for section in SECTIONS {
-        if section.parts.is_empty() {
+    for section in sections() {
+        if section.rows.is_empty() {
             continue;
         }
         writeln!(page, "\n## {}\n\n| field | kind | meaning |\n|---|---|---|", section.title).unwrap();
-        for part in section.parts {
-            match part {
-                Part::Rows(rows) => rows.iter().for_each(|row| add(&mut page, "", &row.field, "")),
-                Part::When(_, rows) => {
-                    rows.iter().for_each(|row| add(&mut page, "", &row.field, " Not always there."));
-                }
-                Part::Family(family) => {
-                    let line = format!("{}<{}>: ", family.prefix, family.labels[0]);
-                    family.fields.iter().for_each(|field| add(&mut page, &line, field, ""));
-                }
-            }
+        for row in &section.rows {
+            let more = if row.is_always_there { "" } else { " Not always there." };
+            let thing = row.head.labels.first().map(|label| format!("{}<{label}>: ", row.head.name));
+            let fields = row.head.fields.iter();
+            fields.for_each(|field| add(&mut page, thing.as_deref().unwrap_or_default(), field, more));
         }
     }
     page
 }
 
-fn add(page: &mut String, line: &str, field: &SampleField, more: &str) {
-    assert!(field.help.ends_with('.'), "{} is not explained", field.name);
-    writeln!(page, "| `{line}{}` | {} | {}{more} |", field.name, field.kind.name(), field.help).unwrap();
+fn add(page: &mut String, thing: &str, field: &SampleField, more: &str) {
+    writeln!(page, "| `{thing}{}` | {} | {}{more} |", field.name, field.kind.name(), field.help).unwrap();
 }
 
 #[test]
