@@ -26,6 +26,7 @@ mod holds;
 mod info;
 mod journal;
 mod limits;
+mod linearize;
 mod loading;
 mod memory;
 mod metrics;

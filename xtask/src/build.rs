@@ -13,6 +13,16 @@ pub(crate) fn server(is_release: bool) -> Result<PathBuf, String> {
     if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
 }
 
+/// Builds rustredis with the faults that a test is to find, in release mode and away from the one without.
+pub(crate) fn server_with_faults() -> Result<PathBuf, String> {
+    let target = shell::target().join("seeded-faults");
+    let arguments =
+        ["build", "--quiet", "--package", "rustredis", "--release", "--features", "seeded-faults"];
+    shell::run(shell::cargo(&arguments).env("CARGO_TARGET_DIR", &target))?;
+    let path = target.join("release/rustredis");
+    if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
+}
+
 /// Builds the lab, in release mode.
 pub(crate) fn lab() -> Result<PathBuf, String> {
     build("rustredis-lab", "release")?;

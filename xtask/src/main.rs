@@ -7,6 +7,7 @@ mod bench;
 mod build;
 mod clients;
 mod crash;
+mod linearize;
 mod oracle;
 mod shell;
 mod soak;
@@ -31,6 +32,7 @@ Usage: cargo xtask <task>
                     what the server costs, beside redis-server
   crash             kill the server under load, again and again, and see what it recovers
   oracle            random histories on every engine beside redis-server and beside their own replay
+  linearize         histories of concurrent clients on every engine: is there an order that explains every answer?
   states            every state of the server against every command and background task, in full
   soak connections  10,000 connections, and what they leave behind
   soak memory       RSS over what is used while sizes change, on every engine, beside redis-server
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         "bench" => bench::run(rest),
         "crash" => crash::run(rest),
         "oracle" => oracle::run(rest),
+        "linearize" => linearize::run(rest),
         "states" => states::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {

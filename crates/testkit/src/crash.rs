@@ -21,7 +21,7 @@ mod connection;
 mod draw;
 mod model;
 mod own;
-mod power;
+pub(crate) mod power;
 mod shared;
 mod soon;
 mod step;

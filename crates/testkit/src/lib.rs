@@ -19,6 +19,7 @@ pub mod contents;
 pub mod crash;
 mod directory;
 mod launch;
+pub mod linearize;
 pub mod oracle;
 pub mod process;
 mod random;

@@ -25,6 +25,7 @@ pub const NOT_REPLAYED: &[(&str, &str)] = &[
     ("crash", "its servers have files of their own"),
     ("damage", "its servers have files of their own"),
     ("faults", "its servers have files of their own"),
+    ("linearize", "its servers are its own"),
     ("rdb_files", "its servers have files of their own"),
     ("client::a_password_is_asked_for", "it changes its password"),
     ("protocol::a_password_set_later_binds_new_connections", "it changes its password"),

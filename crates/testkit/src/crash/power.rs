@@ -26,14 +26,14 @@ pub fn library() -> PathBuf {
 }
 
 /// The launch with the library preloaded; it writes to `notes`.
-pub(super) fn watched(launch: Launch, library: &Path, notes: &Path) -> Launch {
+pub(crate) fn watched(launch: Launch, library: &Path, notes: &Path) -> Launch {
     launch
         .environment("LD_PRELOAD", &library.to_string_lossy())
         .environment("POWERCUT_NOTES", &notes.to_string_lossy())
 }
 
 /// Cuts every append-only file and the manifest to what had been on the disk; gives back how much was lost.
-pub(super) fn cut(directory: &Path, notes: &Path) -> io::Result<u64> {
+pub(crate) fn cut(directory: &Path, notes: &Path) -> io::Result<u64> {
     let notes = fs::read_to_string(notes)?;
     let safe = safe_sizes(&notes);
     let mut lost = 0;
