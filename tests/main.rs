@@ -33,6 +33,7 @@ mod metrics;
 mod oracle;
 mod order;
 mod panics;
+mod pipelines;
 mod probes;
 mod protocol;
 mod pubsub;

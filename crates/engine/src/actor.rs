@@ -1,72 +1,113 @@
 //! Shared nothing: a shard belongs to one worker thread, and nobody else enters it unless it is lent to him.
 //!
-//! On the owner's thread a command runs without any lock or message. What needs shards of one other thread is sent to it
-//! as a message, a whole run of a client's commands in one, and is run there. What needs shards of several threads
-//! *borrows*: it asks each owner, in ascending order, for the shards that it needs.
+//! On the owner's thread a command runs without any lock or message. What a client's commands need of other threads' shards is sent to
+//! these as *errands* ([`crate::errands`]), one to each, however many commands that are. What needs shards of several threads under one
+//! view *borrows* them: it asks all their owners at once.
 //!
-//! An owner serves what it was sent in the order of arrival. A request is granted (or run) whole, once none of its shards is
-//! lent or promised to one before it; its own clients' commands for such a shard join the same queue. Owners are asked in
-//! ascending order and each grants all or nothing, so there is no circle of waiting. Shards come back when the borrower
+//! **The order.** What an owner is sent it does in the order in which it was sent, and before what a client of its own sends after that
+//! ([`Engine::serve`]). Who sends to several owners, or sends and does something himself, does so with one lock held, and finds his
+//! own inbox empty. So all that spans owners comes to each of them in the same order: it is as if each had been done in one moment, and the
+//! commands of a connection appear in their order to everybody, though those of different owners run at the same time.
+//!
+//! A request is granted or run whole, once none of its shards is lent or promised to one before it; commands of the owner's own
+//! clients for such a shard join the queue. As all owners have one order, there is no circle of waiting. Shards come back when the borrower
 //! drops its hold. A request for shards that are lent for long is refused: nobody's other shards wait with it.
 //!
-//! Who needs everything asks no owner: he stops all threads at the gate ([`crate::gate`]), owners and borrowers alike.
+//! Who needs everything asks no owner: he stops all threads at the gate ([`crate::gate`]) and waits for what is under way, for
+//! errands and loans have passed the gate when they were sent.
 //!
-//! Ownership is a contiguous range of shards per worker, with an equal share of the keys, so ascending shards are ascending owners.
+//! Ownership is a contiguous range of shards per worker, with an equal share of the keys.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Poll, Waker};
 
+use crossbeam_utils::CachePadded;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, placement};
-use rustredis_metrics::{Contention, Stamp};
-use tokio::sync::{mpsc, oneshot};
+use rustredis_metrics::Stamp;
+use tokio::sync::oneshot;
 
-use crate::held::{Guard, Held};
+use crate::gate::Seat;
+use crate::held::{Guard, Held, Outcome, Part, leave};
+use crate::inbox::{Inbox, Node};
 use crate::measured::Measured;
+use crate::slots::{Slots, Ticket};
+use crate::word::KEPT;
 use crate::{EndsInPanic, Engine, seats};
 
 /// Shards of one owner, ascending.
 type Shards = Vec<u32>;
 
-/// Something that an owner runs with the shards held.
-pub(crate) type Job = Box<dyn FnOnce(&mut Held<'_>) + Send>;
-
 /// What is wanted of an owner.
-pub(crate) enum Request {
-    /// The shards themselves, until they are returned; `None` comes back if some are lent for long.
-    Lend { grant: oneshot::Sender<Option<Loan>>, is_long: bool },
-    /// That it runs this. It is dropped if some of the shards are lent for long.
-    Run(Job),
+enum Request {
+    /// These shards, until they are returned; `None` comes back if some are lent for long.
+    Lend { shards: Shards, grant: oneshot::Sender<Option<Loan>>, is_long: bool },
+    /// That it does this, and answers.
+    Run(Task),
+}
+
+/// An errand, and where its answer goes.
+struct Task {
+    part: Part,
+    from: usize,
+    ticket: Ticket,
+}
+
+impl Request {
+    fn shards(&self) -> &[u32] {
+        match self {
+            Self::Lend { shards, .. } => shards,
+            Self::Run(task) => &task.part.shards,
+        }
+    }
 }
 
 /// A request in an owner's queue.
 struct Waiting {
-    shards: Shards,
     request: Request,
     sent: Stamp,
+    /// Whether it has begun and lets others have their turn.
+    is_paused: bool,
 }
 
 enum Message {
-    Ask(Waiting),
+    Ask {
+        request: Request,
+        sent: Stamp,
+    },
     Return(Shards),
+    Answer {
+        part: Part,
+        ticket: Ticket,
+    },
+    /// It has been taken out.
+    Nothing,
 }
 
-/// The mailboxes of the owners.
+/// What other threads know of an owner.
+struct Owner {
+    inbox: Inbox<Message>,
+    /// Wakes its task.
+    waker: parking_lot::Mutex<Option<Waker>>,
+}
+
+/// The owners.
 pub(crate) struct Doors {
     shards: usize,
-    owners: Vec<mpsc::UnboundedSender<Message>>,
+    owners: Box<[CachePadded<Owner>]>,
     /// The owner of each shard.
     owner_of: Vec<u16>,
-    inboxes: parking_lot::Mutex<Vec<Option<mpsc::UnboundedReceiver<Message>>>>,
+    /// Held by who sends to several owners, or sends and does something himself.
+    order: parking_lot::Mutex<()>,
 }
 
 /// What an owner knows of its shards.
 struct Ownership {
+    doors: Arc<Doors>,
     index: usize,
-    /// Its own mailbox, where loans come back.
-    mailbox: mpsc::UnboundedSender<Message>,
     /// Per shard: whether it is lent.
     lent: Vec<bool>,
     /// The shards that are lent for long.
@@ -74,88 +115,294 @@ struct Ownership {
     lent_count: usize,
     /// Requests that must wait, the longest first.
     waiting: VecDeque<Waiting>,
+    /// Requests that are to be told that they are not granted.
+    refused: Vec<Request>,
+    slots: Slots<Part>,
+    /// Nodes for the next messages.
+    #[allow(clippy::vec_box, reason = "a node keeps its place, which the inboxes know")]
+    spare: Vec<Box<Node<Message>>>,
+    /// Whether the thread says itself when it sleeps ([`before_sleep`]), if it ever does.
+    tells_sleep: bool,
 }
+
+/// Nodes that an owner keeps.
+const SPARE_MAX: usize = 256;
 
 thread_local! {
     static OWNERSHIP: RefCell<Option<Ownership>> = const { RefCell::new(None) };
+    /// The number of the engine, and of the owner that the thread is in it.
+    static OWNER: Cell<Option<(u64, usize)>> = const { Cell::new(None) };
+    /// Whether it serves others now.
+    static IS_SERVING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// Shards that an owner has lent; dropping it hands them back, wherever it is: also on its way to a borrower who has gone.
 pub(crate) struct Loan {
-    owner: mpsc::UnboundedSender<Message>,
+    doors: Arc<Doors>,
+    owner: usize,
     shards: Shards,
 }
 
 impl Drop for Loan {
     fn drop(&mut self) {
-        // An owner that is gone, with the server, needs nothing back.
-        let _ = self.owner.send(Message::Return(std::mem::take(&mut self.shards)));
+        let shards = std::mem::take(&mut self.shards);
+        self.doors.send(self.owner, Node::new(Message::Return(shards)));
     }
 }
 
 impl Doors {
     pub(crate) fn new(shards: usize, threads: usize) -> Self {
         let threads = threads.clamp(1, shards);
-        let (owners, inboxes) = (0..threads)
-            .map(|_| {
-                let (sender, receiver) = mpsc::unbounded_channel();
-                (sender, Some(receiver))
-            })
-            .unzip();
+        let owner = |_| CachePadded::new(Owner { inbox: Inbox::new(), waker: parking_lot::Mutex::new(None) });
         let owner_of = (0..shards).map(|shard| placement::part_of(shard, shards, threads) as u16).collect();
-        Self { shards, owners, owner_of, inboxes: parking_lot::Mutex::new(inboxes) }
+        Self {
+            shards,
+            owners: (0..threads).map(owner).collect(),
+            owner_of,
+            order: parking_lot::Mutex::new(()),
+        }
+    }
+
+    pub(crate) fn owners(&self) -> usize {
+        self.owners.len()
     }
 
     /// The owner of a shard.
     #[inline]
-    fn owner_of(&self, shard: usize) -> usize {
+    pub(crate) fn owner_of(&self, shard: usize) -> usize {
         usize::from(self.owner_of[shard])
     }
 
-    pub(crate) fn enter_worker(&self, index: usize, engine: Arc<Engine>) {
-        let Some(mut inbox) = self.inboxes.lock().get_mut(index).and_then(Option::take) else { return };
+    /// Makes the calling thread an owner, unless there is none of this number.
+    pub(crate) fn enter(self: &Arc<Self>, index: usize, engine: u64, tells_sleep: bool) -> bool {
+        if index >= self.owners.len() {
+            return false;
+        }
         let ownership = Ownership {
+            doors: self.clone(),
             index,
-            mailbox: self.owners[index].clone(),
             lent: vec![false; self.shards],
             kept: Vec::new(),
             lent_count: 0,
             waiting: VecDeque::new(),
+            refused: Vec::new(),
+            slots: Slots::default(),
+            spare: Vec::new(),
+            tells_sleep,
         };
         OWNERSHIP.set(Some(ownership));
-        tokio::task::spawn_local(async move {
-            // Who waits for its shards would wait for ever.
-            let _end = EndsInPanic("An owner of shards");
-            let mut messages = Vec::new();
-            let mut spent_nanos = 0;
-            while inbox.recv_many(&mut messages, MESSAGES_AT_ONCE).await > 0 {
-                let depth = messages.len() + inbox.len();
-                for message in messages.drain(..) {
-                    with_ownership(|ownership| ownership.receive(message, depth, &engine.contention));
-                    serve(&engine, &mut spent_nanos).await;
+        OWNER.set(Some((engine, index)));
+        true
+    }
+
+    /// Serves for as long as the thread is an owner; its task.
+    pub(crate) async fn attend(&self, engine: Arc<Engine>) {
+        // Who waits for its shards would wait for ever.
+        let _end = EndsInPanic("An owner of shards");
+        let Some(index) = own_index(engine.number) else { return };
+        let attending = std::future::poll_fn(|context| {
+            let owner = &self.owners[index];
+            {
+                let mut waker = owner.waker.lock();
+                if waker.as_ref().is_none_or(|waker| !waker.will_wake(context.waker())) {
+                    *waker = Some(context.waker().clone());
                 }
             }
-        });
-    }
-
-    /// The other thread that owns all of these shards.
-    pub(crate) fn owner_elsewhere(&self, covered: Covered<'_>) -> Option<usize> {
-        let owner = match covered {
-            Covered::One(shard) => self.owner_of(shard),
-            Covered::Many(shards) => {
-                let (first, last) = (*shards.first()? as usize, *shards.last()? as usize);
-                Some(self.owner_of(first)).filter(|owner| *owner == self.owner_of(last))?
+            self.serve(&engine);
+            advance(&engine, true);
+            self.rest(index);
+            if with_ownership(|own| own.waiting.iter().any(|waiting| waiting.is_paused)) == Some(true) {
+                context.waker().wake_by_ref();
             }
-            Covered::None | Covered::All => return None,
-        };
-        let is_here = OWNERSHIP.with_borrow(|own| own.as_ref().is_some_and(|own| own.index == owner));
-        (!is_here).then_some(owner)
+            Poll::<()>::Pending
+        });
+        attending.await;
     }
 
-    pub(crate) fn send(&self, owner: usize, shards: Shards, request: Request, contention: &Contention) {
-        let sent = contention.stamp();
-        // An owner that is gone drops the request, and with it the channel on which somebody waits.
-        let _ = self.owners[owner].send(Message::Ask(Waiting { shards, request, sent }));
+    fn send(&self, owner: usize, node: Box<Node<Message>>) {
+        if self.owners[owner].inbox.push(node) {
+            self.wake(owner);
+        }
+    }
+
+    #[cold]
+    fn wake(&self, owner: usize) {
+        let waker = self.owners[owner].waker.lock().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Sends each errand to the owner of its shards; the thread is in its seat. If they span owners, or the thread is to do something with
+    /// `own` shards in the same moment, nothing may stand in the way of that: then they come back.
+    pub(crate) fn send_errands(
+        &self,
+        engine: &Engine,
+        seat: &Seat,
+        own: Covered<'_>,
+        mut parts: Vec<Part>,
+    ) -> Result<Ticket, Vec<Part>> {
+        let Some(from) = own_index(engine.number) else { return Err(parts) };
+        let has_own = own != Covered::None;
+        let spans_owners = parts.len() + usize::from(has_own) > 1;
+        let sent = engine.contention.stamp();
+        let mut asleep: Vec<usize> = Vec::new();
+        let ticket = {
+            let _order = spans_owners.then(|| self.order.lock());
+            if spans_owners && !self.may_span(engine, has_own.then_some(from)) {
+                return Err(parts);
+            }
+            seat.send(parts.len() as u64);
+            with_ownership(|ownership| {
+                let ticket = ownership.slots.add(parts.len());
+                for part in parts.drain(..) {
+                    let owner = self.owner_of(part.shards[0] as usize);
+                    debug_assert!(part.shards.iter().all(|shard| self.owner_of(*shard as usize) == owner));
+                    let request = Request::Run(Task { part, from, ticket });
+                    if self.owners[owner].inbox.push(ownership.node(Message::Ask { request, sent })) {
+                        asleep.push(owner);
+                    }
+                }
+                ownership.slots.lend(ticket, parts);
+                ticket
+            })
+        };
+        asleep.into_iter().for_each(|owner| self.wake(owner));
+        Ok(ticket.expect("who has an index is an owner"))
+    }
+
+    /// Whether errands to several owners are done whole wherever they go. Asked with the order's lock held: what would stand in the way later is
+    /// sent later.
+    fn may_span(&self, engine: &Engine, own: Option<usize>) -> bool {
+        own.is_none_or(|own| self.owners[own].inbox.is_empty())
+            && !engine.gate.word().has(KEPT)
+            && engine.store.far_waited.load(Relaxed) == 0
+    }
+
+    /// Has the rest of what the thread did with its own shards go on as an errand. The thread is in its seat.
+    pub(crate) fn go_on(&self, engine: &Engine, ticket: Ticket, part: Part) {
+        let Some(from) = own_index(engine.number) else { return };
+        seats::mine(engine.number, &engine.gate).send(1);
+        with_ownership(|own| {
+            own.slots.await_more(ticket);
+            own.pause(Task { part, from, ticket });
+        });
+        self.wake(from);
+    }
+
+    /// Does what was sent to the calling thread so far; whether there was anything.
+    #[inline]
+    pub(crate) fn serve(&self, engine: &Engine) -> bool {
+        let Some(index) = own_index(engine.number) else { return false };
+        let has_any = !self.owners[index].inbox.is_untouched();
+        has_any && self.serve_all(engine, index)
+    }
+
+    fn serve_all(&self, engine: &Engine, index: usize) -> bool {
+        // What it does may look for more to do, and that comes behind it.
+        if IS_SERVING.replace(true) {
+            return false;
+        }
+        let taken = self.owners[index].inbox.take();
+        let depth = taken.len();
+        for node in taken {
+            self.receive(engine, node, depth);
+        }
+        IS_SERVING.set(false);
+        self.rest(index);
+        depth > 0
+    }
+
+    /// Has who sends something wake the owner's task, where the thread does not look for it before it sleeps.
+    fn rest(&self, index: usize) {
+        if with_ownership(|own| own.tells_sleep) == Some(false) && !self.owners[index].inbox.try_sleep() {
+            self.wake(index);
+        }
+    }
+
+    fn receive(&self, engine: &Engine, mut node: Box<Node<Message>>, depth: usize) {
+        match std::mem::replace(&mut node.message, Message::Nothing) {
+            Message::Ask { request, sent } => {
+                match with_ownership(|own| own.admit(request, sent, depth, engine)) {
+                    Some(Admitted::Now(task)) => return self.run(engine, task, sent, Some(node)),
+                    Some(Admitted::Refused(request)) => return self.refuse(engine, request, Some(node)),
+                    Some(Admitted::Later) => advance(engine, false),
+                    None => {}
+                }
+            }
+            Message::Return(shards) => {
+                with_ownership(|own| own.take_back(&shards));
+                engine.gate.serve(seats::mine(engine.number, &engine.gate));
+                advance(engine, false);
+            }
+            Message::Answer { part, ticket } => {
+                let waker = with_ownership(|own| own.slots.answer(ticket, part)).flatten();
+                waker.into_iter().for_each(Waker::wake);
+            }
+            Message::Nothing => {}
+        }
+        with_ownership(|own| own.keep_node(node));
+    }
+
+    /// Runs an errand outside the borrow of the ownership, for it may ask for holds of this thread's own shards. What is taken out of the
+    /// queue is lent to nobody meanwhile, for only this thread lends.
+    fn run(&self, engine: &Engine, mut task: Task, sent: Stamp, node: Option<Box<Node<Message>>>) {
+        let seat = seats::mine(engine.number, &engine.gate);
+        // It has passed the gate when it was sent.
+        seat.enter(Access::Write);
+        let contention = &engine.contention;
+        let measured = if contention.is_enabled() {
+            Measured::of(contention.dequeued(task.part.shards[0] as usize, sent))
+        } else {
+            Measured::default()
+        };
+        let Part { shards, errand } = &mut task.part;
+        let covered = Covered::of(shards);
+        let outcome = {
+            let (access, guard) = (Access::Write, Guard::Own(seat));
+            let mut held = Held { engine, covered, access, measured, guard };
+            let outcome = errand.run(&mut held);
+            if outcome == Outcome::Done {
+                seat.serve();
+            }
+            outcome
+        };
+        match outcome {
+            Outcome::Done => self.answer(task, node),
+            Outcome::Paused => {
+                with_ownership(|own| own.pause(task));
+                with_ownership(|own| own.index).into_iter().for_each(|own| self.wake(own));
+            }
+        }
+    }
+
+    fn refuse(&self, engine: &Engine, request: Request, node: Option<Box<Node<Message>>>) {
+        engine.gate.serve(seats::mine(engine.number, &engine.gate));
+        match request {
+            // Somebody who has gone needs no answer.
+            Request::Lend { grant, .. } => drop(grant.send(None)),
+            Request::Run(task) => self.answer(task, node),
+        }
+    }
+
+    fn answer(&self, task: Task, node: Option<Box<Node<Message>>>) {
+        let Task { part, from, ticket } = task;
+        let waker = with_ownership(|own| {
+            if own.index == from {
+                return own.slots.answer(ticket, part);
+            }
+            let message = Message::Answer { part, ticket };
+            let node = match node {
+                Some(mut node) => {
+                    node.message = message;
+                    node
+                }
+                None => own.node(message),
+            };
+            self.send(from, node);
+            None
+        });
+        waker.flatten().into_iter().for_each(Waker::wake);
     }
 
     /// Whether the calling thread may hold these shards: all are its own and none is lent or promised. Commands run to their end
@@ -179,7 +426,7 @@ impl Doors {
 
     /// Measures a hold of shards of the calling thread that begins.
     #[inline]
-    pub(crate) fn measured(covered: Covered<'_>, contention: &Contention) -> Measured {
+    pub(crate) fn measured(covered: Covered<'_>, contention: &rustredis_metrics::Contention) -> Measured {
         let mut measured = Measured::default();
         if contention.is_enabled() {
             match covered {
@@ -208,25 +455,60 @@ impl Doors {
         });
     }
 
-    /// Borrows the covered shards, the calling thread's own among them, in ascending order of owners; nothing if some are lent
-    /// for long. Dropped half-way, it hands back what it has.
+    /// Borrows the covered shards, the calling thread's own among them; nothing if some are lent for long. Dropped half-way, it hands
+    /// back what it has.
     pub(crate) async fn borrow(
-        &self,
+        self: &Arc<Self>,
+        engine: &Engine,
         covered: Covered<'_>,
         is_long: bool,
-        contention: &Contention,
     ) -> Option<Vec<Loan>> {
-        let mut loans = Vec::new();
-        for (owner, shards) in self.by_owner(covered) {
-            let (grant, granted) = oneshot::channel();
-            self.send(owner, shards, Request::Lend { grant, is_long }, contention);
+        let grants = {
+            let seat = seats::mine(engine.number, &engine.gate);
+            engine.gate.pass(seat, Access::Write).await;
+            let grants = self.ask(engine, seat, covered, is_long);
+            leave(&engine.gate, seat, Access::Write);
+            grants
+        };
+        let mut loans = Vec::with_capacity(grants.len());
+        for granted in grants {
             match granted.await {
                 Ok(loan) => loans.push(loan?),
                 // An owner that is gone grants nothing: the server is ending, and this never has what it waits for.
                 Err(_) => std::future::pending().await,
             }
         }
+        // What follows comes behind all that was sent before.
+        self.serve(engine);
         Some(loans)
+    }
+
+    /// Asks all owners of these shards for them, in one moment.
+    fn ask(
+        &self,
+        engine: &Engine,
+        seat: &Seat,
+        covered: Covered<'_>,
+        is_long: bool,
+    ) -> Vec<oneshot::Receiver<Option<Loan>>> {
+        let sent = engine.contention.stamp();
+        let parts = self.by_owner(covered);
+        let mut grants = Vec::with_capacity(parts.len());
+        let mut asleep = Vec::new();
+        {
+            let _order = (parts.len() > 1).then(|| self.order.lock());
+            seat.send(parts.len() as u64);
+            for (owner, shards) in parts {
+                let (grant, granted) = oneshot::channel();
+                let request = Request::Lend { shards, grant, is_long };
+                if self.owners[owner].inbox.push(Node::new(Message::Ask { request, sent })) {
+                    asleep.push(owner);
+                }
+                grants.push(granted);
+            }
+        }
+        asleep.into_iter().for_each(|owner| self.wake(owner));
+        grants
     }
 
     fn by_owner(&self, covered: Covered<'_>) -> Vec<(usize, Shards)> {
@@ -248,78 +530,96 @@ impl Doors {
     }
 }
 
-/// Messages that an owner takes out of its inbox at once.
-const MESSAGES_AT_ONCE: usize = 64;
-/// How long the commands of other threads' clients run before the thread's own have their turn, in nanoseconds.
-const TURN_NANOS: u64 = 1_000_000;
+/// The number of the owner that the calling thread is in the engine of this number.
+#[inline]
+pub(crate) fn own_index(engine: u64) -> Option<usize> {
+    OWNER.get().filter(|(of, _)| *of == engine).map(|(_, index)| index)
+}
 
+pub(crate) fn with_slots<R>(act: impl FnOnce(&mut Slots<Part>) -> R) -> Option<R> {
+    with_ownership(|own| act(&mut own.slots))
+}
+
+#[inline]
 fn with_ownership<R>(act: impl FnOnce(&mut Ownership) -> R) -> Option<R> {
     OWNERSHIP.with_borrow_mut(|ownership| ownership.as_mut().map(act))
 }
 
-/// Grants and runs what can be, in the order of arrival. A job runs outside the borrow of the ownership, for it may ask for
-/// further holds of this thread's own shards.
-async fn serve(engine: &Engine, spent_nanos: &mut u64) {
-    while let Some(Waiting { shards, request: Request::Run(job), sent }) =
-        with_ownership(Ownership::next_job).flatten()
-    {
-        // What is taken out of the queue is lent to nobody meanwhile, for only this task lends.
-        let seat = seats::mine(engine.number, &engine.gate);
-        if !engine.gate.enter(seat, Access::Write) {
-            // While somebody has everything for long the job is refused, as one is for shards that are lent for long.
-            let is_in = tokio::select! {
-                biased;
-                () = engine.gate.pass(seat, Access::Write) => true,
-                () = engine.until_busy(Covered::All, Duration::ZERO) => false,
-            };
-            if !is_in {
-                continue;
-            }
-        }
-        let contention = &engine.contention;
-        let measured = if contention.is_enabled() {
-            Measured::of(contention.dequeued(shards[0] as usize, sent))
-        } else {
-            Measured::default()
-        };
-        let covered = Covered::of(&shards);
-        let began = engine.clock.now();
-        job(&mut Held { engine, covered, access: Access::Write, measured, guard: Guard::Own(seat) });
-        *spent_nanos += engine.clock.now().saturating_sub(began);
-        if *spent_nanos >= TURN_NANOS {
-            *spent_nanos = 0;
-            tokio::task::yield_now().await;
-        }
+/// Says that the calling thread is about to sleep, if it is an owner: whoever sends it something then wakes its task, and nobody while it is
+/// awake. If something has come meanwhile the task is woken here. Called whenever the thread's runtime parks, or never.
+pub fn before_sleep() {
+    let came = with_ownership(|own| {
+        own.tells_sleep = true;
+        (!own.doors.owners[own.index].inbox.try_sleep()).then(|| (own.doors.clone(), own.index))
+    });
+    if let Some((doors, index)) = came.flatten() {
+        doors.wake(index);
     }
 }
 
-impl Request {
-    fn refuse(self) {
-        if let Self::Lend { grant, .. } = self {
-            // Somebody who has gone needs no answer.
-            let _ = grant.send(None);
-        }
+/// Grants and runs what can be, in the order of arrival; also what has let others have their turn, if that is over.
+fn advance(engine: &Engine, is_next_turn: bool) {
+    let crate::Doors::Actor(doors) = &engine.doors else { return };
+    if is_next_turn {
+        with_ownership(|own| own.waiting.iter_mut().for_each(|waiting| waiting.is_paused = false));
     }
+    while let Some((task, sent)) = with_ownership(Ownership::next_task).flatten() {
+        doors.run(engine, task, sent, None);
+    }
+    while let Some(request) = with_ownership(|own| own.refused.pop()).flatten() {
+        doors.refuse(engine, request, None);
+    }
+}
+
+/// What becomes of a request.
+enum Admitted {
+    Now(Task),
+    Later,
+    Refused(Request),
 }
 
 impl Ownership {
-    fn is_available(&self, shard: usize) -> bool {
-        !self.lent[shard]
-            && !self.waiting.iter().any(|waiting| waiting.shards.binary_search(&(shard as u32)).is_ok())
+    fn node(&mut self, message: Message) -> Box<Node<Message>> {
+        match self.spare.pop() {
+            Some(mut node) => {
+                node.message = message;
+                node
+            }
+            None => Node::new(message),
+        }
     }
 
-    fn receive(&mut self, message: Message, depth: usize, contention: &Contention) {
-        match message {
-            Message::Ask(waiting) => {
-                contention.queue_depth(waiting.shards[0] as usize, depth + self.waiting.len());
-                if self.is_kept(&waiting.shards) {
-                    waiting.request.refuse();
-                } else {
-                    self.waiting.push_back(waiting);
-                }
-            }
-            Message::Return(shards) => self.take_back(&shards),
+    fn keep_node(&mut self, node: Box<Node<Message>>) {
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(node);
         }
+    }
+
+    fn is_available(&self, shard: usize) -> bool {
+        !self.lent[shard]
+            && !self
+                .waiting
+                .iter()
+                .any(|waiting| waiting.request.shards().binary_search(&(shard as u32)).is_ok())
+    }
+
+    #[inline]
+    fn admit(&mut self, request: Request, sent: Stamp, depth: usize, engine: &Engine) -> Admitted {
+        engine.contention.queue_depth(request.shards()[0] as usize, depth + self.waiting.len());
+        match request {
+            Request::Run(task) if self.lent_count == 0 && self.waiting.is_empty() => Admitted::Now(task),
+            request if self.is_kept(request.shards()) => Admitted::Refused(request),
+            request => {
+                self.waiting.push_back(Waiting { request, sent, is_paused: false });
+                Admitted::Later
+            }
+        }
+    }
+
+    /// Has a task go on in the next turn. Nobody else has its shards before.
+    fn pause(&mut self, task: Task) {
+        let (request, sent) = (Request::Run(task), Stamp::default());
+        self.waiting.push_front(Waiting { request, sent, is_paused: true });
     }
 
     fn take_back(&mut self, shards: &[u32]) {
@@ -342,34 +642,37 @@ impl Ownership {
     fn keep(&mut self, shards: &[u32]) {
         self.kept.extend(shards);
         let waiting = std::mem::take(&mut self.waiting).into_iter();
-        let (kept, others): (VecDeque<_>, _) = waiting.partition(|waiting| self.is_kept(&waiting.shards));
+        let (kept, others): (VecDeque<_>, _) =
+            waiting.partition(|waiting| self.is_kept(waiting.request.shards()));
         self.waiting = others;
-        kept.into_iter().for_each(|waiting| waiting.request.refuse());
+        self.refused.extend(kept.into_iter().map(|waiting| waiting.request));
     }
 
-    /// Lends what can be lent, and takes the first job that can run out of the queue. A request that must wait keeps its
+    /// Lends what can be lent, and takes the first task that can run out of the queue. A request that must wait keeps its
     /// shards from those behind it.
-    fn next_job(&mut self) -> Option<Waiting> {
+    fn next_task(&mut self) -> Option<(Task, Stamp)> {
         let mut promised: Vec<u32> = Vec::new();
         let mut index = 0;
         while index < self.waiting.len() {
-            let shards = &self.waiting[index].shards;
-            if shards.iter().any(|shard| self.lent[*shard as usize] || promised.contains(shard)) {
+            let waiting = &self.waiting[index];
+            let shards = waiting.request.shards();
+            let is_had = |shard: &u32| self.lent[*shard as usize] || promised.contains(shard);
+            if waiting.is_paused || shards.iter().any(is_had) {
                 promised.extend(shards);
                 index += 1;
                 continue;
             }
-            let waiting = self.waiting.remove(index)?;
-            match waiting.request {
-                Request::Run(_) => return Some(waiting),
-                Request::Lend { grant, is_long } => {
-                    waiting.shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
-                    self.lent_count += waiting.shards.len();
+            let Waiting { request, sent, .. } = self.waiting.remove(index)?;
+            match request {
+                Request::Run(task) => return Some((task, sent)),
+                Request::Lend { shards, grant, is_long } => {
+                    shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
+                    self.lent_count += shards.len();
                     if is_long {
-                        self.keep(&waiting.shards);
+                        self.keep(&shards);
                     }
                     // A borrower who has gone drops the loan, and it comes back as every loan does.
-                    let _ = grant.send(Some(Loan { owner: self.mailbox.clone(), shards: waiting.shards }));
+                    let _ = grant.send(Some(Loan { doors: self.doors.clone(), owner: self.index, shards }));
                     if is_long {
                         // The queue is another one.
                         (index, promised) = (0, Vec::new());

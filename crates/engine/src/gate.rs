@@ -8,6 +8,10 @@
 //! **No circle of waiting.** The gate comes last: locks and loans are had before a seat is taken, and between taking a seat and
 //! leaving it nobody waits for another. Who finds the gate stopped keeps his locks, which who has everything does not need.
 //!
+//! **What is under way.** A thread may have another do something for it ([`Seat::send`]), which it does from its seat, so the gate is
+//! passed there and then: it is done ([`Gate::serve`]) whether or not the gate is stopped meanwhile, and who needs everything waits until
+//! as much has been done as was sent.
+//!
 //! **Fairness.** Wishes for everything come true in their order. Those who were kept outside by one go in before the next begins.
 //! While shards are held for long ([`Gate::begin_long`]) no wish stops the others: it waits for the end, and no further long hold
 //! begins before it had its turn.
@@ -29,6 +33,10 @@ const WRITE: u64 = 1 << 32;
 #[repr(align(128))]
 pub(crate) struct Seat {
     holds: AtomicU64,
+    /// How much threads in this seat have had others do.
+    sent: AtomicU64,
+    /// How much they have done for others.
+    served: AtomicU64,
     /// Whether a thread has it; then no other gets it.
     is_taken: AtomicBool,
 }
@@ -42,10 +50,23 @@ impl Seat {
         self.holds.store(reached(self.holds.load(Ordering::Relaxed), one), order);
     }
 
-    /// Says that the thread holds shards.
+    /// Says that the thread holds shards, without a look at the gate: that is for who has passed it before.
     #[inline]
-    fn enter(&self, access: Access) {
+    pub(crate) fn enter(&self, access: Access) {
         self.count(access, u64::wrapping_add, Ordering::Relaxed);
+    }
+
+    /// Says that others are to do so much for the thread, which is in its seat.
+    #[inline]
+    pub(crate) fn send(&self, count: u64) {
+        debug_assert!(self.holds.load(Ordering::Relaxed) > 0, "what is sent has passed the gate");
+        self.sent.store(self.sent.load(Ordering::Relaxed) + count, Ordering::Relaxed);
+    }
+
+    /// Says that the thread has done one thing for another. Who then leaves the seat tells who has to know.
+    #[inline]
+    pub(crate) fn serve(&self) {
+        self.served.store(self.served.load(Ordering::Relaxed) + 1, Ordering::Release);
     }
 
     /// Says that it no longer does. Release, so that who then has everything sees what was done.
@@ -149,7 +170,8 @@ impl Gate {
             free.is_taken.store(true, Ordering::Relaxed);
             return free.clone();
         }
-        let seat = Arc::new(Seat { holds: AtomicU64::new(0), is_taken: AtomicBool::new(true) });
+        let [holds, sent, served] = [0; 3].map(AtomicU64::new);
+        let seat = Arc::new(Seat { holds, sent, served, is_taken: AtomicBool::new(true) });
         seats.push(seat.clone());
         seat
     }
@@ -185,6 +207,16 @@ impl Gate {
     #[cold]
     fn leave_to_stopper(&self, seat: &Seat, access: Access) {
         seat.leave(access);
+        light();
+        if self.word.has(CALLED) {
+            self.call();
+        }
+    }
+
+    /// Says that the thread of this seat has done one thing for another.
+    #[inline]
+    pub(crate) fn serve(&self, seat: &Seat) {
+        seat.serve();
         light();
         if self.word.has(CALLED) {
             self.call();
@@ -426,7 +458,13 @@ impl Everything<'_> {
     }
 
     fn is_clear(&self) -> bool {
-        self.gate.state.lock().seats.iter().all(|seat| seat.is_clear(self.access))
+        let state = self.gate.state.lock();
+        // In this order: who has left sends no more.
+        let sum = |count: fn(&Seat) -> &AtomicU64, order| {
+            state.seats.iter().map(|seat| count(seat).load(order)).sum::<u64>()
+        };
+        state.seats.iter().all(|seat| seat.is_clear(self.access))
+            && sum(|seat| &seat.sent, Ordering::Relaxed) == sum(|seat| &seat.served, Ordering::Acquire)
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {

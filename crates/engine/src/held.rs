@@ -1,5 +1,6 @@
 //! What is held: the guards of the engines, and the views made from them.
 
+use std::any::Any;
 use std::ops::{Deref, DerefMut};
 
 use rustredis_keyspace::{Access, Covered, Effects, Random, View};
@@ -113,6 +114,29 @@ impl Held<'_> {
         // view at a time.
         unsafe { View::new(&self.engine.store, self.covered, self.access, db, now_ms, random, effects) }
     }
+}
+
+/// What the owner of shards does for another thread ([`crate::errands`]).
+pub trait Errand: Any + Send {
+    /// Does it, with the shards held that it was sent with.
+    fn run(&mut self, held: &mut Held<'_>) -> Outcome;
+}
+
+/// How far an errand is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It goes back.
+    Done,
+    /// It goes on when the owner's own clients have had their turn. Nobody has its shards meanwhile.
+    Paused,
+}
+
+/// An errand with its shards: all of one owner, ascending, and at least one.
+pub struct Part {
+    /// The shards.
+    pub shards: Vec<u32>,
+    /// The errand.
+    pub errand: Box<dyn Errand>,
 }
 
 /// Shards that are held for long: others who need them know, and may give up. Unlike any other hold it may be kept across an await.

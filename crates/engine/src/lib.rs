@@ -17,9 +17,11 @@
 
 mod actor;
 mod dashmap;
+pub mod errands;
 mod fences;
 mod gate;
 mod held;
+mod inbox;
 mod measured;
 #[cfg(test)]
 mod models;
@@ -28,6 +30,7 @@ mod notices;
 mod panics;
 mod seats;
 mod shape;
+mod slots;
 mod sync;
 mod waits;
 mod word;
@@ -39,7 +42,8 @@ use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
 use rustredis_metrics::{Clock, Contention};
 
-pub use held::{Held, LongHeld};
+pub use actor::before_sleep;
+pub use held::{Errand, Held, LongHeld, Outcome, Part};
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
 pub use shape::Shape;
 
@@ -87,7 +91,7 @@ impl EngineKind {
 enum Doors {
     Mutex(mutex::Doors),
     DashMap(dashmap::Doors),
-    Actor(actor::Doors),
+    Actor(Arc<actor::Doors>),
 }
 
 /// The store and what guards it.
@@ -103,7 +107,6 @@ pub struct Engine {
     notices: Notices,
     opened: tokio::sync::Notify,
     has_filler: AtomicBool,
-    clock: Clock,
 }
 
 impl Engine {
@@ -117,7 +120,9 @@ impl Engine {
                 let (first, doors) = dashmap::new(shards);
                 (first, Doors::DashMap(doors))
             }
-            EngineKind::Actor => (Bank::new(shards), Doors::Actor(actor::Doors::new(shards, threads))),
+            EngineKind::Actor => {
+                (Bank::new(shards), Doors::Actor(Arc::new(actor::Doors::new(shards, threads))))
+            }
         };
         let make_bank = match kind {
             EngineKind::Mutex | EngineKind::Actor => Bank::new,
@@ -137,7 +142,6 @@ impl Engine {
             doors,
             holds_groups,
             contention,
-            clock,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
             gate: Gate::new(),
             notices: Notices::new(locks),
@@ -199,10 +203,21 @@ impl Engine {
     }
 
     /// Makes the calling thread the worker `index`: an owner of shards, in the actor engine. Called once on each worker
-    /// thread, within its runtime, before it serves.
+    /// thread, within its runtime, before it serves. If the runtime calls [`before_sleep`] whenever it parks, an owner who is awake need not
+    /// be woken.
     pub fn enter_worker(self: &Arc<Self>, index: usize) {
+        if let Doors::Actor(doors) = &self.doors
+            && doors.enter(index, self.number, false)
+        {
+            let (doors, engine) = (doors.clone(), self.clone());
+            tokio::task::spawn_local(async move { doors.attend(engine).await });
+        }
+    }
+
+    /// The same for a thread that never sleeps and calls [`Engine::serve`] all the time.
+    pub fn enter_sleepless(&self, index: usize) {
         if let Doors::Actor(doors) = &self.doors {
-            doors.enter_worker(index, self.clone());
+            doors.enter(index, self.number, true);
         }
     }
 

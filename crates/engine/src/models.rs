@@ -11,7 +11,7 @@ use loom::thread;
 use rustredis_keyspace::{Access, Covered};
 
 mod sync {
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::sync::Arc;
 
     #[derive(Default)]
@@ -45,11 +45,16 @@ mod sync {
 #[path = "gate.rs"]
 mod gate;
 #[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
+#[path = "inbox.rs"]
+mod inbox;
+#[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
 #[path = "notices.rs"]
 mod notices;
 #[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
 #[path = "word.rs"]
 mod word;
+
+mod errands;
 
 use gate::{Gate, Seat};
 use notices::{Locks, Manner, Notices};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 pub(crate) use crate::fences::{heavy, light};
 pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::Arc;
-pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// How long a thread tries before it waits otherwise: holds take microseconds.
 const SPIN: Duration = Duration::from_micros(50);

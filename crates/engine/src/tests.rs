@@ -185,7 +185,7 @@ fn a_grant_that_was_sent_and_never_read_comes_back() {
     let engine = engine(EngineKind::Actor, 1);
     run(&engine, 1, async |engine, _| {
         let Doors::Actor(doors) = &engine.doors else { unreachable!() };
-        let mut borrow = Box::pin(doors.borrow(Covered::One(7), false, &engine.contention));
+        let mut borrow = Box::pin(doors.borrow(&engine, Covered::One(7), false));
         assert!(poll_once(borrow.as_mut()).is_pending(), "the owner has not looked yet");
         let_others().await;
         assert!(engine.hold(Covered::One(7), Access::Write).is_none(), "it is lent");

@@ -124,13 +124,14 @@ impl Engine {
                         return held;
                     }
                     self.gate.until_not_kept(covered, long).await;
-                    if let Some(loans) = doors.borrow(covered, long.is_some(), &self.contention).await {
+                    if let Some(loans) = doors.borrow(self, covered, long.is_some()).await {
                         break Box::new(loans);
                     }
                 };
                 let (access, measured) = (Access::Write, Measured::default());
                 let seat = seats::mine(self.number, &self.gate);
-                self.gate.pass(seat, access).await;
+                // Loans have passed the gate when they were asked for.
+                seat.enter(access);
                 Held { engine: self, covered, access, measured, guard: Guard::Loan(loans, seat) }
             }
         }
@@ -190,33 +191,6 @@ impl Engine {
             let measured = taken.keep();
             return Held { engine: self, covered, access, measured, guard: Guard::DashMap(doors, seat) };
         }
-    }
-
-    /// The other worker thread that owns all the covered shards, if one does: it can run what needs them.
-    pub fn owner_elsewhere(&self, covered: Covered<'_>) -> Option<usize> {
-        match &self.doors {
-            Doors::Actor(doors) => doors.owner_elsewhere(covered),
-            _ => None,
-        }
-    }
-
-    /// Has the owner of the covered shards run `job` with them held, after all that it was sent before. Nothing comes back, and it
-    /// does not run, if some of the shards are held for long, or the owner has ended, which it does with the server.
-    pub async fn run_on_owner<R: Send + 'static>(
-        &self,
-        owner: usize,
-        shards: Vec<u32>,
-        job: impl FnOnce(&mut Held<'_>) -> R + Send + 'static,
-    ) -> Option<R> {
-        let Doors::Actor(doors) = &self.doors else { return None };
-        self.until_open().await;
-        let (sender, result) = tokio::sync::oneshot::channel();
-        let job = Box::new(move |held: &mut Held<'_>| {
-            // A client that has gone needs no result.
-            let _ = sender.send(job(held));
-        });
-        doors.send(owner, shards, actor::Request::Run(job), &self.contention);
-        result.await.ok()
     }
 }
 

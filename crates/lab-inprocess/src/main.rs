@@ -10,6 +10,7 @@
 //!
 //! Exit code 3 means that there is no such engine or strategy.
 
+mod clients;
 mod counters;
 mod work;
 
@@ -55,6 +56,9 @@ struct Cli {
     /// Measure waits for locks, which slows the run
     #[arg(long)]
     contention: bool,
+    /// Each thread's clients ask for keys of one part alone: where threads own parts, for those of their own
+    #[arg(long)]
+    own_keys: bool,
 }
 
 fn main() -> ExitCode {
@@ -77,6 +81,7 @@ fn main() -> ExitCode {
         seconds: cli.seconds,
         seed: cli.seed,
         measures_contention: cli.contention,
+        has_own_keys: cli.own_keys,
     };
     match measure(&plan) {
         Ok(figures) => {

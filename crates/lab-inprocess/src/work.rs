@@ -1,19 +1,23 @@
 //! The threads and what each of them does.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant, SystemTime};
 
-use crate::counters;
 use rustredis_commands::{Args, CommandError, FAMILIES, KeyRef, OwnedArgs, Registry};
-use rustredis_engine::{Engine, EngineKind, Held};
-use rustredis_keyspace::{Covered, Effects, Random, View};
+use rustredis_engine::{Engine, EngineKind};
+use rustredis_keyspace::placement::part_of;
+use rustredis_keyspace::{Covered, View};
 use rustredis_lab::load::Spread;
 use rustredis_lab::load::keys::KeyDraw;
 use rustredis_lab::load::mix::{key, value};
-use rustredis_metrics::{CallEnd, Clock, CommandId, Metrics, Strategy, WorkerMetrics};
-use rustredis_resp::{Proto, Reply};
+use rustredis_metrics::{Clock, Metrics, Strategy};
+use rustredis_resp::Reply;
 use serde_json::{Value, json};
+
+use crate::clients::{self, Client, Hand};
+use crate::counters;
 
 /// As the server has it.
 const SHARDS: usize = 1024;
@@ -21,7 +25,7 @@ const SHARDS: usize = 1024;
 const HEAT_COLUMNS: usize = 32;
 /// Commands that each thread has drawn beforehand and repeats.
 const COMMANDS: usize = 1 << 15;
-/// Tasks of a thread of the actor engine.
+/// Clients of a thread.
 pub(crate) const CLIENTS_PER_THREAD: usize = 16;
 const VALUE_BYTES: usize = 64;
 const READS_IN_TEN: u64 = 8;
@@ -40,43 +44,36 @@ pub(crate) struct Plan {
     pub(crate) seconds: f64,
     pub(crate) seed: u64,
     pub(crate) measures_contention: bool,
+    pub(crate) has_own_keys: bool,
 }
 
 /// A command, ready to run.
 #[derive(Clone)]
-struct Ready {
-    row: u16,
-    args: OwnedArgs,
-    hash: u64,
-    shard: usize,
+pub(crate) struct Ready {
+    pub(crate) row: u16,
+    pub(crate) args: OwnedArgs,
+    pub(crate) hash: u64,
+    pub(crate) shard: usize,
 }
 
 /// What all threads share.
-struct Shared {
-    engine: Arc<Engine>,
-    registry: Registry,
-    clock: Clock,
-    now_ms: u64,
-    is_over: AtomicBool,
-    failures: AtomicU64,
+pub(crate) struct Shared {
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) registry: Registry,
+    pub(crate) clock: Clock,
+    pub(crate) now_ms: u64,
+    pub(crate) is_over: AtomicBool,
+    /// Threads whose clients have not all ended.
+    pub(crate) running: AtomicUsize,
+    pub(crate) failures: AtomicU64,
     /// Commands that each thread has run.
-    counts: Vec<Count>,
+    pub(crate) counts: Vec<Count>,
 }
 
 /// On a cache line of its own.
 #[repr(align(128))]
 #[derive(Default)]
-struct Count(AtomicU64);
-
-/// What a thread needs to run a command.
-struct Hand {
-    shared: Arc<Shared>,
-    metrics: WorkerMetrics,
-    random: Random,
-    effects: Effects,
-    output: Vec<u8>,
-    last_clock: u64,
-}
+pub(crate) struct Count(AtomicU64);
 
 /// Runs the plan; its figures as one line of JSON.
 pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
@@ -91,6 +88,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
         clock,
         now_ms,
         is_over: AtomicBool::new(false),
+        running: AtomicUsize::new(plan.threads),
         failures: AtomicU64::new(0),
         counts: (0..plan.threads).map(|_| Count::default()).collect(),
     });
@@ -160,55 +158,26 @@ fn work(
     plan: &Plan,
     metrics: &Arc<Metrics>,
 ) -> Result<(), String> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .map_err(|error| format!("no runtime: {error}"))?;
-    let tasks = tokio::task::LocalSet::new();
-    tasks.block_on(&runtime, async {
-        shared.engine.enter_worker(index);
-        let commands = Arc::new(draw(shared, plan, index));
-        let hand = || Hand {
-            shared: shared.clone(),
-            metrics: metrics.worker(),
-            random: Random::new(plan.seed + index as u64),
-            effects: Effects::default(),
-            output: Vec::new(),
-            last_clock: 0,
-        };
-        fill(&mut hand(), plan, index).await;
-        // The owners must serve each other while they fill: nobody stops before all are done.
-        if plan.engine == EngineKind::Actor {
-            let ready = shared.counts[index].0.fetch_add(1, Relaxed);
-            debug_assert_eq!(ready, 0, "a thread is ready once");
-            while shared.counts.iter().any(|count| count.0.load(Relaxed) == 0) {
-                tokio::task::yield_now().await;
-            }
-        }
-        ready.wait();
-        if plan.engine != EngineKind::Actor {
-            return run_with_locks(&mut hand(), &commands, plan.batch, index);
-        }
-        let clients: Vec<_> = (0..CLIENTS_PER_THREAD)
-            .map(|client| {
-                let (mut hand, commands, batch) = (hand(), commands.clone(), plan.batch);
-                tokio::task::spawn_local(async move {
-                    let first = client * commands.len() / CLIENTS_PER_THREAD;
-                    run_as_owner(&mut hand, &commands, batch, index, first).await;
-                })
-            })
-            .collect();
-        for client in clients {
-            // A task ends when the time is over; a panic is seen in the thread's result.
-            if client.await.is_err() {
-                hand().shared.failures.fetch_add(1, Relaxed);
-            }
-        }
-    });
+    shared.engine.enter_sleepless(index);
+    let commands: Arc<[Ready]> = draw(shared, plan, index).into();
+    Hand::new(metrics.worker(), plan.seed + index as u64).enter();
+    clients::finish(&shared.engine, fill(shared, plan, index));
+    // Owners must serve each other while they fill: nobody stops before all are done.
+    let count = &shared.counts[index].0;
+    count.store(1, Relaxed);
+    while shared.counts.iter().any(|count| count.0.load(Relaxed) == 0) {
+        shared.engine.serve();
+        std::thread::yield_now();
+    }
+    ready.wait();
+    let next = Cell::new(0);
+    let client = |_| Client::new(shared, &commands, plan.batch, index, &next).run();
+    clients::run_all(shared, (0..CLIENTS_PER_THREAD).map(client));
     Ok(())
 }
 
 /// The commands of a server, of which there is none here.
-fn of_server(_: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), CommandError> {
+pub(crate) fn of_server(_: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Result<(), CommandError> {
     Err(CommandError::text("ERR there is no server"))
 }
 
@@ -224,155 +193,39 @@ fn prepare(shared: &Shared, parts: &[&[u8]]) -> Ready {
 fn draw(shared: &Shared, plan: &Plan, index: usize) -> Vec<Ready> {
     let mut draw = KeyDraw::new(plan.spread, plan.keys, plan.seed ^ ((index as u64 + 1) << 32));
     let value = value(VALUE_BYTES);
-    (0..COMMANDS)
-        .map(|_| {
-            let key = key(draw.draw());
-            if draw.below(10) < READS_IN_TEN {
-                prepare(shared, &[b"GET", &key])
-            } else {
-                prepare(shared, &[b"SET", &key, &value])
-            }
-        })
-        .collect()
+    let mut commands = Vec::with_capacity(COMMANDS);
+    while commands.len() < COMMANDS {
+        let key = key(draw.draw());
+        let ready = if draw.below(10) < READS_IN_TEN {
+            prepare(shared, &[b"GET", &key])
+        } else {
+            prepare(shared, &[b"SET", &key, &value])
+        };
+        // On every engine the same keys as where each thread owns a part of them.
+        if !plan.has_own_keys || part_of(ready.shard, SHARDS, plan.threads) == index {
+            commands.push(ready);
+        }
+    }
+    commands
 }
 
 /// Writes the thread's share of the keys.
-async fn fill(hand: &mut Hand, plan: &Plan, index: usize) {
+async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
     let value = value(VALUE_BYTES);
-    let shared = hand.shared.clone();
     for number in (index as u64..plan.keys).step_by(plan.threads) {
-        let ready = prepare(&shared, &[b"SET", &key(number), &value]);
-        let mut held =
-            shared.engine.borrow(Covered::One(ready.shard), shared.registry.row(ready.row).access).await;
-        hand.run(&mut held, &ready);
+        let ready = prepare(shared, &[b"SET", &key(number), &value]);
+        let access = shared.registry.row(ready.row).access;
+        let mut held = shared.engine.borrow(Covered::One(ready.shard), access).await;
+        clients::with_hand(|hand| hand.run_held(shared, &mut held, [&ready], &mut Vec::new(), |_| {}));
     }
 }
 
-impl Hand {
-    /// One command under a hold, as the server runs it.
-    #[inline]
-    fn run(&mut self, held: &mut Held<'_>, ready: &Ready) {
-        let row = self.shared.registry.row(ready.row);
-        let started = self.last_clock;
-        let mut view = held.view(0, self.shared.now_ms, &self.random, &mut self.effects);
-        let mut reply = Reply::new(&mut self.output, Proto::Resp2);
-        let outcome = match row.run(&mut view, ready.args.args(), &mut reply, of_server) {
-            Ok(()) => CallEnd::Ok,
-            Err(_) => {
-                self.shared.failures.fetch_add(1, Relaxed);
-                CallEnd::Failed
-            }
-        };
-        self.effects.clear();
-        self.last_clock = self.shared.clock.now();
-        self.metrics.record(CommandId(ready.row), self.last_clock.saturating_sub(started), outcome);
-    }
-
-    fn begin_batch(&mut self) {
-        self.output.clear();
-        self.last_clock = self.shared.clock.now();
-    }
-
-    fn end_batch(&mut self, index: usize, commands: usize) {
-        self.metrics.flush();
-        // Its own thread is the only writer.
-        let count = &self.shared.counts[index].0;
+impl Shared {
+    /// Adds to what a thread has run, which is the only one to write that.
+    pub(crate) fn count(&self, index: usize, commands: usize) {
+        let count = &self.counts[index].0;
         count.store(count.load(Relaxed) + commands as u64, Relaxed);
     }
-}
-
-fn run_with_locks(hand: &mut Hand, commands: &[Ready], batch: usize, index: usize) {
-    let shared = hand.shared.clone();
-    let engine = &shared.engine;
-    let mut next = 0;
-    while !shared.is_over.load(Relaxed) {
-        let part = &commands[next..(next + batch).min(commands.len())];
-        next = if next + batch >= commands.len() { 0 } else { next + batch };
-        hand.begin_batch();
-        if part.len() > 1 {
-            engine.touch(0, part.iter().map(|ready| ready.hash));
-        }
-        let mut rest = part;
-        while let [first, ..] = rest {
-            let row = shared.registry.row(first.row);
-            let Some(mut held) = engine.hold(Covered::One(first.shard), row.access) else { return };
-            // Whoever holds everything runs the whole batch.
-            let count = if held.covered() == Covered::All { rest.len() } else { 1 };
-            rest[..count].iter().for_each(|ready| hand.run(&mut held, ready));
-            rest = &rest[count..];
-        }
-        hand.end_batch(index, part.len());
-    }
-}
-
-async fn run_as_owner(hand: &mut Hand, commands: &[Ready], batch: usize, index: usize, first: usize) {
-    let shared = hand.shared.clone();
-    let engine = &shared.engine;
-    let mut next = first;
-    while !shared.is_over.load(Relaxed) {
-        let part = &commands[next..(next + batch).min(commands.len())];
-        next = if next + batch >= commands.len() { 0 } else { next + batch };
-        hand.begin_batch();
-        let mut rest = part;
-        while let [ready, ..] = rest {
-            let covered = Covered::One(ready.shard);
-            if let Some(mut held) = engine.hold(covered, shared.registry.row(ready.row).access) {
-                hand.run(&mut held, ready);
-                rest = &rest[1..];
-                continue;
-            }
-            let owner = engine.owner_elsewhere(covered);
-            let Some(owner_index) = owner else {
-                // Its own, and lent.
-                let mut held = engine.borrow(covered, shared.registry.row(ready.row).access).await;
-                hand.run(&mut held, ready);
-                rest = &rest[1..];
-                continue;
-            };
-            let count = rest
-                .iter()
-                .take_while(|ready| engine.owner_elsewhere(Covered::One(ready.shard)) == owner)
-                .count();
-            if send(hand, owner_index, &rest[..count]).await.is_none() {
-                return;
-            }
-            rest = &rest[count..];
-        }
-        hand.end_batch(index, part.len());
-        tokio::task::yield_now().await;
-    }
-}
-
-/// Has another thread run a row of commands, as the server does it: one message there, one back.
-async fn send(hand: &mut Hand, owner: usize, row: &[Ready]) -> Option<()> {
-    let shared = hand.shared.clone();
-    let mut shards: Vec<u32> = row.iter().map(|ready| ready.shard as u32).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    let errand: Vec<Ready> = row.to_vec();
-    let there = shared.clone();
-    let outcomes = shared.engine.run_on_owner(owner, shards, move |held| {
-        let (mut output, mut effects, random) = (Vec::new(), Effects::default(), Random::new(1));
-        let mut last_clock = there.clock.now();
-        let mut times = Vec::with_capacity(errand.len());
-        for ready in &errand {
-            let row = there.registry.row(ready.row);
-            let mut view = held.view(0, there.now_ms, &random, &mut effects);
-            let mut reply = Reply::new(&mut output, Proto::Resp2);
-            if row.run(&mut view, ready.args.args(), &mut reply, of_server).is_err() {
-                there.failures.fetch_add(1, Relaxed);
-            }
-            effects.clear();
-            let now = there.clock.now();
-            times.push((ready.row, now.saturating_sub(last_clock)));
-            last_clock = now;
-        }
-        (output, times)
-    });
-    let (output, times) = outcomes.await?;
-    hand.output.extend_from_slice(&output);
-    times.iter().for_each(|(row, nanos)| hand.metrics.record(CommandId(*row), *nanos, CallEnd::Ok));
-    Some(())
 }
 
 /// What the process has used so far.

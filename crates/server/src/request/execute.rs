@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::plan::cover;
-use rustredis_commands::{Args, CommandError, Flags, OwnedArgs, Plan, PlanContext, Row, Rules};
-use rustredis_engine::{EngineKind, catch};
+use rustredis_commands::{Args, CommandError, Flags, Plan, PlanContext, Row, Rules};
+use rustredis_engine::catch;
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Key};
 use rustredis_metrics::CommandId;
@@ -26,7 +26,6 @@ use crate::request::admit::{self, Asked};
 use crate::request::call;
 use crate::request::connection::Connection;
 use crate::request::conversation::{ReplyMode, Wait};
-use crate::request::errand::Errand;
 use crate::request::origin::Origin;
 use crate::request::redact;
 use crate::request::run::{self, count_error};
@@ -76,9 +75,11 @@ fn covers(server: &Server, covered: Covered<'_>, args: Args<'_>) -> bool {
 
 impl Connection {
     /// Runs the commands of the batch in order; replies go to `self.output`.
-    pub async fn execute(&mut self, scratch: &mut Scratch, input: &[u8]) -> Flow {
+    pub async fn execute(&mut self, scratch: &mut Scratch, input: &mut Vec<u8>) -> Flow {
         let server = self.server.clone();
         let worker = self.worker.clone();
+        // What other threads' clients have sent here before this was read comes before it.
+        server.engine().serve();
         worker.tick();
         self.begin_turn();
         self.session.caller.client.active_ms.store(worker.now_ms(), Relaxed);
@@ -90,6 +91,7 @@ impl Connection {
             return Flow::Close;
         }
         let count = scratch.batch.len();
+        let has_owners = server.engine().owners() > 1;
         let mut index = 0;
         while index < count {
             if worker.last_clock() >= self.turn_ends.get() {
@@ -106,16 +108,18 @@ impl Connection {
                 return Flow::Close;
             }
             if self.session.is_plain() && admit::is_free(&server, input.len(), count) {
+                if has_owners
+                    && let Some(ran) = self.run_scattered(&server, &worker, scratch, index, input).await
+                {
+                    index += ran;
+                    worker.tick();
+                    continue;
+                }
                 let ran = self.run_plain(&server, &worker, scratch, index, input);
                 index += ran;
                 if ran > 0 {
                     continue;
                 }
-            }
-            if let Some(ran) = self.run_elsewhere(&server, scratch, index, input).await {
-                index += ran;
-                worker.tick();
-                continue;
             }
             let flow = self.execute_one(&server, &worker, scratch, index, input).await;
             index += 1;
@@ -298,53 +302,6 @@ impl Connection {
         end - first
     }
 
-    /// Has the thread that owns the keys of the next plain commands run them, as many as it owns; how many that were, or nothing
-    /// if the next command is not one of these.
-    async fn run_elsewhere(
-        &mut self,
-        server: &Arc<Server>,
-        scratch: &Scratch,
-        first: usize,
-        input: &[u8],
-    ) -> Option<usize> {
-        if server.engine().kind() != EngineKind::Actor
-            || !self.session.is_plain()
-            || !admit::is_free(server, input.len(), scratch.batch.len())
-        {
-            return None;
-        }
-        let (mut shards, mut covered_shards) = (Vec::new(), Vec::new());
-        let mut owner = None;
-        let mut errand = Errand::new(self.session.caller.clone());
-        for index in first..scratch.batch.len() {
-            let Some((row, args)) = scratch.plain(server.registry(), index, input) else { break };
-            let covered = cover(server.engine().store(), args.key_refs(), &mut covered_shards);
-            let Some(here) = server.engine().owner_elsewhere(covered) else { break };
-            if server.engine().is_kept(covered) {
-                break;
-            }
-            if *owner.get_or_insert(here) != here {
-                break;
-            }
-            match covered {
-                Covered::One(shard) => shards.push(shard as u32),
-                Covered::Many(many) => shards.extend(many),
-                Covered::None | Covered::All => {}
-            }
-            errand.commands.push((row.id, OwnedArgs::new(args)));
-        }
-        let owner = owner?;
-        shards.sort_unstable();
-        shards.dedup();
-        let server_there = server.clone();
-        let run =
-            server.engine().run_on_owner(owner, shards, move |held| errand.run(&server_there, held)).await;
-        let done = run.flatten()?;
-        self.output.extend_from_slice(&done.replies);
-        self.session.progress.join(done.progress);
-        (done.ran > 0).then_some(done.ran)
-    }
-
     /// Brings the memory of these commands' keys near.
     fn touch(&self, server: &Server, scratch: &Scratch, range: std::ops::Range<usize>) {
         server.engine().touch(self.session.caller.db, scratch.keys_of(range).iter().map(|key| key.hash));
@@ -521,6 +478,19 @@ impl Connection {
         let before = self.output.len();
         let context = &mut self.session.context(server, worker, Origin::Client);
         run::guarded(context, &mut view, &mut self.output, row, args);
+        if view.covered() != Covered::All
+            && server.engine().owners() > 1
+            && view.effects.block.take_if(|request| request.needs_more_keys).is_some()
+        {
+            // Nobody begins to wait like that amid commands that several owners run.
+            self.output.truncate(before);
+            drop(held);
+            held = self.hold(server, Covered::All, plan.access).await?;
+            view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
+            view.no_touch = self.session.caller.no_touch;
+            let context = &mut self.session.context(server, worker, Origin::Client);
+            run::guarded(context, &mut view, &mut self.output, row, args);
+        }
         if server.gate().has(gate::MONITORED) {
             self.show(server, row, args);
         }

@@ -18,6 +18,7 @@ pub mod redact;
 pub mod refusals;
 pub mod replay;
 pub mod run;
+pub mod scatter;
 pub mod scratch;
 pub mod session;
 pub mod settle;

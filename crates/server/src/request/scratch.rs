@@ -1,5 +1,7 @@
 //! What a batch needs besides its connection: the commands, resolved and hashed, and room for their effects.
 
+use std::ops::{Deref, DerefMut};
+
 use rustredis_commands::{Args, CommandError, Flags, KeyRef, Recent, Registry, Row, Rules};
 use rustredis_keyspace::Effects;
 use rustredis_resp::Batch;
@@ -17,20 +19,45 @@ pub struct Prepared {
 /// Stands for the row of a command that is none; `Scratch::errors` knows why.
 pub const NO_ROW: u16 = u16::MAX;
 
-/// What executing needs besides the connection; lent by the worker for the time of a batch.
+/// The commands of a batch, ready to run.
 #[derive(Debug, Default)]
-pub struct Scratch {
+pub struct Commands {
     /// Complete commands of the input.
     pub batch: Batch,
-    /// Effects of the command that runs; none while they are lent.
-    effects: Option<Box<Effects>>,
     /// The commands, ready to run.
     pub prepared: Vec<Prepared>,
     /// Why a command has no row, by its index.
     errors: Vec<(usize, CommandError)>,
     keys: Vec<KeyRef>,
+}
+
+/// What executing needs besides the connection; lent by the worker for the time of a batch.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// The commands, apart from the rest: other threads may read them.
+    pub commands: Commands,
+    /// Effects of the command that runs; none while they are lent.
+    effects: Option<Box<Effects>>,
     /// Room for the shards of a plan.
     pub shards: Vec<u32>,
+    /// Room for whose each command is.
+    pub owners: Vec<u16>,
+}
+
+impl Deref for Scratch {
+    type Target = Commands;
+
+    #[inline]
+    fn deref(&self) -> &Commands {
+        &self.commands
+    }
+}
+
+impl DerefMut for Scratch {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Commands {
+        &mut self.commands
+    }
 }
 
 impl Scratch {
@@ -45,7 +72,9 @@ impl Scratch {
     pub fn give_effects(&mut self, effects: Box<Effects>) {
         self.effects = Some(effects);
     }
+}
 
+impl Commands {
     /// Resolves and hashes the commands of the batch.
     pub fn prepare(&mut self, registry: &Registry, input: &[u8]) {
         self.prepared.clear();
@@ -107,6 +136,13 @@ impl Scratch {
         let first = self.prepared[range.start].first_key as usize;
         let last = &self.prepared[range.end - 1];
         &self.keys[first..(last.first_key + last.keys) as usize]
+    }
+
+    /// The hash of a command's first key.
+    #[inline]
+    pub fn first_key(&self, index: usize) -> Option<u64> {
+        let Prepared { first_key, keys, .. } = self.prepared[index];
+        (keys > 0).then(|| self.keys[first_key as usize].hash)
     }
 
     /// The arguments of a command, with their keys.

@@ -24,6 +24,7 @@ pub fn run(
         .event_interval(31)
         .on_thread_park(|| {
             worker::with_current(record::before_sleep);
+            rustredis_engine::before_sleep();
         })
         .build()?;
     let local = tokio::task::LocalSet::new();

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use rustredis_engine::Part;
 use rustredis_keyspace::{Random, View};
 use rustredis_metrics::WorkerMetrics;
 
@@ -59,6 +60,7 @@ pub struct Worker {
     buffers: RefCell<Vec<Vec<u8>>>,
     #[allow(clippy::vec_box, reason = "a scratch is lent and moved; boxed, that is one word")]
     scratches: RefCell<Vec<Box<Scratch>>>,
+    errands: RefCell<Vec<Part>>,
 }
 
 impl Worker {
@@ -81,6 +83,7 @@ impl Worker {
             server,
             buffers: RefCell::default(),
             scratches: RefCell::default(),
+            errands: RefCell::default(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Worker {
     pub fn drop_pools(&self) {
         self.buffers.take();
         self.scratches.take();
+        self.errands.take();
     }
 
     /// Lends a scratch.
@@ -151,6 +155,22 @@ impl Worker {
             scratch.batch.clear();
             scratches.push(scratch);
         }
+    }
+
+    /// Lends errands, as many as there are.
+    pub(crate) fn take_errands(&self) -> Vec<Part> {
+        self.errands.take()
+    }
+
+    /// Takes errands back.
+    pub(crate) fn give_errands(&self, mut parts: Vec<Part>) {
+        let mut errands = self.errands.borrow_mut();
+        if errands.is_empty() {
+            *errands = parts;
+        } else {
+            errands.append(&mut parts);
+        }
+        errands.truncate(POOLED_MAX);
     }
 }
 
