@@ -235,6 +235,11 @@ fn dbsize_waits_for_no_shard_of_dashmap() {
 }
 
 #[test]
+fn dbsize_waits_for_no_shard_of_lockfree() {
+    run_on_engine(module_path!(), "lockfree", &["--enable-debug-command", "yes"], dbsize_waits_for_no_shard);
+}
+
+#[test]
 fn dbsize_waits_for_no_shard_of_actor() {
     run_on_engine(module_path!(), "actor", &["--enable-debug-command", "yes"], dbsize_waits_for_no_shard);
 }

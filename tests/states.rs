@@ -467,6 +467,16 @@ macro_rules! every_state {
             }
 
             #[test]
+            fn lockfree() {
+                on_engine("lockfree", "2", $check);
+            }
+
+            #[test]
+            fn lockfree_on_one_thread() {
+                on_engine("lockfree", "1", $check);
+            }
+
+            #[test]
             fn redis() {
                 ($check)(Binary::Redis, "1");
             }

@@ -12,7 +12,7 @@ use rustredis_resp::Reply;
 
 use crate::args::Args;
 use crate::bits::{self, BitOperation, Unit};
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::error::{CommandError, Outcome};
 
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
@@ -30,23 +30,32 @@ pub const ROWS: &[Command] = &[
             "Sets or clears a bit of a string, and answers what it was.",
         ),
     Command::new("getbit", 3, Flags::READONLY.with(Flags::FAST), getbit)
+        .rules(Rules::LOCKLESS)
         .keys(READ)
         .acl(Categories::BITMAP)
         .docs(Group::Bitmap, "2.2.0", "O(1)", "key offset", "Answers a bit of a string."),
-    Command::new("bitcount", -2, Flags::READONLY, bitcount).keys(READ).acl(Categories::BITMAP).docs(
-        Group::Bitmap,
-        "2.6.0",
-        "O(N) where N is the length of the range",
-        "key [start end [BYTE | BIT]]",
-        "Counts the bits that are set in a string or a range of it.",
-    ),
-    Command::new("bitpos", -3, Flags::READONLY, bitpos).keys(READ).acl(Categories::BITMAP).docs(
-        Group::Bitmap,
-        "2.8.7",
-        "O(N) where N is the length of the range",
-        "key bit [start [end [BYTE | BIT]]]",
-        "Finds the first bit that is set, or clear, in a string or a range of it.",
-    ),
+    Command::new("bitcount", -2, Flags::READONLY, bitcount)
+        .rules(Rules::LOCKLESS)
+        .keys(READ)
+        .acl(Categories::BITMAP)
+        .docs(
+            Group::Bitmap,
+            "2.6.0",
+            "O(N) where N is the length of the range",
+            "key [start end [BYTE | BIT]]",
+            "Counts the bits that are set in a string or a range of it.",
+        ),
+    Command::new("bitpos", -3, Flags::READONLY, bitpos)
+        .rules(Rules::LOCKLESS)
+        .keys(READ)
+        .acl(Categories::BITMAP)
+        .docs(
+            Group::Bitmap,
+            "2.8.7",
+            "O(N) where N is the length of the range",
+            "key bit [start [end [BYTE | BIT]]]",
+            "Finds the first bit that is set, or clear, in a string or a range of it.",
+        ),
     Command::new("bitop", -4, Flags::WRITE.with(Flags::DENYOOM), bitop)
         .keys(&[
             KeySpec::one(KeyFlags::OW.with(KeyFlags::UPDATE), 2),

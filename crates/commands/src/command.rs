@@ -135,6 +135,8 @@ bits! {
         TELLS_DISK_ERROR = 7;
         /// For servers and their tests, not for clients, as `COMMAND DOCS` says.
         SYSTEM = 8;
+        /// Reads strings, or asks about keys, and does nothing else: it may run without a lock where strings are published.
+        LOCKLESS = 9;
     }
 }
 

@@ -7,7 +7,7 @@ use rustredis_keyspace::{EventClass, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::deadline::TimeForm;
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
@@ -48,7 +48,7 @@ pub const ROWS: &[Command] = &[
         "key unix-time-milliseconds [NX | XX | GT | LT]",
         "Lets a key expire at a time in Unix milliseconds.",
     ),
-    Command::new("ttl", 2, READ_FAST, ttl)
+    Command::new("ttl", 2, READ_FAST, ttl).rules(Rules::LOCKLESS)
         .keys(READ)
         .acl(Categories::KEYSPACE)
         .docs(
@@ -59,7 +59,7 @@ pub const ROWS: &[Command] = &[
             "Answers in how many seconds a key expires; -1 if it does not, -2 if it is not there.",
         )
         .tips(VARYING),
-    Command::new("pttl", 2, READ_FAST, pttl)
+    Command::new("pttl", 2, READ_FAST, pttl).rules(Rules::LOCKLESS)
         .keys(READ)
         .acl(Categories::KEYSPACE)
         .docs(
@@ -70,14 +70,14 @@ pub const ROWS: &[Command] = &[
             "Answers in how many milliseconds a key expires; -1 if it does not, -2 if it is not there.",
         )
         .tips(VARYING),
-    Command::new("expiretime", 2, READ_FAST, expiretime).keys(READ).acl(Categories::KEYSPACE).docs(
+    Command::new("expiretime", 2, READ_FAST, expiretime).rules(Rules::LOCKLESS).keys(READ).acl(Categories::KEYSPACE).docs(
         Group::Generic,
         "7.0.0",
         "O(1)",
         "key",
         "Answers the Unix time in seconds at which a key expires; -1 if it does not, -2 if it is not there.",
     ),
-    Command::new("pexpiretime", 2, READ_FAST, pexpiretime).keys(READ).acl(Categories::KEYSPACE).docs(
+    Command::new("pexpiretime", 2, READ_FAST, pexpiretime).rules(Rules::LOCKLESS).keys(READ).acl(Categories::KEYSPACE).docs(
         Group::Generic,
         "7.0.0",
         "O(1)",

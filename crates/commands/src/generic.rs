@@ -13,7 +13,7 @@ use rustredis_resp::glob::{self, Case};
 use rustredis_resp::reply::Aggregate;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Reach};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Reach, Rules};
 use crate::error::{CommandError, Outcome};
 use crate::scan::{Grammar, Scan};
 
@@ -48,6 +48,7 @@ pub const ROWS: &[Command] = &[
         )
         .tips(SUM_OF_SHARDS),
     Command::new("exists", -2, Flags::READONLY.with(Flags::FAST), exists)
+        .rules(Rules::LOCKLESS)
         .keys(ALL)
         .acl(Categories::KEYSPACE)
         .docs(
@@ -59,10 +60,12 @@ pub const ROWS: &[Command] = &[
         )
         .tips(SUM_OF_SHARDS),
     Command::new("type", 2, Flags::READONLY.with(Flags::FAST), type_of)
+        .rules(Rules::LOCKLESS)
         .keys(&[KeySpec::one(KeyFlags::RO, 1)])
         .acl(Categories::KEYSPACE)
         .docs(Group::Generic, "1.0.0", "O(1)", "key", "Answers the type of the value at a key."),
     Command::new("touch", -2, Flags::READONLY.with(Flags::FAST), touch)
+        .rules(Rules::LOCKLESS)
         .keys(ALL)
         .acl(Categories::KEYSPACE)
         .docs(

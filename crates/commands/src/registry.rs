@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use rustredis_keyspace::{Access, hashing};
 
 use crate::args::{Args, KeyRef};
-use crate::command::{Begin, Command, Find, Flags, KeyFlags, Run};
+use crate::command::{Begin, Command, Find, Flags, KeyFlags, Rules, Run};
 use crate::error::CommandError;
 
 /// A row in the table.
@@ -29,6 +29,8 @@ pub struct Row {
     pub access: Access,
     /// Whether it may be run as part of a batch that holds one view: a plain function over its keys.
     pub is_plain: bool,
+    /// Whether it may run without a lock where strings are published.
+    pub is_lockless: bool,
     /// The number of arguments that is right without looking further, 0 if there is none; an exact arity of no container.
     exact_arity: usize,
 }
@@ -153,6 +155,7 @@ impl Registry {
             only_key,
             access: command.access(),
             is_plain,
+            is_lockless: is_plain && command.rules.has(Rules::LOCKLESS),
             exact_arity: if command.subcommands.is_empty() && !matches!(command.run, Run::Container) {
                 command.arity.max(0) as usize
             } else {

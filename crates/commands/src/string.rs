@@ -14,7 +14,7 @@ use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::deadline::TimeForm;
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
@@ -28,6 +28,7 @@ const MULTI_SHARD: &str = "request_policy:multi_shard";
 /// The rows of the family.
 pub const ROWS: &[Command] = &[
     Command::new("get", 2, Flags::READONLY.with(Flags::FAST), get)
+        .rules(Rules::LOCKLESS)
         .keys(READ)
         .acl(Categories::STRING)
         .docs(Group::String, "1.0.0", "O(1)", "key", "Answers the string at a key."),
@@ -83,6 +84,7 @@ pub const ROWS: &[Command] = &[
             "Answers the string at a key and changes when it expires.",
         ),
     Command::new("mget", -2, Flags::READONLY.with(Flags::FAST), mget)
+        .rules(Rules::LOCKLESS)
         .keys(&[KeySpec::range(KeyFlags::RO.with(KeyFlags::ACCESS), 1, -1, 1)])
         .acl(Categories::STRING)
         .docs(

@@ -341,7 +341,7 @@ mod tests {
             ("sentinel monitor x", "sentinel directive while not in sentinel mode"),
             ("databases 0", "argument must be between 1 and 2147483647 inclusive"),
             ("dbfilename a/b", "dbfilename can't be a path, just a filename"),
-            ("engine lockfree", "argument(s) must be one of the following: mutex, dashmap, actor"),
+            ("engine other", "argument(s) must be one of the following: mutex, dashmap, actor, lockfree"),
             ("shards 3", "argument must be a power of two"),
         ] {
             check_refused(line, expected);

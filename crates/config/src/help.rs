@@ -188,7 +188,7 @@ mod tests {
     fn overview_fits_a_terminal_and_leads_with_our_own() {
         let text = help(None);
         assert!(text.lines().all(|line| line.len() <= COLUMNS), "{text}");
-        let engine = text.find("--engine <mutex|dashmap|actor>").unwrap();
+        let engine = text.find("--engine <mutex|dashmap|actor|lockfree>").unwrap();
         assert!(engine < text.find("--port <0..65535>").unwrap());
         assert!(text.contains("Default: thread-local."));
     }

@@ -37,6 +37,8 @@ choice! {
         Dashmap "dashmap",
         /// A thread per core owns its shards; others send it messages.
         Actor "actor",
+        /// The locks of `dashmap`; strings are read without one.
+        Lockfree "lockfree",
     }
 }
 

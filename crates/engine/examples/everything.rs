@@ -14,7 +14,7 @@ const ROUNDS: usize = 100_000;
 const KEYS: usize = 10_000;
 
 fn main() {
-    for kind in [EngineKind::Mutex, EngineKind::DashMap, EngineKind::Actor] {
+    for kind in [EngineKind::Mutex, EngineKind::DashMap, EngineKind::Actor, EngineKind::LockFree] {
         for workers in [1, 2] {
             let engine = Arc::new(Engine::new(kind, SHARDS, 16, workers, Clock::start()));
             let is_over = AtomicBool::new(false);

@@ -37,6 +37,8 @@ pub(crate) struct Seat {
     sent: AtomicU64,
     /// How much they have done for others.
     served: AtomicU64,
+    /// Odd while the thread reads without a lock; one more with each beginning and each end.
+    reading: AtomicU64,
     /// Whether a thread has it; then no other gets it.
     is_taken: AtomicBool,
 }
@@ -75,6 +77,17 @@ impl Seat {
         self.count(access, u64::wrapping_sub, Ordering::Release);
     }
 
+    /// What the thread's readings are at; odd while it reads without a lock.
+    pub(crate) fn reading(&self) -> u64 {
+        self.reading.load(Ordering::Acquire)
+    }
+
+    /// Release at the end, so that who then frees or changes what was read does so after it.
+    #[inline]
+    fn turn_reading(&self, order: Ordering) {
+        self.reading.store(self.reading.load(Ordering::Relaxed) + 1, order);
+    }
+
     /// Leaves it to the next thread; this one has ended.
     pub(crate) fn give_back(&self) {
         self.is_taken.store(false, Ordering::Release);
@@ -85,20 +98,44 @@ impl Seat {
         let holds = self.holds.load(Ordering::Acquire);
         match access {
             Access::Read => holds < WRITE,
-            Access::Write => holds == 0,
+            Access::Write => holds == 0 && self.reading() % 2 == 0,
         }
+    }
+}
+
+/// The seats, in the order of their making; none ever goes.
+#[derive(Default)]
+pub(crate) struct Seats(Mutex<Vec<Arc<Seat>>>);
+
+impl Seats {
+    /// One that nobody has, for the calling thread.
+    fn take(&self) -> Arc<Seat> {
+        let mut seats = self.0.lock();
+        if let Some(free) = seats.iter().find(|seat| !seat.is_taken.load(Ordering::Acquire)) {
+            free.is_taken.store(true, Ordering::Relaxed);
+            return free.clone();
+        }
+        let [holds, sent, served, reading] = [0; 4].map(AtomicU64::new);
+        let seat = Arc::new(Seat { holds, sent, served, reading, is_taken: AtomicBool::new(true) });
+        seats.push(seat.clone());
+        seat
+    }
+
+    /// Calls `look` with all of them.
+    pub(crate) fn with<T>(&self, look: impl FnOnce(&[Arc<Seat>]) -> T) -> T {
+        look(&self.0.lock())
     }
 }
 
 /// The gate.
 pub(crate) struct Gate {
     word: Word,
+    seats: Arc<Seats>,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    seats: Vec<Arc<Seat>>,
     last_id: u64,
     /// Who wants everything, in order of arrival. The first has it, or is about to.
     wishes: VecDeque<Wish>,
@@ -155,7 +192,12 @@ fn bars(access: Access) -> u32 {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { word: Word::new(), state: Mutex::new(State::default()) }
+        Self { word: Word::new(), seats: Arc::default(), state: Mutex::new(State::default()) }
+    }
+
+    /// The seats of all threads.
+    pub(crate) fn seats(&self) -> &Arc<Seats> {
+        &self.seats
     }
 
     #[inline]
@@ -165,15 +207,7 @@ impl Gate {
 
     /// A seat for the calling thread.
     pub(crate) fn seat(&self) -> Arc<Seat> {
-        let seats = &mut self.state.lock().seats;
-        if let Some(free) = seats.iter().find(|seat| !seat.is_taken.load(Ordering::Acquire)) {
-            free.is_taken.store(true, Ordering::Relaxed);
-            return free.clone();
-        }
-        let [holds, sent, served] = [0; 3].map(AtomicU64::new);
-        let seat = Arc::new(Seat { holds, sent, served, is_taken: AtomicBool::new(true) });
-        seats.push(seat.clone());
-        seat
+        self.seats.take()
     }
 
     /// Takes the thread's seat; false if the gate is stopped, or closed. [`Gate::leave`] gives it up.
@@ -188,7 +222,30 @@ impl Gate {
         false
     }
 
-    /// The same, trying for a moment, unless that is in vain.
+    /// Says that the thread begins to read without a lock; false if the gate is stopped, or closed. It neither holds nor waits for
+    /// anything until [`Gate::end_reading`].
+    #[inline]
+    pub(crate) fn begin_reading(&self, seat: &Seat) -> bool {
+        seat.turn_reading(Ordering::Relaxed);
+        light();
+        if !self.word.has(bars(Access::Read)) {
+            return true;
+        }
+        self.end_reading(seat);
+        false
+    }
+
+    /// Says that it no longer does.
+    #[inline]
+    pub(crate) fn end_reading(&self, seat: &Seat) {
+        seat.turn_reading(Ordering::Release);
+        light();
+        if self.word.has(CALLED) {
+            self.call();
+        }
+    }
+
+    /// Takes the thread's seat as [`Gate::enter`] does, trying for a moment, unless that is in vain.
     #[cold]
     pub(crate) fn enter_soon(&self, seat: &Seat, access: Access) -> bool {
         !self.word.has(CLOSED | KEPT)
@@ -458,13 +515,14 @@ impl Everything<'_> {
     }
 
     fn is_clear(&self) -> bool {
-        let state = self.gate.state.lock();
         // In this order: who has left sends no more.
-        let sum = |count: fn(&Seat) -> &AtomicU64, order| {
-            state.seats.iter().map(|seat| count(seat).load(order)).sum::<u64>()
-        };
-        state.seats.iter().all(|seat| seat.is_clear(self.access))
-            && sum(|seat| &seat.sent, Ordering::Relaxed) == sum(|seat| &seat.served, Ordering::Acquire)
+        self.gate.seats.with(|seats| {
+            let sum = |count: fn(&Seat) -> &AtomicU64, order| {
+                seats.iter().map(|seat| count(seat).load(order)).sum::<u64>()
+            };
+            seats.iter().all(|seat| seat.is_clear(self.access))
+                && sum(|seat| &seat.sent, Ordering::Relaxed) == sum(|seat| &seat.served, Ordering::Acquire)
+        })
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {

@@ -101,6 +101,12 @@ impl Held<'_> {
         });
     }
 
+    /// Counts a read that was tried without a lock, and now has one.
+    #[inline]
+    pub fn count_fallback(&self) {
+        self.measured.count_fallback(&self.engine.contention);
+    }
+
     /// A view over what is held.
     #[inline]
     pub fn view<'v>(

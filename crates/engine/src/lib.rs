@@ -22,6 +22,7 @@ mod fences;
 mod gate;
 mod held;
 mod inbox;
+mod lockfree;
 mod measured;
 #[cfg(test)]
 mod models;
@@ -44,6 +45,7 @@ use rustredis_metrics::{Clock, Contention};
 
 pub use actor::before_sleep;
 pub use held::{Errand, Held, LongHeld, Outcome, Part};
+pub use lockfree::Reading;
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
 pub use shape::Shape;
 
@@ -65,6 +67,8 @@ pub enum EngineKind {
     DashMap,
     /// A shard belongs to one thread.
     Actor,
+    /// The shards and locks of `DashMap`; strings are read without a lock.
+    LockFree,
 }
 
 impl EngineKind {
@@ -74,6 +78,7 @@ impl EngineKind {
             "mutex" => Some(Self::Mutex),
             "dashmap" => Some(Self::DashMap),
             "actor" => Some(Self::Actor),
+            "lockfree" => Some(Self::LockFree),
             _ => None,
         }
     }
@@ -84,6 +89,7 @@ impl EngineKind {
             Self::Mutex => "mutex",
             Self::DashMap => "dashmap",
             Self::Actor => "actor",
+            Self::LockFree => "lockfree",
         }
     }
 }
@@ -116,7 +122,7 @@ impl Engine {
         fences::prepare();
         let (first, doors) = match kind {
             EngineKind::Mutex => (Bank::new(shards), Doors::Mutex(mutex::Doors::default())),
-            EngineKind::DashMap => {
+            EngineKind::DashMap | EngineKind::LockFree => {
                 let (first, doors) = dashmap::new(shards);
                 (first, Doors::DashMap(doors))
             }
@@ -126,16 +132,20 @@ impl Engine {
         };
         let make_bank = match kind {
             EngineKind::Mutex | EngineKind::Actor => Bank::new,
-            EngineKind::DashMap => dashmap::new_bank,
+            EngineKind::DashMap | EngineKind::LockFree => dashmap::new_bank,
         };
         let holds_groups = match kind {
             EngineKind::Mutex => false,
-            EngineKind::DashMap => threads == 1,
+            EngineKind::DashMap | EngineKind::LockFree => threads == 1,
             EngineKind::Actor => true,
         };
         let locks = if kind == EngineKind::Mutex { 1 } else { shards };
         let contention = Contention::new(locks, clock);
-        let store = Store::new(shards, databases, first, Box::new(move || make_bank(shards)));
+        let mut store = Store::new(shards, databases, first, Box::new(move || make_bank(shards)));
+        let gate = Gate::new();
+        if kind == EngineKind::LockFree {
+            store.publish_to(Box::new(lockfree::SeatedReaders(gate.seats().clone())));
+        }
         Self {
             kind,
             store: Arc::new(store),
@@ -143,7 +153,7 @@ impl Engine {
             holds_groups,
             contention,
             number: NUMBER.fetch_add(1, Ordering::Relaxed),
-            gate: Gate::new(),
+            gate,
             notices: Notices::new(locks),
             opened: tokio::sync::Notify::new(),
             has_filler: AtomicBool::new(false),
@@ -298,7 +308,7 @@ impl Engine {
 
     /// How everything is held to have it like this: an owner reads nothing together with others.
     fn gate_access(&self, access: Access) -> Access {
-        if self.kind == EngineKind::DashMap { access } else { Access::Write }
+        if matches!(self.doors, Doors::DashMap(_)) { access } else { Access::Write }
     }
 
     /// Takes the locks of the covered shards, trying for a moment; all or none.

@@ -25,4 +25,12 @@ impl Measured {
             held.into_iter().for_each(|held| contention.release(held));
         }
     }
+
+    /// Counts a read that had been tried without these locks.
+    #[inline]
+    pub(crate) fn count_fallback(&self, contention: &Contention) {
+        if let Some(held) = &self.0 {
+            held.iter().for_each(|held| contention.fallback(held));
+        }
+    }
 }

@@ -12,7 +12,8 @@ use rustredis_metrics::Clock;
 use super::*;
 
 const SHARDS: usize = 256;
-const KINDS: [EngineKind; 3] = [EngineKind::Mutex, EngineKind::DashMap, EngineKind::Actor];
+const KINDS: [EngineKind; 4] =
+    [EngineKind::Mutex, EngineKind::DashMap, EngineKind::Actor, EngineKind::LockFree];
 
 fn engine(kind: EngineKind, threads: usize) -> Arc<Engine> {
     Arc::new(Engine::new(kind, SHARDS, 1, threads, Clock::monotonic()))

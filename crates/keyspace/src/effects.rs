@@ -116,6 +116,10 @@ pub struct Effects {
     pub expired_fields_of: Vec<(DbKey, Vec<Vec<u8>>)>,
     /// What has happened since the command began: [`Effects::TOUCHED`], [`Effects::LEFT`].
     marks: Cell<u8>,
+    /// Whether a string was published that is not any more, and may be again when the command is done.
+    pub withdrawn: Cell<bool>,
+    /// Whether a string was read that is not published and is read often.
+    pub is_read_often: Cell<bool>,
     /// Set by a blocking command that found nothing.
     pub block: Option<BlockRequest>,
     /// Whether everything was removed that there was, by a command for that.
@@ -136,6 +140,8 @@ impl Default for Effects {
     fn default() -> Self {
         Self {
             dirty: 0,
+            withdrawn: Cell::new(false),
+            is_read_often: Cell::new(false),
             notify_mask: 0,
             events: Vec::new(),
             ready: Vec::new(),

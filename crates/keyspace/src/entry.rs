@@ -36,9 +36,18 @@ const HAS_PAYLOAD: u32 = 2;
 const IS_RAW: u32 = 4;
 const IS_TEXT: u32 = 8;
 
+/// The bit of a slot that says that readers without a lock may have the block: see `published`.
+const PUBLISHED: u16 = 1 << 15;
+
+/// The bits of the access word that say the type.
+const KIND: u32 = 7;
+/// The bits of it that count reads.
+const READS: u32 = 3 << 3;
+const ONE_READ: u32 = 1 << 3;
+
 #[repr(C)]
 struct Header {
-    /// Kind in the low byte, access clock above.
+    /// Kind in the low three bits, then two that count reads; access clock from the second byte on.
     access: AtomicU32,
     /// Flags in the low byte, key length in the next, length of the embedded value above.
     layout: u32,
@@ -151,6 +160,7 @@ impl Entry {
     /// What follows the header's access word, to change it.
     #[inline]
     fn layout_mut(&mut self) -> &mut u32 {
+        self.assert_own();
         // SAFETY: the block begins with an initialised header, and the entry is borrowed exclusively.
         unsafe { &mut (*self.0.block().cast::<Header>()).layout }
     }
@@ -170,9 +180,80 @@ impl Entry {
             as usize)
     }
 
-    /// The address of the block, to prefetch it.
-    pub fn address(&self) -> *const u8 {
+    /// The address of the block.
+    pub fn address(&self) -> *mut u8 {
         self.0.block()
+    }
+
+    /// The entry of a block, which another owns already.
+    ///
+    /// # Safety
+    /// The block is an entry's. Of the two, one is forgotten, and neither is used once it is dropped.
+    #[inline]
+    pub(crate) unsafe fn from_block(block: *mut u8) -> Self {
+        // SAFETY: the caller's promise.
+        Self(Slot::new(unsafe { NonNull::new_unchecked(block) }))
+    }
+
+    /// Whether readers without a lock may have the block: then nothing but its access clock is ever written again.
+    #[inline]
+    pub fn is_published(&self) -> bool {
+        self.free_bits() & PUBLISHED != 0
+    }
+
+    pub(crate) fn set_published(&mut self) {
+        self.set_free_bits(self.free_bits() | PUBLISHED);
+    }
+
+    /// Counts a read, where that matters: what is read three times between two changes is worth publishing. Allowed to any reader;
+    /// of two at once one may be forgotten. Writes nothing from the third on.
+    #[inline]
+    pub fn count_read(&self) {
+        let access = &self.header().access;
+        let old = access.load(Relaxed);
+        if old & READS != READS {
+            access.store(old + ONE_READ, Relaxed);
+        }
+    }
+
+    /// Whether it has been read often since the count began.
+    #[inline]
+    pub fn is_read_often(&self) -> bool {
+        self.header().access.load(Relaxed) & READS == READS
+    }
+
+    /// Sets the count to nothing, or to often. Allowed to who holds the shard exclusively.
+    #[inline]
+    pub(crate) fn set_read_often(&self, is_read_often: bool) {
+        let access = &self.header().access;
+        let old = access.load(Relaxed);
+        let new = if is_read_often { old | READS } else { old & !READS };
+        if new != old {
+            access.store(new, Relaxed);
+        }
+    }
+
+    /// A copy of a string with its key, expiry, clock and slot's bits, that nobody else may have.
+    pub(crate) fn duplicate(&self) -> Self {
+        let layout = self.header().layout;
+        let mut copy = if layout & HAS_PAYLOAD != 0 {
+            Self::new(self.key(), self.to_value(), self.expire_at_ms())
+        } else {
+            let flags = layout & (IS_RAW | IS_TEXT);
+            let bytes = self.bytes();
+            let mut copy = Self::block(self.kind(), self.key(), flags, bytes.len(), self.expire_at_ms());
+            copy.bytes_mut().copy_from_slice(bytes);
+            copy
+        };
+        copy.set_clock(self.clock());
+        copy.set_free_bits(self.free_bits() & !PUBLISHED);
+        copy
+    }
+
+    /// Every change of a block passes here.
+    #[inline]
+    fn assert_own(&self) {
+        debug_assert!(!self.is_published(), "a block that was published is never written again");
     }
 
     /// The key's 16 bits in the table: see `slot`. They stay with the key whatever becomes of its value.
@@ -187,9 +268,10 @@ impl Entry {
         self.0.set_free_bits(bits);
     }
 
-    /// Puts another value, with its expiry and clock, in the place of this one, of the same key; the old one.
+    /// Puts another value, with its expiry and clock, in the place of this one, of the same key; the old one. Nobody but the
+    /// holder has the new block.
     pub(crate) fn replace(&mut self, mut new: Self) -> Self {
-        new.set_free_bits(self.free_bits());
+        new.set_free_bits(self.free_bits() & !PUBLISHED);
         std::mem::replace(self, new)
     }
 
@@ -204,7 +286,7 @@ impl Entry {
     /// The type of the value.
     #[inline]
     pub fn kind(&self) -> Kind {
-        Kind::from_bits(self.header().access.load(Relaxed) as u8)
+        Kind::from_bits((self.header().access.load(Relaxed) & KIND) as u8)
     }
 
     /// When the key expires, in Unix milliseconds.
@@ -222,6 +304,7 @@ impl Entry {
 
     /// Sets or clears the expiry. Moves the block if there was none before, or none is left.
     pub(crate) fn set_expire_at_ms(&mut self, expire_at_ms: Option<u64>) {
+        self.assert_own();
         match (expire_at_ms, self.flag(HAS_EXPIRY)) {
             // SAFETY: with the flag, there are eight bytes for the expiry behind the header.
             (Some(at), true) => unsafe { self.at(HEADER_BYTES).cast::<u64>().write(at) },
@@ -270,11 +353,15 @@ impl Entry {
         self.header().access.load(Relaxed) >> 8
     }
 
-    /// Sets the access clock. Allowed to a reader: the kind beside it never changes.
+    /// Sets the access clock. Allowed to a reader: the kind beside it never changes. Writes nothing if it is the same.
     #[inline]
     pub fn set_clock(&self, clock: u32) {
         let access = &self.header().access;
-        access.store(clock << 8 | access.load(Relaxed) & 0xff, Relaxed);
+        let old = access.load(Relaxed);
+        let new = clock << 8 | old & 0xff;
+        if new != old {
+            access.store(new, Relaxed);
+        }
     }
 
     /// The bytes of a string. Empty for another type, which callers rule out.
@@ -391,6 +478,7 @@ impl Entry {
     }
 
     fn payload_as_mut<T>(&mut self, kind: Kind) -> Option<&mut T> {
+        self.assert_own();
         if self.kind() != kind || !self.flag(HAS_PAYLOAD) {
             return None;
         }
@@ -424,6 +512,7 @@ impl Entry {
 
     /// Takes the value out; the key goes.
     pub fn into_value(self) -> Value {
+        self.assert_own();
         if !self.flag(HAS_PAYLOAD) {
             return self.to_value();
         }
@@ -548,13 +637,13 @@ mod tests {
     #[test]
     fn the_free_bits_are_the_key_s() {
         let mut entry = Entry::string(b"key", b"value", None);
-        entry.set_free_bits(0xabcd);
+        entry.set_free_bits(0x2bcd);
         entry.set_expire_at_ms(Some(5));
         entry.append(&[b'x'; 100]);
         entry.resize(2_000);
         entry.set_bytes(b"short");
         let old = entry.replace(Entry::string(b"key", b"other", None));
-        assert_eq!((entry.key(), entry.bytes(), entry.free_bits()), (&b"key"[..], &b"other"[..], 0xabcd));
+        assert_eq!((entry.key(), entry.bytes(), entry.free_bits()), (&b"key"[..], &b"other"[..], 0x2bcd));
         assert_eq!((old.bytes(), old.expire_at_ms()), (&b"short"[..], Some(5)));
         assert!(matches!(old.into_value(), Value::String(bytes, _) if bytes == b"short"));
     }

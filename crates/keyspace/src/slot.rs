@@ -8,7 +8,7 @@
 //! The upper 16 bits are free: a processor's user space ends at 2^47 unless a program asks for more, which nobody here does. They
 //! are the key's and not the block's, so they stay when the block is replaced and travel when a table grows; a new key begins with
 //! zeros. There is room in them for what has to be known without a look at the block: that a value is published to readers without
-//! a lock, or a key's slot within its shard in a cluster. Whoever follows the address masks them, so that using them changes nothing
+//! a lock (`entry::PUBLISHED`), or a key's slot within its shard in a cluster. Whoever follows the address masks them, so that using them changes nothing
 //! elsewhere.
 //!
 //! Rejected: low bits of the address (blocks are aligned to 8, which leaves three), and a second word (8 bytes a key).
@@ -36,21 +36,38 @@ impl Slot {
     /// Where the block lies.
     #[inline]
     pub(crate) fn block(&self) -> *mut u8 {
-        self.0.as_ptr().map_addr(|bits| bits & ADDRESS_MASK)
+        Self::block_of(self.0.as_ptr())
     }
 
     /// The bits that are free.
     #[inline]
     pub(crate) fn free_bits(&self) -> u16 {
-        (self.0.addr().get() >> ADDRESS_BITS) as u16
+        Self::free_bits_of(self.0.as_ptr())
     }
 
     /// Sets the bits that are free.
     #[inline]
     pub(crate) fn set_free_bits(&mut self, free: u16) {
-        let tagged = self.0.as_ptr().map_addr(|bits| bits & ADDRESS_MASK | usize::from(free) << ADDRESS_BITS);
         // SAFETY: the address in it is a block's, which is not null.
-        self.0 = unsafe { NonNull::new_unchecked(tagged) };
+        self.0 = unsafe { NonNull::new_unchecked(Self::tagged(self.0.as_ptr(), free)) };
+    }
+
+    /// The address in such a word, wherever it stands.
+    #[inline]
+    pub(crate) fn block_of(word: *mut u8) -> *mut u8 {
+        word.map_addr(|bits| bits & ADDRESS_MASK)
+    }
+
+    /// The bits beside it.
+    #[inline]
+    pub(crate) fn free_bits_of(word: *mut u8) -> u16 {
+        (word.addr() >> ADDRESS_BITS) as u16
+    }
+
+    /// The word of this address and these bits.
+    #[inline]
+    pub(crate) fn tagged(word: *mut u8, free: u16) -> *mut u8 {
+        word.map_addr(|bits| bits & ADDRESS_MASK | usize::from(free) << ADDRESS_BITS)
     }
 }
 

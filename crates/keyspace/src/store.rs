@@ -31,6 +31,8 @@ use crate::interest::by_key::ByKey;
 pub use crate::interest::fate::DbKey;
 use crate::interest::queue::Queue;
 use crate::interest::watchers::Watchers;
+use crate::key::Key;
+use crate::published::{Published, PublishedEntry, PublishedReport, Readers};
 use crate::table::Table;
 
 /// Where the tables of one database lie: `stride` bytes apart, one for each shard.
@@ -169,6 +171,8 @@ pub struct Store {
     pub lazyfree_pending: Arc<AtomicUsize>,
     /// Objects that were freed elsewhere.
     pub lazyfreed: Arc<AtomicU64>,
+    /// What is read without a lock, on an engine that does.
+    pub(crate) published: Option<Published>,
 }
 
 /// Something whose freeing takes long.
@@ -229,9 +233,62 @@ impl Store {
             graveyard,
             lazyfree_pending,
             lazyfreed,
+            published: None,
         };
         store.enter_use(0, move || first);
         store
+    }
+
+    /// Has strings published that are to be read without a lock; `readers` knows who does. Nobody has the store yet.
+    pub fn publish_to(&mut self, readers: Box<dyn Readers>) {
+        self.published = Some(Published::new(self.shards, self.databases.len(), readers));
+    }
+
+    /// Whether strings are published.
+    #[inline]
+    pub fn publishes(&self) -> bool {
+        self.published.is_some()
+    }
+
+    /// What is published; zeros on an engine that does not publish. O(databases that were read x shards).
+    pub fn published_report(&self) -> PublishedReport {
+        self.published.as_ref().map(Published::report).unwrap_or_default()
+    }
+
+    /// Bytes of blocks that were replaced and may still be read.
+    pub fn retired_bytes(&self) -> usize {
+        self.published.as_ref().map_or(0, Published::retired_bytes)
+    }
+
+    /// Frees what was replaced and is read no more.
+    pub fn collect_retired(&self) {
+        if let Some(published) = &self.published {
+            published.collect();
+        }
+    }
+
+    /// Brings the strings of these keys near that are read without a lock, by their hashes.
+    ///
+    /// # Safety
+    /// The caller is a reader whom the store's [`Readers`] know.
+    #[inline]
+    pub unsafe fn prefetch_published(&self, db: usize, hashes: impl Iterator<Item = u64> + Clone) {
+        let Some(published) = &self.published else { return };
+        // SAFETY: the caller's promise.
+        unsafe {
+            hashes.clone().for_each(|hash| published.prefetch_slot(db, self.shard_of(hash), hash));
+            hashes.for_each(|hash| published.prefetch_block(db, self.shard_of(hash), hash));
+        }
+    }
+
+    /// The string of a key that is published.
+    ///
+    /// # Safety
+    /// The caller is a reader whom the store's [`Readers`] know, for as long as he has what is found.
+    #[inline]
+    pub unsafe fn find_published(&self, db: usize, key: Key<'_>) -> Option<PublishedEntry<'_>> {
+        // SAFETY: the caller's promise.
+        unsafe { self.published.as_ref()?.find(db, self.shard_of(key.hash), key) }
     }
 
     /// Has the next change of a key panic, whoever makes it, once: tests see with it what becomes of a bug in a command.
@@ -521,7 +578,7 @@ pub(crate) fn resize(table: &mut Table, keys: usize) {
 }
 
 #[inline]
-fn prefetch_block(address: *const u8) {
+pub(crate) fn prefetch_block(address: *const u8) {
     prefetch_line(address);
     prefetch_line(address.wrapping_add(64));
     // A block of 96 bytes that begins late in a line reaches into a third.
@@ -529,7 +586,7 @@ fn prefetch_block(address: *const u8) {
 }
 
 #[inline]
-fn prefetch_line(address: *const u8) {
+pub(crate) fn prefetch_line(address: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads nothing that the program can observe, and never faults.
     unsafe {

@@ -21,7 +21,7 @@ fn check(arguments: &[&str]) -> serde_json::Value {
 
 #[test]
 fn every_engine_runs() {
-    for engine in ["mutex", "dashmap", "actor"] {
+    for engine in ["mutex", "dashmap", "actor", "lockfree"] {
         for batch in ["1", "16"] {
             check(&["--engine", engine, "--batch", batch, "--metrics", "thread-local"]);
         }

@@ -211,7 +211,7 @@ mod tests {
         let matrix = matrix(2);
         let cell = |engine: &str, clients| matrix.tcp(&matrix.engine(engine), "get", clients, 1);
         let planned = (1..=9)
-            .flat_map(|clients| ["mutex", "dashmap", "actor"].map(|engine| cell(engine, clients)))
+            .flat_map(|clients| ["mutex", "dashmap", "actor", "lockfree"].map(|engine| cell(engine, clients)))
             .map(|cell| Planned { cell, rounds: 1 });
         for three in schedule(planned.collect(), 3).chunks(3) {
             assert!(three.iter().all(|(cell, _)| cell.load() == three[0].0.load()), "{three:?}");
@@ -221,7 +221,7 @@ mod tests {
     /// The quick matrix on a small machine takes about ten minutes: so many measurements at a second each.
     #[test]
     fn the_quick_matrix_stays_quick() {
-        let engines = ["mutex", "dashmap", "actor"].map(str::to_owned).to_vec();
+        let engines = ["mutex", "dashmap", "actor", "lockfree"].map(str::to_owned).to_vec();
         let matrix = Matrix { engines, ..matrix(2) };
         let planned = crate::claims::CLAIMS.iter().flat_map(|claim| (claim.cells)(&matrix)).collect();
         let count = schedule(planned, 1).len();

@@ -3,7 +3,7 @@
 use crate::{Binary, Launch, Replay, Server};
 
 /// The engines that [`every_engine!`] writes a test for.
-pub const ENGINES: [&str; 3] = ["mutex", "dashmap", "actor"];
+pub const ENGINES: [&str; 4] = ["mutex", "dashmap", "actor", "lockfree"];
 
 /// The engines to test: `RUSTREDIS_ENGINES`, or all. Against a real redis-server (as `RUSTREDIS_BIN`), only the first.
 pub fn engines() -> Vec<String> {
@@ -120,6 +120,11 @@ macro_rules! every_engine {
             #[test]
             fn actor() {
                 $crate::run_on_engine(module_path!(), "actor", ARGUMENTS, body);
+            }
+
+            #[test]
+            fn lockfree() {
+                $crate::run_on_engine(module_path!(), "lockfree", ARGUMENTS, body);
             }
         }
     )+};

@@ -10,7 +10,7 @@ use rustredis_keyspace::{EventClass, Value, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::error::{CommandError, Outcome};
 
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
@@ -30,6 +30,7 @@ pub const ROWS: &[Command] = &[
             "Adds bytes at the end of a string, or stores them at a missing key.",
         ),
     Command::new("strlen", 2, Flags::READONLY.with(Flags::FAST), strlen)
+        .rules(Rules::LOCKLESS)
         .keys(&[KeySpec::one(KeyFlags::RO, 1)])
         .acl(Categories::STRING)
         .docs(Group::String, "2.2.0", "O(1)", "key", "Answers the length of a string in bytes."),
@@ -43,14 +44,13 @@ pub const ROWS: &[Command] = &[
             "key offset value",
             "Overwrites a string from an offset on, and fills up with zero bytes what is missing before it.",
         ),
-    Command::new("getrange", 4, Flags::READONLY, getrange).keys(READ).acl(Categories::STRING).docs(
-        Group::String,
-        "2.4.0",
-        RANGE_COMPLEXITY,
-        "key start end",
-        RANGE_SUMMARY,
-    ),
+    Command::new("getrange", 4, Flags::READONLY, getrange)
+        .rules(Rules::LOCKLESS)
+        .keys(READ)
+        .acl(Categories::STRING)
+        .docs(Group::String, "2.4.0", RANGE_COMPLEXITY, "key start end", RANGE_SUMMARY),
     Command::new("substr", 4, Flags::READONLY, getrange)
+        .rules(Rules::LOCKLESS)
         .keys(READ)
         .acl(Categories::STRING)
         .docs(Group::String, "1.0.0", RANGE_COMPLEXITY, "key start end", RANGE_SUMMARY)

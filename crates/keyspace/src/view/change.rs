@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{View, WrongType};
+use super::{NO_TOUCH, View, WrongType, publish};
 use crate::access_clock;
 use crate::effects::EventClass;
 use crate::entry::Entry;
@@ -20,13 +20,20 @@ impl View<'_> {
         if self.expire_if_due(key) {
             return None;
         }
-        let (clock_ms, random, no_touch) = (self.clock_ms, self.random, self.no_touch);
-        let shard = self.store.shard_of(key.hash);
+        let (clock_ms, random, no_touch) = (self.clock_ms, self.random, self.reading & NO_TOUCH != 0);
+        let (store, db) = (self.store, self.db);
+        let shard = store.shard_of(key.hash);
         self.before_change(shard, key);
-        let table = self.table_mut(shard);
+        let (table, effects) = self.table_and_effects(shard);
         let (entry, ()) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)?;
         if !no_touch {
             entry.set_clock(access_clock::touched(entry.clock(), clock_ms, || random.next()));
+        }
+        if entry.is_published() {
+            effects.withdrawn.set(true);
+            publish::withdraw_to_edit(store, db, key.hash, entry);
+        } else {
+            entry.set_read_often(false);
         }
         Some(entry)
     }
@@ -65,14 +72,20 @@ impl View<'_> {
     pub fn set_string(&mut self, key: Key<'_>, bytes: &[u8], expire_at_ms: Option<u64>) {
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
-        let clock_ms = self.clock_ms;
+        let (clock_ms, store, db) = (self.clock_ms, self.store, self.db);
         // The common case, an update of a string without expiry on either side, needs one probe and no index.
-        if let Some((entry, ())) =
-            self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes)
-        {
+        let (table, effects) = self.table_and_effects(shard);
+        if let Some((entry, ())) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes) {
             if expire_at_ms.is_none() && entry.kind() == Kind::String && entry.expire_at_ms().is_none() {
-                entry.set_bytes(bytes);
                 let clock = access_clock::touched(entry.clock(), clock_ms, || 0);
+                if entry.is_published() {
+                    let new = Entry::string(key.bytes, bytes, None);
+                    publish::withdraw_for(store, db, key.hash, entry, new);
+                    effects.withdrawn.set(true);
+                } else {
+                    entry.set_read_often(false);
+                    entry.set_bytes(bytes);
+                }
                 entry.set_clock(clock);
                 return;
             }
@@ -95,8 +108,13 @@ impl View<'_> {
         self.before_change(shard, key);
         new.set_clock(access_clock::new_clock(self.clock_ms));
         let (expire_at_ms, kind) = (new.expire_at_ms(), new.kind());
-        let found = self.table_mut(shard).find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
+        let (table, effects) = self.table_and_effects(shard);
+        let found = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes);
         if let Some((entry, ())) = found {
+            if entry.is_published() {
+                new.set_read_often(entry.is_read_often());
+                effects.withdrawn.set(true);
+            }
             let old = entry.replace(new);
             self.index_expiry(shard, key.hash, old.expire_at_ms(), expire_at_ms);
             self.free(old);
@@ -145,7 +163,7 @@ impl View<'_> {
         state.layout_version = state.layout_version.wrapping_add(1);
     }
 
-    /// Takes the key out, expired or not.
+    /// Takes the key out, expired or not, to be freed: readers without a lock may have it.
     pub(crate) fn take(&mut self, key: Key<'_>) -> Option<Entry> {
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
@@ -176,6 +194,11 @@ impl View<'_> {
 
     /// Takes the key out, with its value (RENAME, MOVE). The caller reports the change.
     pub fn remove(&mut self, key: Key<'_>) -> Option<Entry> {
+        let entry = self.take_alive(key)?;
+        Some(if entry.is_published() { self.withdraw_to_keep(entry) } else { entry })
+    }
+
+    fn take_alive(&mut self, key: Key<'_>) -> Option<Entry> {
         if self.expire_if_due(key) {
             return None;
         }
@@ -188,7 +211,7 @@ impl View<'_> {
 
     /// Deletes the key and frees it, what is big elsewhere; whether it was there. The caller reports the change.
     pub fn delete(&mut self, key: Key<'_>) -> bool {
-        match self.remove(key) {
+        match self.take_alive(key) {
             Some(entry) => {
                 self.free(entry);
                 true
@@ -208,7 +231,9 @@ impl View<'_> {
     }
 
     pub(crate) fn free(&self, entry: Entry) {
-        if entry.kind() != Kind::String && entry.effort() > LAZYFREE_EFFORT_MIN
+        if entry.is_published() {
+            self.withdraw(entry);
+        } else if entry.kind() != Kind::String && entry.effort() > LAZYFREE_EFFORT_MIN
             || entry.bytes().len() > BURIED_BYTES_MIN
         {
             self.store.bury(Box::new(entry));

@@ -16,6 +16,7 @@ mod change;
 mod expiry;
 mod load;
 mod overdue;
+mod publish;
 mod read;
 mod report;
 mod scan;
@@ -25,6 +26,7 @@ pub use overdue::Overdue;
 pub use scan::cursor_shard;
 
 use crate::effects::Effects;
+use crate::published::PublishedEntry;
 use crate::random::Random;
 use crate::store::{ShardState, Store};
 use crate::table::Table;
@@ -78,6 +80,11 @@ pub enum Access {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WrongType;
 
+/// Reads leave the access clock alone.
+const NO_TOUCH: u8 = 1;
+/// Reads are counted, for what is read often is published.
+const COUNTS: u8 = 1 << 1;
+
 /// The shards a command may use. See the module's text.
 pub struct View<'a> {
     pub(crate) store: &'a Store,
@@ -89,8 +96,10 @@ pub struct View<'a> {
     /// What the access clocks are set to: the request's time in Unix ms.
     clock_ms: u64,
     overdue: Overdue,
-    /// Whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
-    pub no_touch: bool,
+    /// What the commands are to find, if they read without a lock: then nothing is covered.
+    pub(crate) published: &'a [PublishedEntry<'a>],
+    /// What reading a key changes beside the access clock: bits of [`NO_TOUCH`] and [`COUNTS`].
+    reading: u8,
     random: &'a Random,
     /// What the command did; settled by whoever made the view.
     pub effects: &'a mut Effects,
@@ -120,10 +129,17 @@ impl<'a> View<'a> {
             now_ms,
             clock_ms: now_ms,
             overdue: Overdue::Delete,
-            no_touch: false,
+            published: &[],
+            reading: if store.publishes() { COUNTS } else { 0 },
             random,
             effects,
         }
+    }
+
+    /// Says whether reads leave the access clock alone (`CLIENT NO-TOUCH`).
+    #[inline]
+    pub fn set_no_touch(&mut self, no_touch: bool) {
+        self.reading = self.reading & !NO_TOUCH | u8::from(no_touch);
     }
 
     /// The store, for what is read without holding a shard.
@@ -199,10 +215,16 @@ impl<'a> View<'a> {
 
     #[inline]
     pub(crate) fn table_mut(&mut self, shard: usize) -> &mut Table {
+        self.table_and_effects(shard).0
+    }
+
+    /// The table of the selected database in `shard`, to change it, and beside it what the command has done.
+    #[inline]
+    pub(crate) fn table_and_effects(&mut self, shard: usize) -> (&mut Table, &Effects) {
         assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
         assert!(self.access == Access::Write, "a command that is planned as a reader writes");
         // SAFETY: the shard is covered exclusively, and `&mut self` makes this the only reference.
-        unsafe { &mut *self.store.table(shard, self.db) }
+        (unsafe { &mut *self.store.table(shard, self.db) }, self.effects)
     }
 
     /// The table of the selected database in `shard`, to put something into it.

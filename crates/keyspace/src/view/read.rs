@@ -3,7 +3,7 @@
 //! A key whose time has come is not there for a reader. He may share the shard, so he only remembers it, and it is deleted
 //! after the command.
 
-use super::{Overdue, View, WrongType};
+use super::{COUNTS, NO_TOUCH, Overdue, View, WrongType};
 use crate::access_clock;
 use crate::entry::Entry;
 use crate::key::Key;
@@ -22,6 +22,9 @@ impl View<'_> {
     /// The key's entry, expired or not; no statistics, no touch.
     #[inline]
     pub fn lookup(&self, key: Key<'_>) -> Option<&Entry> {
+        if !self.published.is_empty() {
+            return self.lookup_published(key);
+        }
         let table = self.table(self.store.shard_of(key.hash));
         table.find(key.hash, |(entry, ())| entry.key() == key.bytes).map(|(entry, ())| entry)
     }
@@ -39,16 +42,43 @@ impl View<'_> {
     /// The key's entry, as a command reads it: counts a hit or a miss and touches the access clock.
     #[inline]
     pub fn read(&self, key: Key<'_>) -> Option<&Entry> {
-        let entry = self.read_untouched(key)?;
-        if !self.no_touch {
-            entry.set_clock(access_clock::touched(entry.clock(), self.clock_ms, || self.random.next()));
+        let entry = self.read_alive(key)?;
+        if self.reading == 0 {
+            self.touch_clock(entry);
+        } else {
+            self.note_read(entry);
+            if self.reading & NO_TOUCH == 0 {
+                self.touch_clock(entry);
+            }
         }
         Some(entry)
+    }
+
+    #[inline]
+    fn touch_clock(&self, entry: &Entry) {
+        entry.set_clock(access_clock::touched(entry.clock(), self.clock_ms, || self.random.next()));
+    }
+
+    /// Counts a read where strings are published that are read often.
+    fn note_read(&self, entry: &Entry) {
+        if self.reading & COUNTS != 0 {
+            entry.count_read();
+            if entry.is_read_often() && !entry.is_published() && entry.kind() == Kind::String {
+                self.effects.is_read_often.set(true);
+            }
+        }
     }
 
     /// The key's entry, as a command reads it that only asks about the key: counts a hit or a miss.
     #[inline]
     pub fn read_untouched(&self, key: Key<'_>) -> Option<&Entry> {
+        let entry = self.read_alive(key)?;
+        self.note_read(entry);
+        Some(entry)
+    }
+
+    #[inline]
+    fn read_alive(&self, key: Key<'_>) -> Option<&Entry> {
         let entry = self.lookup(key);
         if let Some(entry) = entry
             && !entry.is_expired(self.now_ms)

@@ -36,6 +36,10 @@ impl View<'_> {
         if self.is_empty() {
             return 0;
         }
+        if let Some(published) = &self.store.published {
+            assert!(self.covered == Covered::All, "who empties a database has everything");
+            published.clear(self.db);
+        }
         let mut removed = 0;
         for shard in 0..self.store.shards() {
             removed += self.clear_shard(shard);
@@ -117,6 +121,9 @@ impl View<'_> {
             store.set_expiring_keys(first, shard, store.expiring_keys_in_shard(second, shard));
             store.set_keys(second, shard, keys);
             store.set_expiring_keys(second, shard, expiring);
+        }
+        if let Some(published) = &self.store.published {
+            published.swap(first, second);
         }
         self.note_whole(Change::Swapped(first as u32, second as u32));
         for db in [first, second] {

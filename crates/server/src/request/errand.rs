@@ -119,7 +119,7 @@ impl Errand {
             let effects = &mut *effects;
             let (db, proto) = (caller.db, caller.proto);
             let mut view = held.view(db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = caller.no_touch;
+            view.set_no_touch(caller.no_touch);
             let (origin, conversation) = (Origin::Owner, None);
             let mut context = Context {
                 server,

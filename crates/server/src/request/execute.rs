@@ -26,6 +26,7 @@ use crate::request::admit::{self, Asked};
 use crate::request::call;
 use crate::request::connection::Connection;
 use crate::request::conversation::{ReplyMode, Wait};
+use crate::request::lockless;
 use crate::request::origin::Origin;
 use crate::request::redact;
 use crate::request::run::{self, count_error};
@@ -191,8 +192,20 @@ impl Connection {
         let turn = Turn::until(self.turn_ends.get(), &self.output);
         let mut shards = std::mem::take(&mut scratch.shards);
         let mut next = scratch.plain(server.registry(), index, input);
+        let publishes = server.engine().store().publishes();
         // A round for each hold.
         'holds: while let Some((mut row, mut args)) = next {
+            if publishes && row.is_lockless {
+                let ran = self.run_lockless(server, worker, scratch, effects, index, input, &turn);
+                index += ran;
+                if turn.is_over(worker, &self.output) {
+                    break;
+                }
+                if ran > 0 {
+                    next = scratch.plain(server.registry(), index, input);
+                    continue;
+                }
+            }
             if server.engine().holds_groups() && count - index > 1 {
                 let ran = self.run_group(server, worker, scratch, effects, &mut shards, index, input, &turn);
                 index += ran;
@@ -211,16 +224,30 @@ impl Connection {
             let covered = cover(server.engine().store(), args.key_refs(), &mut shards);
             let access = row.access;
             let Some(mut held) = server.engine().hold(covered, access) else { break };
+            if publishes && row.is_lockless {
+                held.count_fallback();
+            }
             let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.session.caller.no_touch;
+            view.set_no_touch(self.session.caller.no_touch);
             let mut context = self.session.context(server, worker, Origin::Client);
             // Neighbours that need no more than what is held run under the same hold.
             loop {
                 if needs_everything(&view, args) {
                     break 'holds;
                 }
+                let before = self.output.len();
                 run::clients(worker, &mut context, &mut view, &mut self.output, row, args);
                 index += 1;
+                if publishes && lockless::follow(&mut view, args, self.output.len() - before) {
+                    let answered = self.output.len() - before;
+                    drop(held);
+                    lockless::publish(server, worker, effects, self.session.caller.db, args, answered);
+                    next = scratch.plain(server.registry(), index, input);
+                    if turn.is_over(worker, &self.output) {
+                        break 'holds;
+                    }
+                    break;
+                }
                 if turn.is_over(worker, &self.output) {
                     break 'holds;
                 }
@@ -256,6 +283,7 @@ impl Connection {
         input: &[u8],
         turn: &Turn,
     ) -> usize {
+        let publishes = server.engine().store().publishes();
         let mut access = Access::Read;
         let mut end = first;
         for prepared in scratch.prepared[first..].iter().take(TOUCH_AHEAD) {
@@ -266,7 +294,8 @@ impl Connection {
             if !row.is_plain {
                 break;
             }
-            if row.access == Access::Write {
+            // Who is alone may as well have them exclusively, to publish what is read often.
+            if publishes || row.access == Access::Write {
                 access = Access::Write;
             }
             end += 1;
@@ -283,7 +312,7 @@ impl Connection {
         unsafe { held.touch(self.session.caller.db, keys.iter().map(|key| key.hash)) };
         let store = server.engine().store();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-        view.no_touch = self.session.caller.no_touch;
+        view.set_no_touch(self.session.caller.no_touch);
         let mut context = self.session.context(server, worker, Origin::Client);
         for index in first..end {
             let row = server.registry().row(scratch.prepared[index].row);
@@ -293,7 +322,11 @@ impl Connection {
             if needs_everything(&view, args) {
                 return index - first;
             }
+            let before = self.output.len();
             run::clients(worker, &mut context, &mut view, &mut self.output, row, args);
+            if publishes {
+                lockless::follow(&mut view, args, self.output.len() - before);
+            }
             if turn.is_over(worker, &self.output) {
                 return index + 1 - first;
             }
@@ -468,12 +501,12 @@ impl Connection {
         // Time has passed while others held the shards, or the server was paused.
         worker.tick();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-        view.no_touch = self.session.caller.no_touch;
+        view.set_no_touch(self.session.caller.no_touch);
         if needs_everything(&view, args) {
             drop(held);
             held = self.hold(server, Covered::All, plan.access).await?;
             view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.session.caller.no_touch;
+            view.set_no_touch(self.session.caller.no_touch);
         }
         let before = self.output.len();
         let context = &mut self.session.context(server, worker, Origin::Client);
@@ -487,7 +520,7 @@ impl Connection {
             drop(held);
             held = self.hold(server, Covered::All, plan.access).await?;
             view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-            view.no_touch = self.session.caller.no_touch;
+            view.set_no_touch(self.session.caller.no_touch);
             let context = &mut self.session.context(server, worker, Origin::Client);
             run::guarded(context, &mut view, &mut self.output, row, args);
         }

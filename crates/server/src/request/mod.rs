@@ -12,6 +12,7 @@ pub mod errand;
 pub mod execute;
 pub mod hold;
 pub mod lane;
+mod lockless;
 pub mod origin;
 pub mod record;
 pub mod redact;

@@ -124,7 +124,7 @@ async fn run_queue(
         view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
     }
     let session = &mut connection.session;
-    view.no_touch = session.caller.no_touch;
+    view.set_no_touch(session.caller.no_touch);
     let conversation = &mut session.conversation;
     let is_dirty = conversation.watch_flag.is_dirty.load(Relaxed) || watched_expired(&mut view, conversation);
     unwatch(&mut view, conversation);

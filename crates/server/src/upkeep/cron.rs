@@ -70,6 +70,7 @@ impl Cron {
             self.stats.rates.sample(&self.stats.sum(), thread.clock.last());
             // The peak is what somebody has seen.
             allocator::used_bytes();
+            self.engine.store().collect_retired();
             self.close_idle_clients(thread.clock.now_ms());
             self.close_large_clients();
             if self.gate.has(gate::LOADING) {

@@ -171,9 +171,11 @@ impl Eviction {
     }
 
     /// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, or was preserved for a
-    /// snapshot and is to be written, and the empty tables of databases.
+    /// snapshot and is to be written, the empty tables of databases, and what is held back for readers without a lock.
     pub fn not_counted_bytes(&self) -> usize {
-        self.parts.aof.waiting_bytes() + snapshot::waiting_bytes() + self.parts.engine.store().bank_bytes()
+        let store = self.parts.engine.store();
+        let files = self.parts.aof.waiting_bytes() + snapshot::waiting_bytes();
+        files + store.bank_bytes() + store.retired_bytes()
     }
 
     /// Whether commands with so many bytes of arguments cannot reach the limit. What a command allocates beyond its arguments

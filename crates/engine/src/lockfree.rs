@@ -1,0 +1,100 @@
+//! Reading without a lock: strings that are published in the store, see `rustredis_keyspace::published`.
+//!
+//! The locks of this engine are the `dashmap` engine's. What a reader without one does instead is written in his own thread's
+//! seat at the gate: that he reads ([`crate::gate::Gate::begin_reading`]). It is all that he writes. Who needs everything waits until
+//! he has left, and so does who frees a block that he may have.
+
+use std::marker::PhantomData;
+
+use rustredis_keyspace::published::{Readers, ReadingStamp};
+use rustredis_keyspace::{Effects, Key, PublishedEntry, Random, Store, View};
+
+use crate::Engine;
+use crate::gate::{Gate, Seat, Seats};
+use crate::seats;
+use crate::sync::{Arc, heavy};
+
+/// The seats, as those who free blocks see them.
+pub(crate) struct SeatedReaders(pub(crate) Arc<Seats>);
+
+impl Readers for SeatedReaders {
+    fn reading(&self, now: &mut Vec<ReadingStamp>) {
+        heavy();
+        self.0.with(|seats| {
+            let stamps = seats.iter().map(|seat| seat.reading()).enumerate();
+            let stamps = stamps.filter(|(_, stamp)| stamp % 2 == 1);
+            now.extend(stamps.map(|(reader, stamp)| ReadingStamp { reader, stamp }));
+        });
+    }
+
+    fn has_left(&self, reading: ReadingStamp) -> bool {
+        self.0.with(|seats| seats[reading.reader].reading() != reading.stamp)
+    }
+}
+
+/// A reading without a lock. It lasts for microseconds, on one thread, and waits for nothing.
+pub struct Reading<'e> {
+    store: &'e Store,
+    gate: &'e Gate,
+    seat: &'e Seat,
+    _stays_on_its_thread: PhantomData<*const ()>,
+}
+
+impl Engine {
+    /// Begins to read without a lock; `None` on an engine that does not publish, while somebody has everything, and before the data set is
+    /// loaded. A thread has one reading at a time.
+    #[inline]
+    pub fn read_published(&self) -> Option<Reading<'_>> {
+        if !self.store.publishes() {
+            return None;
+        }
+        let (gate, seat) = (&self.gate, seats::mine(self.number, &self.gate));
+        let store = &*self.store;
+        gate.begin_reading(seat).then_some(Reading { store, gate, seat, _stays_on_its_thread: PhantomData })
+    }
+}
+
+impl Drop for Reading<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.gate.end_reading(self.seat);
+    }
+}
+
+impl Reading<'_> {
+    /// Brings the strings of these keys near, by their hashes.
+    #[inline]
+    pub fn touch(&self, db: usize, hashes: impl Iterator<Item = u64> + Clone) {
+        // SAFETY: the seat says that this thread reads.
+        unsafe { self.store.prefetch_published(db, hashes) }
+    }
+
+    /// The string at a key, if it is published and alive at `now_ms`. O(1).
+    #[inline]
+    pub fn find(&self, db: usize, key: Key<'_>, now_ms: u64) -> Option<PublishedEntry<'_>> {
+        // SAFETY: the seat says that this thread reads, for as long as `self` lives.
+        let found = unsafe { self.store.find_published(db, key) }?;
+        (!found.is_expired(now_ms)).then_some(found)
+    }
+
+    /// Whether a key has the same string still. If that is so of several keys, one after the other, that were found before, there was a moment
+    /// between at which all had what was found.
+    #[inline]
+    pub fn is_still(&self, db: usize, key: Key<'_>, found: &PublishedEntry<'_>) -> bool {
+        // SAFETY: as in `find`.
+        unsafe { self.store.find_published(db, key) }.is_some_and(|now| now.is_same(found))
+    }
+
+    /// A view of what was found, and of nothing else.
+    #[inline]
+    pub fn view<'v>(
+        &'v self,
+        found: &'v [PublishedEntry<'v>],
+        db: usize,
+        now_ms: u64,
+        random: &'v Random,
+        effects: &'v mut Effects,
+    ) -> View<'v> {
+        View::of_published(self.store, found, db, now_ms, random, effects)
+    }
+}
