@@ -28,6 +28,7 @@ mod journal;
 mod limits;
 mod linearize;
 mod loading;
+mod lockfree;
 mod memory;
 mod metrics;
 mod oracle;

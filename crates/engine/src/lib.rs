@@ -47,7 +47,7 @@ pub use actor::before_sleep;
 pub use held::{Errand, Held, LongHeld, Outcome, Part};
 pub use lockfree::Reading;
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
-pub use shape::Shape;
+pub use shape::{PublishedNow, Shape};
 
 use gate::{Gate, Seat};
 use held::{Guard, leave};

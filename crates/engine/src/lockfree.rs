@@ -50,7 +50,8 @@ impl Engine {
         }
         let (gate, seat) = (&self.gate, seats::mine(self.number, &self.gate));
         let store = &*self.store;
-        gate.begin_reading(seat).then_some(Reading { store, gate, seat, _stays_on_its_thread: PhantomData })
+        // Made only if it has begun: its drop ends it.
+        gate.begin_reading(seat).then(|| Reading { store, gate, seat, _stays_on_its_thread: PhantomData })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use rustredis_keyspace::Key;
 use rustredis_metrics::Clock;
 
 use super::*;
@@ -224,5 +225,36 @@ fn everything_is_read_beside_readers_where_locks_are_shared() {
         assert!(engine.hold(Covered::One(1), Access::Write).is_none());
         drop(everything);
         assert!(engine.hold(Covered::One(1), Access::Write).is_some());
+    });
+}
+
+#[test]
+fn everything_is_had_beside_readers_without_a_lock() {
+    let engine = engine(EngineKind::LockFree, 2);
+    let (random, mut effects) = (Random::new(1), Effects::default());
+    let key = Key::new(b"key");
+    {
+        let mut held = engine.hold(Covered::All, Access::Write).expect("nobody is there");
+        let mut view = held.view(0, 1, &random, &mut effects);
+        view.set_string(key, b"value", None);
+        (0..3).for_each(|_| _ = view.read(key));
+        view.publish(key, 0);
+    }
+    let inside = AtomicU32::new(0);
+    run(&engine, 2, async |engine, index| {
+        for round in 0..20_000 {
+            if index == 0 && round % 4 == 0 {
+                let held = engine.borrow(Covered::All, Access::Write).await;
+                assert_eq!(inside.load(Ordering::Relaxed), 0, "somebody reads beside one who has everything");
+                drop(held);
+                tokio::task::yield_now().await;
+            } else if let Some(reading) = engine.read_published() {
+                inside.fetch_add(1, Ordering::Relaxed);
+                assert!(reading.find(0, key, 1).is_some());
+                inside.fetch_sub(1, Ordering::Relaxed);
+            } else {
+                drop(engine.borrow(Covered::Many(&[1, 2]), Access::Read).await);
+            }
+        }
     });
 }

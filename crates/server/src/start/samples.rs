@@ -12,7 +12,7 @@ mod absent;
 use std::cell::OnceCell;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_engine::Shape;
+use rustredis_engine::{PublishedNow, Shape};
 use rustredis_metrics::rows::{Group, Head, Row};
 use rustredis_metrics::{CommandReport, ContentionReport, StrategyCost};
 use rustredis_persistence::aof::{Status, Syncs};
@@ -51,6 +51,7 @@ const SUBSYSTEMS: &[(&str, &dyn Subsystem)] = &[
     ("pubsub", &Always(PubSubCounts::SAMPLES, |server| PubSubCounts::of(server.pubsub()))),
     ("acl", &Always(RefusalCounts::SAMPLES, |server| RefusalCounts::of(server.acl_log()))),
     ("engine", &Always(Shape::SAMPLES, |server| Shape::of(server.engine()))),
+    ("published", &AtTimes(PublishedNow::SAMPLES, |server| PublishedNow::of(server.engine()))),
     ("contention", &Always(ContentionReport::SAMPLES, |server| server.engine().contention().report())),
     ("keys", &Always(StoreCounts::SAMPLES, store_counts)),
     ("databases", &Always(Databases::SAMPLES, databases)),

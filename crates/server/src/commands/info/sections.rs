@@ -147,7 +147,8 @@ const SECTIONS: &[Named] = &[
         "\
         engine enabled contention.shards lock_acquisitions lock_contended lock_wait_ns_p50
         lock_wait_ns_p99 lock_wait_ns_max lock_hold_ns_p50 lock_hold_ns_p99 lock_hold_ns_max
-        queue_depth_p50 queue_depth_p99 queue_depth_max queue_depth_now fallbacks hot_shard_",
+        queue_depth_p50 queue_depth_p99 queue_depth_max queue_depth_now fallbacks published_keys
+        published_index_bytes retired_blocks retired_bytes retired_waits hot_shard_",
     ),
 ];
 
