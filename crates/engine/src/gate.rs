@@ -98,7 +98,7 @@ impl Seat {
         let holds = self.holds.load(Ordering::Acquire);
         match access {
             Access::Read => holds < WRITE,
-            Access::Write => holds == 0 && self.reading() % 2 == 0,
+            Access::Write => holds == 0 && self.reading().is_multiple_of(2),
         }
     }
 }

@@ -367,6 +367,16 @@ impl Engine {
         }
     }
 
+    /// Begins to read without a lock; `None` on an engine that does not publish, while somebody has everything, and before the data set
+    /// is loaded. A thread has one reading at a time.
+    #[inline]
+    pub fn read_published(&self) -> Option<Reading<'_>> {
+        if !self.store.publishes() {
+            return None;
+        }
+        Reading::begin(&self.store, &self.gate, seats::mine(self.number, &self.gate))
+    }
+
     /// Brings the memory of these keys near, by their hashes, as far as their shards can be entered at once; a key more or
     /// less changes nothing but time. The misses of the keys overlap: nothing that orders memory stands between them.
     #[inline]

@@ -9,9 +9,7 @@ use std::marker::PhantomData;
 use rustredis_keyspace::published::{Readers, ReadingStamp};
 use rustredis_keyspace::{Effects, Key, PublishedEntry, Random, Store, View};
 
-use crate::Engine;
 use crate::gate::{Gate, Seat, Seats};
-use crate::seats;
 use crate::sync::{Arc, heavy};
 
 /// The seats, as those who free blocks see them.
@@ -40,18 +38,12 @@ pub struct Reading<'e> {
     _stays_on_its_thread: PhantomData<*const ()>,
 }
 
-impl Engine {
-    /// Begins to read without a lock; `None` on an engine that does not publish, while somebody has everything, and before the data set is
-    /// loaded. A thread has one reading at a time.
+impl<'e> Reading<'e> {
+    /// Begins one in the thread's own seat; `None` while somebody has everything, and before the data set is loaded.
     #[inline]
-    pub fn read_published(&self) -> Option<Reading<'_>> {
-        if !self.store.publishes() {
-            return None;
-        }
-        let (gate, seat) = (&self.gate, seats::mine(self.number, &self.gate));
-        let store = &*self.store;
+    pub(crate) fn begin(store: &'e Store, gate: &'e Gate, seat: &'e Seat) -> Option<Self> {
         // Made only if it has begun: its drop ends it.
-        gate.begin_reading(seat).then(|| Reading { store, gate, seat, _stays_on_its_thread: PhantomData })
+        gate.begin_reading(seat).then(|| Self { store, gate, seat, _stays_on_its_thread: PhantomData })
     }
 }
 

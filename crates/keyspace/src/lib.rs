@@ -12,6 +12,7 @@ mod interest;
 pub mod key;
 pub mod limits;
 pub mod placement;
+mod prefetch;
 pub mod published;
 pub mod random;
 pub mod sampling;

@@ -15,8 +15,8 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use crate::entry::Entry;
 use crate::hashing;
 use crate::key::Key;
+use crate::prefetch::prefetch_line;
 use crate::slot::Slot;
-use crate::store::prefetch_line;
 
 /// The fewest slots: a line of the cache.
 const SLOTS_MIN: usize = 8;

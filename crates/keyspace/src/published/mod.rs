@@ -34,7 +34,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, fence};
 
 use crate::entry::Entry;
 use crate::key::Key;
-use crate::store::prefetch_block;
+use crate::prefetch::prefetch_block;
 use index::Index;
 pub use retired::{Readers, ReadingStamp};
 use retired::{Retired, RetiredBytes};
