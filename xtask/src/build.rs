@@ -13,12 +13,15 @@ pub(crate) fn server(is_release: bool) -> Result<PathBuf, String> {
     if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
 }
 
-/// Builds rustredis with the faults that a test is to find, in release mode and away from the one without.
+/// Builds rustredis with the faults that a test is to find, away from the one without, and without what makes a release slow to build.
 pub(crate) fn server_with_faults() -> Result<PathBuf, String> {
     let target = shell::target().join("seeded-faults");
     let arguments =
         ["build", "--quiet", "--package", "rustredis", "--release", "--features", "seeded-faults"];
-    shell::run(shell::cargo(&arguments).env("CARGO_TARGET_DIR", &target))?;
+    let mut cargo = shell::cargo(&arguments);
+    cargo.env("CARGO_TARGET_DIR", &target);
+    cargo.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
+    shell::run(&mut cargo)?;
     let path = target.join("release/rustredis");
     if path.is_file() { Ok(path) } else { Err(format!("cargo built no {}", path.display())) }
 }

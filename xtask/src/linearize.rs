@@ -178,7 +178,32 @@ struct Fault {
 }
 
 /// The faults of the feature `seeded-faults`.
-const FAULTS: [Fault; 0] = [];
+const FAULTS: [Fault; 8] = [
+    Fault::new(
+        "unchecked-exec",
+        "mutex",
+        false,
+        "the lock is released between WATCH's check and EXEC's queue",
+    ),
+    Fault::new("stale-write", "dashmap", false, "a write works on what was read before its lock was taken"),
+    Fault::new("exec-in-pieces", "dashmap", false, "EXEC's commands run under a hold each"),
+    Fault::new("waiter-outside", "dashmap", false, "a waiter's element is taken when the view is gone"),
+    Fault::new("early-return", "actor", false, "what EXEC borrowed goes back behind its first command"),
+    Fault::new("expired-returns", "mutex", false, "a reader sees a key whose time has come"),
+    Fault::new("early-reply", "dashmap", true, "with always, a reply does not wait for the disk"),
+    Fault::new("early-read", "actor", true, "with always, a read does not wait for what it shows"),
+];
+
+impl Fault {
+    const fn new(
+        name: &'static str,
+        engine: &'static str,
+        needs_power_cuts: bool,
+        what: &'static str,
+    ) -> Self {
+        Self { name, engine, threads: 2, needs_power_cuts, what }
+    }
+}
 
 /// Every fault, each on its engine.
 fn faults(common: &Common, arguments: &Arguments) -> TaskResult {

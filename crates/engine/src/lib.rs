@@ -18,6 +18,7 @@
 mod actor;
 mod dashmap;
 pub mod errands;
+pub mod faults;
 mod fences;
 mod gate;
 mod held;

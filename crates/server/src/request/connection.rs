@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use rustredis_commands::CommandError;
 use rustredis_config::ClientClass;
+use rustredis_engine::faults::{Fault, has};
 use rustredis_resp::Reply;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -192,7 +193,7 @@ impl Connection {
     /// Whether its output waits for what it shows to be durable.
     #[inline]
     fn is_held(&self) -> bool {
-        self.server.must_wait(self.session.progress.depends_on)
+        self.server.must_wait(self.session.progress.depends_on) && !has(Fault::EarlyReply)
     }
 
     /// Waits until the condition no longer holds, which whoever writes the journal changes; false if the client ends.

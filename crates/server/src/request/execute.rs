@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustredis_commands::plan::cover;
 use rustredis_commands::{Args, CommandError, Flags, Plan, PlanContext, Row, Rules};
 use rustredis_engine::catch;
+use rustredis_engine::faults::{Fault, has};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Key};
 use rustredis_metrics::CommandId;
@@ -26,6 +27,7 @@ use crate::request::admit::{self, Asked};
 use crate::request::call;
 use crate::request::connection::Connection;
 use crate::request::conversation::{ReplyMode, Wait};
+use crate::request::faults;
 use crate::request::lockless;
 use crate::request::origin::Origin;
 use crate::request::redact;
@@ -223,12 +225,20 @@ impl Connection {
             }
             let covered = cover(server.engine().store(), args.key_refs(), &mut shards);
             let access = row.access;
+            let is_stale = has(Fault::StaleWrite) && access == Access::Write;
+            let stale = is_stale.then(|| faults::read_ahead(worker, self.session.caller.db, args, effects));
             let Some(mut held) = server.engine().hold(covered, access) else { break };
             if publishes && row.is_lockless {
                 held.count_fallback();
             }
             let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
             view.set_no_touch(self.session.caller.no_touch);
+            if let Some(stale) = stale {
+                faults::write_back(&mut view, args, stale);
+            }
+            if has(Fault::ExpiredReturns) {
+                faults::show_expired(&mut view, access);
+            }
             let mut context = self.session.context(server, worker, Origin::Client);
             // Neighbours that need no more than what is held run under the same hold.
             loop {

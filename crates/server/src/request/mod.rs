@@ -10,6 +10,7 @@ pub mod dialogue;
 pub mod durability;
 pub mod errand;
 pub mod execute;
+mod faults;
 pub mod hold;
 pub mod lane;
 mod lockless;

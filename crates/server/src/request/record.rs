@@ -9,8 +9,9 @@
 use std::sync::Once;
 
 use rustredis_commands::{Args, Row};
+use rustredis_engine::faults::{Fault, has};
 use rustredis_keyspace::effects::Propagation;
-use rustredis_keyspace::{Covered, View};
+use rustredis_keyspace::{Access, Covered, View};
 use rustredis_persistence::journal::{Audience, Place, Touched, Unit};
 
 use crate::request::caller::Progress;
@@ -114,6 +115,9 @@ pub fn tell_replicas<'w>(
 
 /// Notes up to which place the reply of a command that has run depends on the journal. The view is still held.
 pub fn depend(server: &Server, progress: &mut Progress, row: &Row, args: Args<'_>) {
+    if has(Fault::EarlyRead) && row.access == Access::Read {
+        return;
+    }
     let journal = &server.durability().journal;
     let store = server.engine().store();
     let place = if row.reaches_keys_alone(args) {

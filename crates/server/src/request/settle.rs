@@ -1,6 +1,7 @@
 //! Settling: what follows from what a command did, with the view still held.
 
 use rustredis_commands::{Args, Row};
+use rustredis_engine::faults::{Fault, has};
 use rustredis_keyspace::effects::Propagation;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_persistence::journal::Place;
@@ -88,6 +89,9 @@ pub(crate) fn expire_stale(server: &Server, worker: &Worker, effects: &mut Effec
         return;
     }
     let stale = std::mem::take(&mut *effects.stale.borrow_mut());
+    if has(Fault::ExpiredReturns) {
+        return;
+    }
     for (db, bytes) in stale {
         let key = Key::new(&bytes);
         let covered = Covered::One(server.engine().store().shard_of(key.hash));

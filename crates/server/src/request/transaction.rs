@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row};
 use rustredis_engine::Held;
+use rustredis_engine::faults::{Fault, has, pause};
 use rustredis_keyspace::store::DbKey;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View, WatchFlag};
 use rustredis_metrics::{CallEnd, CommandId};
@@ -128,6 +129,13 @@ async fn run_queue(
     let conversation = &mut session.conversation;
     let is_dirty = conversation.watch_flag.is_dirty.load(Relaxed) || watched_expired(&mut view, conversation);
     unwatch(&mut view, conversation);
+    if has(Fault::UncheckedExec) {
+        drop(held);
+        pause();
+        held = connection.hold(server, plan.shards, plan.access).await?;
+        view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
+    }
+    let session = &mut connection.session;
     if is_dirty {
         // That somebody has changed a key is something that he shows.
         session.progress.depends_on = server.durability().journal.last();
@@ -135,8 +143,18 @@ async fn run_queue(
         return Ok(());
     }
     Reply::new(&mut connection.output, session.caller.proto).array(transaction.queue.len());
-    let step = worker.steps.begin();
-    for queued in &transaction.queue {
+    let mut step = worker.steps.begin();
+    for (index, queued) in transaction.queue.iter().enumerate() {
+        if has(Fault::ExecInPieces) || has(Fault::EarlyReturn) && index == 1 {
+            drop(step);
+            settle_step(server, worker, &mut view);
+            drop(held);
+            pause();
+            held = connection.hold(server, plan.shards, plan.access).await?;
+            view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
+            step = worker.steps.begin();
+        }
+        let session = &mut connection.session;
         let row = server.registry().row(queued.row);
         view.select(session.caller.db);
         worker.read_clock();
@@ -150,6 +168,7 @@ async fn run_queue(
     }
     drop(step);
     let place = settle_step(server, worker, &mut view);
+    let session = &mut connection.session;
     if place != 0 {
         session.progress.last_write = place;
         session.progress.depend_on(place);

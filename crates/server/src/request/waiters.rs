@@ -7,11 +7,13 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, KeyRef};
+use rustredis_engine::faults::{Fault, has};
 use rustredis_keyspace::{Fate, Key, Ready, View};
 
 use crate::clients::blocked::BlockedClient;
 use crate::request::caller::Progress;
 use crate::request::context::Context;
+use crate::request::faults;
 use crate::request::origin::Origin;
 use crate::request::run;
 use crate::request::worker::Worker;
@@ -91,6 +93,7 @@ fn serve(
     };
     // It begins now.
     worker.read_clock();
+    let list = if has(Fault::WaiterOutside) { faults::copy_of(view, key) } else { None };
     run::guarded(&mut context, view, &mut output, row, args);
     // Whoever serves it has made a change of his own, which was journalled.
     view.effects.touch();
@@ -99,5 +102,8 @@ fn serve(
         return false;
     }
     blocked.serve(output, progress);
+    if list.is_some() {
+        faults::take_later(view, key, list);
+    }
     true
 }

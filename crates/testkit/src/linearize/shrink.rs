@@ -34,10 +34,11 @@ pub(super) struct Shrunk {
 /// Shrinks a part of a history, of whose operations `stuck` could not be answered; with a budget for searching it.
 pub(super) fn shrink(part: &History, stuck: usize, budget: u64) -> Shrunk {
     let (history, start) = without_head(&without_tail(part, stuck), budget);
-    let mut weakening = Weakening { end: Instant::now() + TIME_MAX, start, history, is_weak: Vec::new() };
-    weakening.is_weak = vec![false; weakening.history.operations.len()];
+    let is_weak = vec![false; history.operations.len()];
+    let stuck = fails(&history, &start, budget).unwrap_or(0);
+    let mut weakening = Weakening { end: Instant::now() + TIME_MAX, start, history, is_weak, stuck };
     weakening.run();
-    weakening.result(budget)
+    weakening.result()
 }
 
 /// Drops what was sent after the failure's answer; what was answered after it need not have taken effect.
@@ -95,6 +96,8 @@ struct Weakening {
     start: State,
     history: History,
     is_weak: Vec<bool>,
+    /// The operation that the best order could not answer.
+    stuck: usize,
 }
 
 impl Weakening {
@@ -111,8 +114,8 @@ impl Weakening {
                 if self.is_weak == before {
                     continue;
                 }
-                if Instant::now() < self.end && fails(&self.weakened(), &self.start, ATTEMPT_BUDGET).is_some()
-                {
+                if let Some(stuck) = self.try_weakened() {
+                    self.stuck = stuck;
                     has_weakened = true;
                 } else {
                     self.is_weak = before;
@@ -136,30 +139,91 @@ impl Weakening {
             || !self.history.operations.iter().zip(&self.is_weak).any(needs_it)
     }
 
-    /// The history with its weak operations: each in a lane of its own, so that it keeps none of its lane waiting.
-    fn weakened(&self) -> History {
+    /// The operation that has no place where the weak ones are weak; nothing if all have one, or it took too long to tell.
+    fn try_weakened(&self) -> Option<usize> {
+        let (numbers, history) = self.weakened();
+        let is_late = Instant::now() >= self.end;
+        if is_late { None } else { fails(&history, &self.start, ATTEMPT_BUDGET).map(|stuck| numbers[stuck]) }
+    }
+
+    /// The history with its weak operations, and the number of each without. A weak one has a lane of its own, so that it keeps
+    /// none of its lane waiting; if it is a read it is not there.
+    fn weakened(&self) -> (Vec<usize>, History) {
         let lanes = self.history.lanes();
         let all = self.history.operations.iter().zip(&self.is_weak).enumerate();
         let left = all.filter(|(_, (operation, is_weak))| !(**is_weak && operation.call.is_read()));
         let operations = left.map(|(number, (operation, is_weak))| match is_weak {
-            true => Operation { lane: lanes + number, reply: None, is_certain: false, ..operation.clone() },
-            false => operation.clone(),
+            true => {
+                let lane = lanes + number;
+                (number, Operation { lane, reply: None, is_certain: false, ..operation.clone() })
+            }
+            false => (number, operation.clone()),
         });
-        History { operations: operations.collect() }
+        let (numbers, operations) = operations.unzip();
+        (numbers, History { operations })
     }
 
-    fn result(self, budget: u64) -> Shrunk {
-        let all = self.history.operations.len();
-        let kept = self
-            .history
-            .operations
-            .into_iter()
-            .zip(self.is_weak)
-            .filter(|(operation, is_weak)| !is_weak && operation.is_certain);
-        let history = History { operations: kept.map(|(operation, _)| operation).collect() };
-        let stuck =
-            fails(&history, &self.start, budget).unwrap_or(history.operations.len().saturating_sub(1));
-        let left_out = all - history.operations.len();
-        Shrunk { start: self.start.to_string(), operations: history.operations, stuck, left_out }
+    fn result(self) -> Shrunk {
+        let is_left = |number: usize| !self.is_weak[number] && self.history.operations[number].is_certain;
+        let numbers: Vec<usize> = (0..self.is_weak.len()).filter(|number| is_left(*number)).collect();
+        Shrunk {
+            start: self.start.to_string(),
+            stuck: numbers.iter().position(|number| *number == self.stuck).unwrap_or(0),
+            left_out: self.is_weak.len() - numbers.len(),
+            operations: numbers.into_iter().map(|number| self.history.operations[number].clone()).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::Reply;
+    use crate::linearize::check::check;
+    use crate::linearize::draw;
+
+    fn operation(lane: usize, invoked: u64, call: Call, reply: Reply) -> Operation {
+        let (keys, answered) = (call.keys(), invoked + 25);
+        Operation { lane, client: lane, call, keys, invoked, answered, reply: Some(reply), is_certain: true }
+    }
+
+    /// An element that two clients popped, among a hundred operations that are right.
+    #[test]
+    fn what_does_not_matter_is_left_out_and_the_rest_is_drawn() {
+        let mut operations = Vec::new();
+        for number in 0..50 {
+            let at = 10 * number;
+            operations.push(operation(
+                number as usize % 5,
+                at,
+                Call::Incr(0),
+                Reply::Integer(number as i64 + 1),
+            ));
+            operations.push(operation(5 + number as usize % 5, at, Call::Get(1), Reply::NullBulk));
+        }
+        let values = vec![Arc::from(&b"<x>"[..])];
+        operations.push(operation(10, 600, Call::Push(2, values), Reply::Integer(1)));
+        operations.push(operation(
+            11,
+            780,
+            Call::Exec(vec![Call::Pop(2), Call::Incr(0)], vec![]),
+            Reply::Array(vec![Reply::bulk("<x>"), Reply::Integer(51)]),
+        ));
+        operations.push(operation(12, 800, Call::Pop(2), Reply::bulk("<x>")));
+        let history = History { operations };
+        let part = history.on_keys(0b101);
+        let Verdict::Violated(stuck) = check(&part, 10_000).verdict else { panic!("it has an order") };
+        let shrunk = shrink(&part, stuck, 10_000);
+        let calls: Vec<String> =
+            shrunk.operations.iter().map(|operation| operation.call.to_string()).collect();
+        assert_eq!(calls, ["MULTI; LPOP a:list; INCR a:count; EXEC", "LPOP a:list"]);
+        assert_eq!((shrunk.stuck, shrunk.start.as_str()), (1, "a:count = 50\na:list = <x>\n"));
+        let page = draw::page(&shrunk, "a <title>", "command");
+        for text in ["a &lt;title&gt;", "LPOP a:list", "&lt;x&gt;", "client 12", "class=\"stuck\""] {
+            assert!(page.contains(text), "no {text} in {page}");
+        }
+        assert!(!page.contains("client 3"));
     }
 }

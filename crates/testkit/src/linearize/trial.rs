@@ -131,13 +131,12 @@ fn record_all(options: &Options, mut take: impl FnMut(u64, History) -> bool) -> 
     Ok(())
 }
 
-/// The last lines of a server's log, if there is something in it to be worried about.
+/// What a server's log says of a panic, in a line.
 fn end_of(server: &Server) -> String {
     let log = server.log();
-    match log.find("panicked at") {
-        Some(at) => format!("\n{}", &log[at..]),
-        None => String::new(),
-    }
+    let line =
+        log.lines().skip_while(|line| !line.contains("panicked at")).take(2).collect::<Vec<_>>().join(" ");
+    if line.is_empty() { line } else { format!(": {line}") }
 }
 
 fn start(options: &Options, notes: &Directory) -> Result<Server, String> {
@@ -233,7 +232,11 @@ fn explain(options: &Options, seed: u64, part: &History, stuck: usize) -> Failur
     });
     let text = shrunk.operations.get(shrunk.stuck).map_or_else(String::new, |stuck| {
         let reply = stuck.reply.as_ref().map_or_else(String::new, ToString::to_string);
-        format!("{} operations have no order; {} was answered {reply}", shrunk.operations.len(), stuck.call)
+        format!(
+            "no place for {}, answered {reply}, among {} that matter",
+            stuck.call,
+            shrunk.operations.len()
+        )
     });
     match written {
         Ok(()) => Failure { seed, text, page: Some(page) },
