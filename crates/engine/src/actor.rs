@@ -5,8 +5,8 @@
 //! view *borrows* them: it asks all their owners at once.
 //!
 //! **The order.** What an owner is sent it does in the order in which it was sent, and before what a client of its own sends after that
-//! ([`Engine::serve`]). Who sends to several owners, or sends and does something himself, does so with one lock held, and finds his
-//! own inbox empty. So all that spans owners comes to each of them in the same order: it is as if each had been done in one moment, and the
+//! ([`Engine::serve`]). Who sends to several owners, or sends and does something himself, does so with one lock held, and what he does
+//! himself comes behind what is in his own inbox then. So all that spans owners comes to each of them in the same order: it is as if each had been done in one moment, and the
 //! commands of a connection appear in their order to everybody, though those of different owners run at the same time.
 //!
 //! A request is granted or run whole, once none of its shards is lent or promised to one before it; commands of the owner's own
@@ -31,15 +31,12 @@ use rustredis_metrics::Stamp;
 use tokio::sync::oneshot;
 
 use crate::gate::Seat;
-use crate::held::{Guard, Held, Outcome, Part, leave};
+use crate::held::{Errand, Guard, Held, NotSent, Outcome, Part, Shards, leave};
 use crate::inbox::{Inbox, Node};
 use crate::measured::Measured;
 use crate::slots::{Slots, Ticket};
 use crate::word::KEPT;
 use crate::{EndsInPanic, Engine, seats};
-
-/// Shards of one owner, ascending.
-type Shards = Vec<u32>;
 
 /// What is wanted of an owner.
 enum Request {
@@ -233,30 +230,35 @@ impl Doors {
         }
     }
 
-    /// Sends each errand to the owner of its shards; the thread is in its seat. If they span owners, or the thread is to do something with
-    /// `own` shards in the same moment, nothing may stand in the way of that: then they come back.
+    /// Sends each errand to the owner of its shards; the thread is in its seat. If they span owners, or the thread is to do `own` with shards
+    /// of its own in the same moment, nothing may stand in the way of that: then they come back. `own` comes back if it is to be done here
+    /// and now; else it comes behind what was sent here before.
     pub(crate) fn send_errands(
         &self,
         engine: &Engine,
         seat: &Seat,
-        own: Covered<'_>,
+        own: Option<(&[u32], Box<dyn Errand>)>,
         mut parts: Vec<Part>,
-    ) -> Result<Ticket, Vec<Part>> {
-        let Some(from) = own_index(engine.number) else { return Err(parts) };
-        let has_own = own != Covered::None;
-        let spans_owners = parts.len() + usize::from(has_own) > 1;
+    ) -> Result<(Ticket, Option<Box<dyn Errand>>), NotSent> {
+        let (own_shards, mut own) = own.map_or((&[][..], None), |(shards, errand)| (shards, Some(errand)));
+        let Some(from) = own_index(engine.number) else { return Err((own, parts)) };
+        let spans_owners = parts.len() + usize::from(own.is_some()) > 1;
         let sent = engine.contention.stamp();
         let mut asleep: Vec<usize> = Vec::new();
         let ticket = {
             let _order = spans_owners.then(|| self.order.lock());
-            if spans_owners && !self.may_span(engine, has_own.then_some(from)) {
-                return Err(parts);
+            if spans_owners && !may_span(engine) {
+                return Err((own, parts));
+            }
+            let is_next = || self.owners[from].inbox.is_empty() && self.owns(Covered::of(own_shards));
+            if let Some(errand) = own.take_if(|_| !is_next()) {
+                parts.push(Part { shards: own_shards.into(), errand });
             }
             seat.send(parts.len() as u64);
             with_ownership(|ownership| {
                 let ticket = ownership.slots.add(parts.len());
                 for part in parts.drain(..) {
-                    let owner = self.owner_of(part.shards[0] as usize);
+                    let owner = part.shards.first().map_or(from, |shard| self.owner_of(*shard as usize));
                     debug_assert!(part.shards.iter().all(|shard| self.owner_of(*shard as usize) == owner));
                     let request = Request::Run(Task { part, from, ticket });
                     if self.owners[owner].inbox.push(ownership.node(Message::Ask { request, sent })) {
@@ -268,15 +270,7 @@ impl Doors {
             })
         };
         asleep.into_iter().for_each(|owner| self.wake(owner));
-        Ok(ticket.expect("who has an index is an owner"))
-    }
-
-    /// Whether errands to several owners are done whole wherever they go. Asked with the order's lock held: what would stand in the way later is
-    /// sent later.
-    fn may_span(&self, engine: &Engine, own: Option<usize>) -> bool {
-        own.is_none_or(|own| self.owners[own].inbox.is_empty())
-            && !engine.gate.word().has(KEPT)
-            && engine.store.far_waited.load(Relaxed) == 0
+        Ok((ticket.expect("who has an index is an owner"), own))
     }
 
     /// Has the rest of what the thread did with its own shards go on as an errand. The thread is in its seat.
@@ -351,10 +345,11 @@ impl Doors {
         // It has passed the gate when it was sent.
         seat.enter(Access::Write);
         let contention = &engine.contention;
-        let measured = if contention.is_enabled() {
-            Measured::of(contention.dequeued(task.part.shards[0] as usize, sent))
-        } else {
-            Measured::default()
+        let measured = match task.part.shards.first() {
+            Some(shard) if contention.is_enabled() => {
+                Measured::of(contention.dequeued(*shard as usize, sent))
+            }
+            _ => Measured::default(),
         };
         let Part { shards, errand } = &mut task.part;
         let covered = Covered::of(shards);
@@ -517,7 +512,7 @@ impl Doors {
             let owner = self.owner_of(shard as usize);
             match parts.last_mut() {
                 Some((last, shards)) if *last == owner => shards.push(shard),
-                _ => parts.push((owner, vec![shard])),
+                _ => parts.push((owner, Shards::from_slice(&[shard]))),
             }
         };
         match covered {
@@ -571,6 +566,12 @@ fn advance(engine: &Engine, is_next_turn: bool) {
     }
 }
 
+/// Whether errands to several owners are done whole wherever they go. Asked with the order's lock held: what would stand in the way
+/// later is sent later.
+fn may_span(engine: &Engine) -> bool {
+    !engine.gate.word().has(KEPT) && engine.store.far_waited.load(Relaxed) == 0
+}
+
 /// What becomes of a request.
 enum Admitted {
     Now(Task),
@@ -605,7 +606,9 @@ impl Ownership {
 
     #[inline]
     fn admit(&mut self, request: Request, sent: Stamp, depth: usize, engine: &Engine) -> Admitted {
-        engine.contention.queue_depth(request.shards()[0] as usize, depth + self.waiting.len());
+        if let Some(shard) = request.shards().first() {
+            engine.contention.queue_depth(*shard as usize, depth + self.waiting.len());
+        }
         match request {
             Request::Run(task) if self.lent_count == 0 && self.waiting.is_empty() => Admitted::Now(task),
             request if self.is_kept(request.shards()) => Admitted::Refused(request),

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 
 use rustredis_keyspace::{Access, Covered};
 
-use crate::held::{Held, Part, leave};
+use crate::held::{Errand, Held, NotSent, Part, leave};
 use crate::slots::Ticket;
 use crate::{Doors, Engine, actor, seats};
 
@@ -52,8 +52,13 @@ impl Drop for Answers<'_> {
     }
 }
 
-/// How often a scattering finds that something has come before it, and lets that go first.
-const TRIES: usize = 4;
+/// What was sent.
+pub struct Scattered<'e> {
+    /// The thread's own errand, if it is to be done now, under this hold of its shards; else it is among the answers.
+    pub own: Option<(Held<'e>, Box<dyn Errand>)>,
+    /// The others.
+    pub answers: Answers<'e>,
+}
 
 impl Engine {
     /// How many threads own shards, where they do.
@@ -90,31 +95,35 @@ impl Engine {
         }
     }
 
-    /// Sends each errand to the owner of its shards, and holds `own`, shards of the calling thread: what is done with them and
-    /// what the errands do is one moment to everybody else. Nothing is sent, and all comes back, if that cannot be had at once: the gate is
-    /// stopped, own shards are lent, some shards are held for long, somebody waits whom to serve takes everything. A single errand without shards of the
-    /// thread's own is sent also then, unless the gate is stopped, and may come back undone.
+    /// Sends each errand to the owner of its shards, and has the thread do `own` with these shards of its own: all that is done is one moment
+    /// to everybody else. Nothing is sent if that cannot be: the gate is stopped, some shards are held for long, somebody
+    /// waits whom to serve takes everything. A single errand is sent also then, unless the gate is stopped, and may come back undone.
+    ///
+    /// # Errors
+    /// All comes back that was not sent.
     pub fn scatter<'e>(
         &'e self,
-        own: Covered<'e>,
-        mut parts: Vec<Part>,
-    ) -> Result<(Held<'e>, Answers<'e>), Vec<Part>> {
-        let Doors::Actor(doors) = &self.doors else { return Err(parts) };
+        own: Option<(&'e [u32], Box<dyn Errand>)>,
+        parts: Vec<Part>,
+    ) -> Result<Scattered<'e>, NotSent> {
+        let shards = own.as_ref().map_or(&[][..], |(shards, _)| shards);
+        let not_sent = |parts, own: Option<(&[u32], _)>| Err((own.map(|(_, errand)| errand), parts));
+        let Doors::Actor(doors) = &self.doors else { return not_sent(parts, own) };
+        self.serve();
         let seat = seats::mine(self.number, &self.gate);
-        for _ in 0..TRIES {
-            self.serve();
-            if !doors.owns(own) || !self.gate.enter(seat, Access::Write) {
-                return Err(parts);
-            }
-            match doors.send_errands(self, seat, own, parts) {
-                Ok(ticket) => {
-                    let answers = Answers { engine: self, ticket: Some(ticket) };
-                    return Ok((self.held_own(own, seat), answers));
-                }
-                Err(back) => parts = back,
-            }
-            leave(&self.gate, seat, Access::Write);
+        if !self.gate.enter(seat, Access::Write) {
+            return not_sent(parts, own);
         }
-        Err(parts)
+        match doors.send_errands(self, seat, own, parts) {
+            Ok((ticket, own)) => {
+                let answers = Answers { engine: self, ticket: Some(ticket) };
+                let held = self.held_own(Covered::of(shards), seat);
+                Ok(Scattered { own: own.map(|errand| (held, errand)), answers })
+            }
+            Err(not_sent) => {
+                leave(&self.gate, seat, Access::Write);
+                Err(not_sent)
+            }
+        }
     }
 }

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::ops::{Deref, DerefMut};
 
 use rustredis_keyspace::{Access, Covered, Effects, Random, View};
+use smallvec::SmallVec;
 
 use crate::fences::light;
 use crate::gate::{Everything, Gate, Seat};
@@ -137,13 +138,19 @@ pub enum Outcome {
     Paused,
 }
 
-/// An errand with its shards: all of one owner, ascending, and at least one.
+/// Some shards; a few lie in place, for an errand of one command should be few cache lines.
+pub type Shards = SmallVec<[u32; 4]>;
+
+/// An errand with its shards: all of one owner, ascending. Only a thread's own errand may have none.
 pub struct Part {
     /// The shards.
-    pub shards: Vec<u32>,
+    pub shards: Shards,
     /// The errand.
     pub errand: Box<dyn Errand>,
 }
+
+/// What could not be sent now: the thread's own errand, and the others.
+pub type NotSent = (Option<Box<dyn Errand>>, Vec<Part>);
 
 /// Shards that are held for long: others who need them know, and may give up. Unlike any other hold it may be kept across an await.
 pub struct LongHeld<'e> {

@@ -1,5 +1,7 @@
 //! Tests of all engines: who may hold what beside whom, and what becomes of those who wait.
 
+mod errands;
+
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;

@@ -13,11 +13,13 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
 
-use rustredis_engine::{Engine, Errand, Held, Outcome, Part};
+use rustredis_engine::errands::Scattered;
+use rustredis_engine::{Engine, Errand, Held, Outcome, Part, Shards};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Random};
 use rustredis_metrics::{CallEnd, CommandId, WorkerMetrics};
 use rustredis_resp::{Proto, Reply};
+use smallvec::SmallVec;
 
 use crate::work::{Ready, Shared, of_server};
 
@@ -205,22 +207,24 @@ impl<'a> Client<'a> {
             part.shards.sort_unstable();
             part.shards.dedup();
         }
-        let shards = own.as_mut().map(|part| std::mem::take(&mut part.shards)).unwrap_or_default();
-        let scattered = shared.engine.scatter(Covered::of(&shards), sent);
-        let (mut held, answers) = match scattered {
+        let (shards, errand) = own.map(|part| (part.shards, part.errand)).unzip();
+        let shards = shards.unwrap_or_default();
+        let scattered = shared.engine.scatter(errand.map(|errand| (&*shards, errand)), sent);
+        let Scattered { own, answers } = match scattered {
             Ok(scattered) => scattered,
-            Err(mut back) => {
+            Err((own, mut back)) => {
                 parts.append(&mut back);
+                parts.extend(own.map(|errand| Part { shards: Shards::new(), errand }));
                 (self.parts, self.sent) = (parts, back);
                 return 0;
             }
         };
-        if let Some(own) = &mut own {
-            own.errand.run(&mut held);
-        }
-        drop(held);
+        let own = own.map(|(mut held, mut errand)| {
+            errand.run(&mut held);
+            errand
+        });
         let mut sent = answers.await;
-        sent.extend(own);
+        sent.extend(own.map(|errand| Part { shards: Shards::new(), errand }));
         self.gather(&mut sent);
         parts.append(&mut sent);
         (self.parts, self.sent) = (parts, sent);
@@ -238,7 +242,7 @@ impl<'a> Client<'a> {
             ends,
             taken: 0,
         };
-        Part { shards: Vec::new(), errand: Box::new(errand) }
+        Part { shards: Shards::new(), errand: Box::new(errand) }
     }
 
     /// Writes the replies in the commands' order.
@@ -261,10 +265,10 @@ struct Commands {
     shared: Arc<Shared>,
     commands: Arc<[Ready]>,
     owner: u16,
-    which: Vec<u32>,
+    which: SmallVec<[u32; 4]>,
     replies: Vec<u8>,
     /// Where in the replies each ends.
-    ends: Vec<u32>,
+    ends: SmallVec<[u32; 4]>,
     /// How many replies were taken.
     taken: usize,
 }
@@ -293,8 +297,10 @@ impl Errand for Commands {
     fn run(&mut self, held: &mut Held<'_>) -> Outcome {
         let Self { shared, commands, which, replies, ends, .. } = self;
         let ready = || which.iter().map(|index| &commands[*index as usize]);
-        // SAFETY: what is held are the shards of these keys.
-        unsafe { held.touch(0, ready().map(|ready| ready.hash)) };
+        if which.len() > 1 {
+            // SAFETY: what is held are the shards of these keys.
+            unsafe { held.touch(0, ready().map(|ready| ready.hash)) };
+        }
         with_hand(|hand| {
             hand.last_clock = shared.clock.now();
             hand.run_held(shared, held, ready(), replies, |end| ends.push(end as u32));

@@ -96,16 +96,18 @@ struct Pair {
 impl Pair {
     /// What [`crate::Engine::scatter`] does, as owner `own`.
     fn scatter(&self, own: usize, message: u32) {
-        loop {
+        let is_next = {
             let _order = self.order.lock();
-            if self.owners[own].inbox.is_empty() {
-                self.owners[1 - own].send(message);
-                break;
+            let is_next = self.owners[own].inbox.is_empty();
+            self.owners[1 - own].send(message);
+            if !is_next {
+                self.owners[own].send(message);
             }
-            drop(_order);
-            self.serve(own);
+            is_next
+        };
+        if is_next {
+            self.done[own].lock().push(message);
         }
-        self.done[own].lock().push(message);
     }
 
     fn serve(&self, own: usize) {

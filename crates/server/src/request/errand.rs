@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_engine::{Held, Outcome, Part, catch};
 use rustredis_keyspace::Key;
+use smallvec::SmallVec;
 
 use crate::request::call;
 use crate::request::caller::{Caller, Progress};
@@ -44,14 +45,14 @@ pub(crate) struct Errand {
     order: Option<Order>,
     owner: u16,
     /// Its commands, by their indexes in the batch.
-    which: Vec<u32>,
+    which: SmallVec<[u32; 4]>,
     /// Whether all of it runs, come what may, for other errands of the batch do; else it stops where the replies should leave first, or
     /// where more is needed than is held.
     is_whole: bool,
     /// Replies to those that have run.
     replies: Vec<u8>,
     /// Where in the replies each ends.
-    ends: Vec<u32>,
+    ends: SmallVec<[u32; 4]>,
     taken: usize,
     progress: Progress,
 }
@@ -182,10 +183,12 @@ impl rustredis_engine::Errand for Errand {
         worker.tick();
         let turn = Turn::until(worker.last_clock() + TURN_NANOS, &self.replies);
         let begun = (worker.begun.get(), worker.reply_begin.get());
-        let keys = self.which[self.ends.len()..].iter();
-        let hashes = keys.filter_map(|index| order.batch.commands.first_key(*index as usize));
-        // SAFETY: what is held are the shards of these keys.
-        unsafe { held.touch(order.caller.db, hashes) };
+        if self.which.len() > 1 {
+            let keys = self.which[self.ends.len()..].iter();
+            let hashes = keys.filter_map(|index| order.batch.commands.first_key(*index as usize));
+            // SAFETY: what is held are the shards of these keys.
+            unsafe { held.touch(order.caller.db, hashes) };
+        }
         let outcome = loop {
             let before = self.ends.len();
             let outcome = self.run_some(&mut order, &worker, held, &turn);

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::Row;
-use rustredis_engine::errands::Answers;
-use rustredis_engine::{Held, Outcome, Part};
-use rustredis_keyspace::{Access, Covered};
+use rustredis_engine::errands::{Answers, Scattered};
+use rustredis_engine::{Held, Outcome, Part, Shards};
+use rustredis_keyspace::Access;
 
 use crate::request::connection::Connection;
 use crate::request::errand::{self, Errand, Shared};
@@ -99,12 +99,11 @@ impl Connection {
         loop {
             let is_whole = owners.iter().any(|owner| *owner != owners[0]);
             let (own_part, parts) = self.divide(server, worker, batch, first, own, owners, is_whole);
-            let mut own_part = own_part;
-            let shards = own_part.as_mut().map(|part| std::mem::take(&mut part.shards)).unwrap_or_default();
-            let covered = Covered::of(&shards);
-            match server.engine().scatter(covered, parts) {
-                Ok((held, answers)) => {
-                    let done = own_part.and_then(|part| run_own(part, &shards, held, &answers));
+            let (shards, own_errand) = own_part.map(|part| (part.shards, part.errand)).unzip();
+            let shards = shards.unwrap_or_default();
+            match server.engine().scatter(own_errand.map(|errand| (&*shards, errand)), parts) {
+                Ok(Scattered { own, answers }) => {
+                    let done = own.and_then(|(held, errand)| run_own(errand, &shards, held, &answers));
                     let mut parts = answers.await;
                     parts.extend(done);
                     parts.iter_mut().for_each(|part| {
@@ -113,8 +112,8 @@ impl Connection {
                     });
                     return Some(parts);
                 }
-                Err(mut parts) => {
-                    parts.extend(own_part);
+                Err((own, mut parts)) => {
+                    parts.extend(own.map(|errand| Part { shards: Shards::new(), errand }));
                     parts.iter_mut().for_each(|part| _ = errand::of(part).end());
                     worker.give_errands(parts);
                 }
@@ -147,7 +146,7 @@ impl Connection {
                 Some(at) => at,
                 None => {
                     if used == parts.len() {
-                        parts.push(Part { shards: Vec::new(), errand: Box::<Errand>::default() });
+                        parts.push(Part { shards: Shards::new(), errand: Box::<Errand>::default() });
                     }
                     parts[used].shards.clear();
                     errand::of(&mut parts[used]).begin(*owner);
@@ -209,11 +208,17 @@ fn find_owners(server: &Server, scratch: &mut Scratch, first: usize, own: usize)
 }
 
 /// Runs the thread's own part; nothing comes back if it goes on as an errand.
-fn run_own(mut part: Part, shards: &[u32], mut held: Held<'_>, answers: &Answers<'_>) -> Option<Part> {
-    match part.errand.run(&mut held) {
+fn run_own(
+    mut errand: Box<dyn rustredis_engine::Errand>,
+    shards: &[u32],
+    mut held: Held<'_>,
+    answers: &Answers<'_>,
+) -> Option<Part> {
+    let outcome = errand.run(&mut held);
+    let part = Part { shards: shards.into(), errand };
+    match outcome {
         Outcome::Done => Some(part),
         Outcome::Paused => {
-            part.shards = shards.to_vec();
             answers.go_on(part);
             None
         }
