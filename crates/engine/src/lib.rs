@@ -30,6 +30,7 @@ mod models;
 mod mutex;
 mod notices;
 mod panics;
+mod readers;
 mod seats;
 mod shape;
 mod slots;
@@ -145,7 +146,7 @@ impl Engine {
         let mut store = Store::new(shards, databases, first, Box::new(move || make_bank(shards)));
         let gate = Gate::new();
         if kind == EngineKind::LockFree {
-            store.publish_to(Box::new(lockfree::SeatedReaders(gate.seats().clone())));
+            store.publish_to(Box::new(readers::SeatedReaders(gate.seats().clone())));
         }
         Self {
             kind,

@@ -6,29 +6,9 @@
 
 use std::marker::PhantomData;
 
-use rustredis_keyspace::published::{Readers, ReadingStamp};
 use rustredis_keyspace::{Effects, Key, PublishedEntry, Random, Store, View};
 
-use crate::gate::{Gate, Seat, Seats};
-use crate::sync::{Arc, heavy};
-
-/// The seats, as those who free blocks see them.
-pub(crate) struct SeatedReaders(pub(crate) Arc<Seats>);
-
-impl Readers for SeatedReaders {
-    fn reading(&self, now: &mut Vec<ReadingStamp>) {
-        heavy();
-        self.0.with(|seats| {
-            let stamps = seats.iter().map(|seat| seat.reading()).enumerate();
-            let stamps = stamps.filter(|(_, stamp)| stamp % 2 == 1);
-            now.extend(stamps.map(|(reader, stamp)| ReadingStamp { reader, stamp }));
-        });
-    }
-
-    fn has_left(&self, reading: ReadingStamp) -> bool {
-        self.0.with(|seats| seats[reading.reader].reading() != reading.stamp)
-    }
-}
+use crate::gate::{Gate, Seat};
 
 /// A reading without a lock. It lasts for microseconds, on one thread, and waits for nothing.
 pub struct Reading<'e> {

@@ -1,9 +1,10 @@
-//! What the protocols of this crate are made of. Their models in [`crate::models`] put `loom`'s in its place.
+//! What the protocols of this crate are made of. Their models, in [`crate::models`] and the crate `models`, put a checker's in its place.
 
 use std::time::{Duration, Instant};
 
 pub(crate) use crate::fences::{heavy, light};
 pub(crate) use parking_lot::Mutex;
+pub(crate) use rustredis_keyspace::published::{Readers, ReadingStamp};
 pub(crate) use std::sync::Arc;
 pub(crate) use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 

@@ -19,6 +19,7 @@ pub mod sampling;
 mod slot;
 pub mod snapshot;
 pub mod store;
+mod sync;
 pub mod table;
 pub mod types;
 pub mod value;

@@ -7,11 +7,12 @@
 //! A row is one cache line: the four counters and the pointer to the histogram. A record touches the row, the table
 //! of the histogram's groups, and one counter in a group: three lines, all in the writer's own cache.
 
-use crate::choice::{CallEnd, CommandId};
-use crate::histogram::{HistogramCells, add};
-use crate::stats::CommandStats;
+use super::choice::{CallEnd, CommandId};
+use super::histogram::{HistogramCells, add};
+use super::stats::CommandStats;
+use super::sync::AtomicU64;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// One command's counters.
 #[derive(Debug, Default)]

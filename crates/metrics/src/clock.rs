@@ -26,7 +26,7 @@ pub struct Clock {
 #[derive(Clone, Copy, Debug)]
 enum Source {
     /// `nanos_per_tick` is a fixed-point number with 32 fractional bits.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     Counter {
         base: u64,
         nanos_per_tick: u64,
@@ -39,7 +39,7 @@ enum Source {
 impl Clock {
     /// The best clock of this machine. Takes 10 ms where there is a counter to calibrate; so once per process.
     pub fn start() -> Self {
-        #[cfg(target_arch = "x86_64")]
+        #[cfg(all(target_arch = "x86_64", not(miri)))]
         if counter::is_trustworthy() {
             let (base, nanos_per_tick) = counter::calibrate();
             return Clock { source: Source::Counter { base, nanos_per_tick } };
@@ -57,7 +57,7 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> u64 {
         match self.source {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
             Source::Counter { base, nanos_per_tick } => {
                 let ticks = counter::read().saturating_sub(base);
                 ((u128::from(ticks) * u128::from(nanos_per_tick)) >> 32) as u64
@@ -69,14 +69,14 @@ impl Clock {
     /// What the clock reads, for INFO: `tsc` or `monotonic`.
     pub fn source(&self) -> &'static str {
         match self.source {
-            #[cfg(target_arch = "x86_64")]
+            #[cfg(all(target_arch = "x86_64", not(miri)))]
             Source::Counter { .. } => "tsc",
             Source::Monotonic { .. } => "monotonic",
         }
     }
 }
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(miri)))]
 mod counter {
     use std::arch::x86_64::{__cpuid, _rdtsc};
     use std::time::{Duration, Instant};

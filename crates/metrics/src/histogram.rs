@@ -19,8 +19,10 @@
 //!
 //! Rejected: power-of-two buckets alone (an error of 100%), and t-digest (no exact merge, and no subtraction).
 
+use super::sync::AtomicU64;
+use std::array;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 /// Buckets in a group.
 const BUCKETS: usize = 128;
@@ -215,7 +217,7 @@ impl HistogramCells {
     #[inline]
     fn cell(&self, value: u64) -> &AtomicU64 {
         let (group, bucket) = place(value);
-        &self.groups[group].get_or_init(|| Box::new([const { AtomicU64::new(0) }; BUCKETS]))[bucket]
+        &self.groups[group].get_or_init(|| Box::new(array::from_fn(|_| AtomicU64::new(0))))[bucket]
     }
 }
 

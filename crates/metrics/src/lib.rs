@@ -62,6 +62,7 @@ mod sample;
 mod slowlog;
 mod stats;
 mod strategy;
+mod sync;
 mod thread_local;
 
 pub use choice::{CallEnd, CommandId, Strategy, UnknownStrategy};

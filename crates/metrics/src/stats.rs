@@ -3,9 +3,9 @@
 //! Two values are finer than Redis's: durations are summed in nanoseconds, so the mean of a command that takes 300 ns is
 //! 0.30 us and not 0, and latencies above one second are not cut off.
 
-use crate::choice::Strategy;
-use crate::histogram::Histogram;
-use crate::rows::{Row, counter, fact, gauge};
+use super::choice::Strategy;
+use super::histogram::Histogram;
+use super::rows::{Row, counter, fact, gauge};
 
 /// The counts of one command, since the start or the last reset.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -28,16 +28,16 @@
 //! The epoch is a shared atomic that the hot path reads, once per batch: it lies alone on a line that only a reset
 //! writes, so the read hits the worker's own cache.
 
-use crate::block::Block;
-use crate::choice::{CallEnd, CommandId};
-use crate::histogram::add;
-use crate::padded::Padded;
-use crate::stats::{CommandStats, StrategyCost};
-use parking_lot::Mutex;
+use super::block::Block;
+use super::choice::{CallEnd, CommandId};
+use super::histogram::add;
+use super::padded::Padded;
+use super::stats::{CommandStats, StrategyCost};
+use super::sync::{AtomicU64, Mutex};
 use std::array;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use std::sync::atomic::{Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
 
 /// Records that a worker's buffer holds: 1 KiB, and more than a usual pipeline.
 const BUFFER_LEN: usize = 64;

@@ -5,3 +5,4 @@ pub mod check;
 pub mod journal;
 pub mod rdb;
 pub mod storage;
+mod sync;

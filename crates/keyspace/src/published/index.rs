@@ -9,14 +9,13 @@
 
 use std::mem::ManuallyDrop;
 use std::ptr;
-use std::sync::atomic::AtomicPtr;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
-use crate::entry::Entry;
-use crate::hashing;
-use crate::key::Key;
-use crate::prefetch::prefetch_line;
-use crate::slot::Slot;
+use super::hashing;
+use super::prefetch::prefetch_line;
+use super::slot::Slot;
+use super::sync::AtomicPtr;
+use super::{Entry, Key};
 
 /// The fewest slots: a line of the cache.
 const SLOTS_MIN: usize = 8;

@@ -30,11 +30,12 @@ use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, fence};
 
-use crate::entry::Entry;
-use crate::key::Key;
-use crate::prefetch::prefetch_block;
+use super::entry::Entry;
+use super::key::Key;
+use super::prefetch::prefetch_block;
+use super::sync::{AtomicPtr, AtomicU32, AtomicUsize, fence};
+use super::{hashing, prefetch, slot, sync};
 use index::Index;
 pub use retired::{Readers, ReadingStamp};
 use retired::{Retired, RetiredBytes};
@@ -90,8 +91,8 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        for index in &mut self.indexes {
-            let index = *index.get_mut();
+        for index in &self.indexes {
+            let index = index.load(Relaxed);
             if !index.is_null() {
                 // SAFETY: it was made by `Box::into_raw` and is dropped once; nobody else has the database.
                 drop(unsafe { Box::from_raw(index) });
@@ -293,8 +294,8 @@ impl Published {
 
 impl Drop for Published {
     fn drop(&mut self) {
-        for database in &mut self.databases {
-            let database = *database.get_mut();
+        for database in &self.databases {
+            let database = database.load(Relaxed);
             if !database.is_null() {
                 // SAFETY: it was made by `Box::into_raw` and is dropped once; nobody else has this.
                 drop(unsafe { Box::from_raw(database) });

@@ -8,14 +8,14 @@
 //! **Bounded.** At most [`HELD_BYTES_MAX`] in each of [`STRIPES`] stripes, or one value, are held back: who retires more waits for the
 //! readers. None of these waits for anybody: a reading has no lock and no await in it.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
+use super::Entry;
 use super::index::Index;
-use crate::entry::Entry;
+use super::sync::{AtomicU64, Mutex, MutexGuard, yield_now};
 
 /// Shards share these, so that those who write elsewhere do not meet.
 const STRIPES: usize = 16;
@@ -156,7 +156,7 @@ impl Retired {
             if !is_too_much {
                 return;
             }
-            std::thread::yield_now();
+            yield_now();
         }
     }
 

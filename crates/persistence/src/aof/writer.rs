@@ -666,16 +666,14 @@ impl Writing {
             return thread::park_timeout(GATHERING);
         }
         self.group.rest();
-        journal.set_dormant(Runner::Writer, true);
-        if !is_pumping || journal.pending_bytes() == 0 {
+        journal.sleep(Runner::Writer, is_pumping, || {
             let is_sync_due = status.durable.place() < status.written() && !status.is_lost();
             if self.policy() == Policy::Everysec && is_sync_due {
                 thread::park_timeout(SECOND.saturating_sub(self.last_sync.elapsed()).max(GATHERING));
             } else {
                 thread::park();
             }
-        }
-        journal.set_dormant(Runner::Writer, false);
+        });
     }
 
     /// Waits for the rest of the next group.

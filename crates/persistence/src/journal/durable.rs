@@ -3,9 +3,10 @@
 //! A reply waits on this value and on nothing else: who makes entries durable, and how, is not known here. It is written by
 //! the threads of the append-only file, and read by all who serve.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering, Ordering::Relaxed};
+use std::sync::atomic::{Ordering, Ordering::Relaxed};
 
 use super::place::Place;
+use super::sync::{AtomicBool, AtomicU64};
 
 /// See the module's text.
 #[derive(Debug, Default)]

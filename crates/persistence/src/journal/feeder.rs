@@ -4,10 +4,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use super::pump::IDLE_ROUNDS;
+use super::sync::thread;
 use super::{Journal, Runner};
 
 /// How long it lets entries gather.
@@ -41,28 +41,38 @@ fn feed(journal: &Journal, has_room: impl Fn()) {
     journal.enter(Runner::Feeder);
     let mut idle_rounds = 0;
     loop {
-        idle_rounds += 1;
-        if journal.runner() == Runner::Feeder {
-            journal.collect();
-            let staged_bytes = loop {
-                let turn = journal.give();
-                if !turn.has_given {
-                    break turn.staged_bytes;
-                }
-                idle_rounds = 0;
-            };
-            if staged_bytes == 0 && journal.has_room_again() {
-                has_room();
-            }
-        }
+        idle_rounds = if journal.feed(&has_room) { 0 } else { idle_rounds + 1 };
         if idle_rounds < IDLE_ROUNDS {
             thread::park_timeout(GATHERING);
-            continue;
+        } else {
+            journal.sleep_fed();
         }
-        journal.set_dormant(Runner::Feeder, true);
-        if journal.runner() != Runner::Feeder || journal.pending_bytes() == 0 {
-            thread::park();
+    }
+}
+
+impl Journal {
+    /// A round of the feeder's: gives what has gathered, if it is the one that pumps; whether there was anything.
+    pub(crate) fn feed(&self, has_room: impl Fn()) -> bool {
+        if self.runner() != Runner::Feeder {
+            return false;
         }
-        journal.set_dormant(Runner::Feeder, false);
+        self.collect();
+        let mut has_given = false;
+        let staged_bytes = loop {
+            let turn = self.give();
+            if !turn.has_given {
+                break turn.staged_bytes;
+            }
+            has_given = true;
+        };
+        if staged_bytes == 0 && self.has_room_again() {
+            has_room();
+        }
+        has_given
+    }
+
+    /// The feeder sleeps until there is something for it to do.
+    pub(crate) fn sleep_fed(&self) {
+        self.sleep(Runner::Feeder, self.runner() == Runner::Feeder, thread::park);
     }
 }

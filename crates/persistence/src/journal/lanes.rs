@@ -2,10 +2,12 @@
 //!
 //! A lane's lock is shared by its worker and by whoever takes what is there, which is a swap of buffers.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_utils::CachePadded;
+
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard};
 
 /// See the module's text.
 pub(super) struct Lanes {

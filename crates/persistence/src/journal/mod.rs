@@ -28,11 +28,12 @@ mod stream;
 mod unit;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
+use super::sync::{self, AtomicBool, AtomicU64, Mutex, MutexGuard};
 pub use durable::Durable;
 pub(crate) use feeder::EndsInPanic;
 use lanes::Lanes;
@@ -254,9 +255,15 @@ impl Journal {
         self.sleeper(runner).enter();
     }
 
-    /// Says that the thread is about to sleep until it is woken, or is awake. After saying so it looks at the lanes once more.
-    pub(crate) fn set_dormant(&self, runner: Runner, is_dormant: bool) {
-        self.sleeper(runner).set_dormant(is_dormant);
+    /// Has the calling thread sleep by `sleep` until it is woken, unless it pumps and the lanes hold something. It says so before it looks at
+    /// the lanes, so whoever appends behind the look wakes it.
+    pub(crate) fn sleep(&self, runner: Runner, is_pumping: bool, sleep: impl FnOnce()) {
+        let sleeper = self.sleeper(runner);
+        sleeper.set_dormant(true);
+        if !is_pumping || self.pending_bytes() == 0 {
+            sleep();
+        }
+        sleeper.set_dormant(false);
     }
 
     /// Wakes the thread that writes the append-only file.

@@ -7,8 +7,8 @@
 //! lost what came since, and must begin again elsewhere.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, PoisonError};
 
 use crossbeam_utils::CachePadded;
 
@@ -16,6 +16,7 @@ use super::offsets::Offsets;
 use super::place::Place;
 use super::sleeper::Runner;
 use super::stream::Stream;
+use super::sync::{AtomicBool, Mutex, MutexGuard};
 use super::unit::{Audience, Header};
 
 /// A queue's bytes are handed over in pieces of this size and one entry more.

@@ -1,8 +1,10 @@
 //! Threads that pump: each sleeps until it is woken, and says so, so that nobody wakes it who need not.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, Thread};
+use std::sync::atomic::Ordering;
+
+use super::sync::AtomicBool;
+use super::sync::thread::{self, Thread};
 
 /// A thread that pumps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

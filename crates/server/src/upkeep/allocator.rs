@@ -1,8 +1,7 @@
 //! The allocator, and what it has given out.
 //!
 //! mimalloc serves the process; a wrapper counts bytes as they come and go, so that `used_memory` and `maxmemory` need no
-//! walk. Each thread has a cell of its own that only it writes (a plain load and store, no shared line); a reader adds
-//! the cells up. Counted is what the allocator takes for a request, rounded up to its size classes.
+//! walk ([`super::counts`]). Counted is what the allocator takes for a request, rounded up to its size classes.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::cell::Cell;
@@ -12,17 +11,19 @@ use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 use crossbeam_utils::CachePadded;
 use mimalloc::MiMalloc;
 
+use super::counts::Counts;
+
 /// mimalloc, counted.
 pub struct CountingAllocator;
 
 const CELLS: usize = 64;
 
-static COUNTS: [CachePadded<AtomicI64>; CELLS] = [const { CachePadded::new(AtomicI64::new(0)) }; CELLS];
-static NEXT_CELL: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicI64 = AtomicI64::new(0);
+static COUNTS: Counts<CELLS> = Counts {
+    cells: [const { CachePadded::new(AtomicI64::new(0)) }; CELLS],
+    taken: AtomicUsize::new(0),
+    peak: AtomicI64::new(0),
+};
 static STARTUP: AtomicUsize = AtomicUsize::new(0);
-/// Threads beyond the cells share the last one, with atomic additions.
-const SHARED_CELL: usize = CELLS - 1;
 
 thread_local! {
     static CELL: Cell<usize> = const { Cell::new(usize::MAX) };
@@ -41,22 +42,14 @@ fn taken(size: usize) -> i64 {
 
 #[inline]
 fn count(bytes: i64) {
-    // A thread that is being torn down has no cell any more; it counts in the shared one.
     let cell = CELL.try_with(|cell| {
         if cell.get() == usize::MAX {
-            cell.set(NEXT_CELL.fetch_add(1, Relaxed).min(SHARED_CELL));
+            cell.set(COUNTS.take_cell());
         }
         cell.get()
     });
-    match cell {
-        Ok(cell) if cell != SHARED_CELL => {
-            let count = &COUNTS[cell];
-            count.store(count.load(Relaxed) + bytes, Relaxed);
-        }
-        _ => {
-            COUNTS[SHARED_CELL].fetch_add(bytes, Relaxed);
-        }
-    }
+    // A thread that is being torn down has no cell any more; it counts in the shared one.
+    COUNTS.add(cell.unwrap_or(COUNTS.shared_cell()), bytes);
 }
 
 // SAFETY: every call is mimalloc's own; counting touches neither the memory nor the layout.
@@ -92,23 +85,18 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
 /// Bytes in use. A load for each thread that has ever allocated, up to 64.
 pub fn used_bytes() -> usize {
-    let own = NEXT_CELL.load(Relaxed).min(SHARED_CELL);
-    let cells = COUNTS[..own].iter().chain(&COUNTS[SHARED_CELL..]);
-    let sum: i64 = cells.map(|count| count.load(Relaxed)).sum();
-    PEAK.fetch_max(sum, Relaxed);
-    sum.max(0) as usize
+    COUNTS.sum().max(0) as usize
 }
 
 /// The most bytes that [`used_bytes`] has seen.
 pub fn peak_bytes() -> usize {
     used_bytes();
-    PEAK.load(Relaxed).max(0) as usize
+    COUNTS.peak().max(0) as usize
 }
 
 /// Forgets the peak.
 pub fn reset_peak() {
-    PEAK.store(0, Relaxed);
-    used_bytes();
+    COUNTS.reset_peak();
 }
 
 /// Remembers what is used now as what the server needs without data.

@@ -1,6 +1,7 @@
 //! What goes on besides the requests: timers, eviction, memory, counters, settings.
 
 pub mod allocator;
+mod counts;
 pub mod cron;
 pub mod eviction;
 pub mod expiry;
@@ -15,4 +16,5 @@ pub mod sampled;
 pub mod settings;
 pub mod stats;
 pub mod supervise;
+mod sync;
 pub mod thread;

@@ -1,0 +1,28 @@
+//! The engine's gate, and who reads without a lock.
+
+mod sync {
+    pub(crate) use super::super::PlainMutex as Mutex;
+    pub(crate) use super::super::keyspace::published::{Readers, ReadingStamp};
+    pub(crate) use super::super::sync::{AtomicBool, AtomicU32, AtomicU64, Ordering, fence};
+    pub(crate) use std::sync::Arc;
+
+    pub(crate) fn light() {
+        fence(Ordering::SeqCst);
+    }
+
+    pub(crate) fn heavy() {
+        fence(Ordering::SeqCst);
+    }
+
+    /// One try: a second is another order of steps.
+    pub(crate) fn spin<T>(mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
+        attempt()
+    }
+}
+
+#[path = "../../../engine/src/gate.rs"]
+pub(crate) mod gate;
+#[path = "../../../engine/src/readers.rs"]
+pub(crate) mod readers;
+#[path = "../../../engine/src/word.rs"]
+pub(crate) mod word;

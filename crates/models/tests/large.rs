@@ -1,0 +1,3 @@
+//! Each model under `shuttle`.
+
+rustredis_models::test_all!(large);

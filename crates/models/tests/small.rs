@@ -1,0 +1,3 @@
+//! Each model under `loom`.
+
+rustredis_models::test_all!(small);
