@@ -178,7 +178,7 @@ struct Fault {
 }
 
 /// The faults of the feature `seeded-faults`.
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::new(
         "unchecked-exec",
         "mutex",
@@ -190,6 +190,12 @@ const FAULTS: [Fault; 8] = [
     Fault::new("waiter-outside", "dashmap", false, "a waiter's element is taken when the view is gone"),
     Fault::new("early-return", "actor", false, "what EXEC borrowed goes back behind its first command"),
     Fault::new("expired-returns", "mutex", false, "a reader sees a key whose time has come"),
+    Fault::new(
+        "unchecked-reading",
+        "lockfree",
+        false,
+        "MGET without a lock does not look whether all it found was there at once",
+    ),
     Fault::new("early-reply", "dashmap", true, "with always, a reply does not wait for the disk"),
     Fault::new("early-read", "actor", true, "with always, a read does not wait for what it shows"),
 ];

@@ -21,12 +21,14 @@ pub enum Fault {
     EarlyReply,
     /// A read does not wait until what it shows is on the disk.
     EarlyRead,
+    /// A reader without a lock does not look again whether what it found was there at one moment.
+    UncheckedReading,
     /// A reader sometimes sees a key whose time has come.
     ExpiredReturns,
 }
 
 /// Every fault, with its name.
-pub const FAULTS: [(Fault, &str); 8] = [
+pub const FAULTS: [(Fault, &str); 9] = [
     (Fault::StaleWrite, "stale-write"),
     (Fault::UncheckedExec, "unchecked-exec"),
     (Fault::ExecInPieces, "exec-in-pieces"),
@@ -34,6 +36,7 @@ pub const FAULTS: [(Fault, &str); 8] = [
     (Fault::WaiterOutside, "waiter-outside"),
     (Fault::EarlyReply, "early-reply"),
     (Fault::EarlyRead, "early-read"),
+    (Fault::UncheckedReading, "unchecked-reading"),
     (Fault::ExpiredReturns, "expired-returns"),
 ];
 

@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::Args;
 use rustredis_engine::Reading;
+use rustredis_engine::faults::{Fault, has, pause};
 use rustredis_keyspace::{Access, Covered, Effects, PublishedEntry, View};
 use smallvec::SmallVec;
 
@@ -92,9 +93,12 @@ impl Scratch {
 fn find<'r>(reading: &'r Reading<'_>, db: usize, now_ms: u64, args: Args<'_>) -> Option<Found<'r>> {
     let mut found = Found::new();
     for key in args.keys() {
+        if has(Fault::UncheckedReading) && !found.is_empty() {
+            pause();
+        }
         found.push(reading.find(db, key, now_ms)?);
     }
-    let is_one = found.len() == 1;
+    let is_one = found.len() == 1 || has(Fault::UncheckedReading);
     (is_one || args.keys().zip(&found).all(|(key, found)| reading.is_still(db, key, found))).then_some(found)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Keys of one letter are used together; those of several letters only in histories that are *joined*, where FLUSHDB comes too,
 //! so that most histories fall into three parts that are searched alone. A key has a usual type; a command of another one comes to it
-//! now and then. Lists and sets lose as much as they get, or their values would grow with the history.
+//! now and then. In histories that *read much* most commands read strings, for what is read more often than it is written may be kept in
+//! another way. Lists and sets lose as much as they get, or their values would grow with the history.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,6 +24,18 @@ const STRANGE_PERCENT: usize = 4;
 /// Of a hundred choices of keys in a joined history so many are made among all keys.
 const CROSSING_PERCENT: usize = 8;
 
+/// Of a hundred commands of a history that reads much so many are reads of strings, besides others that happen to be.
+const READS_PERCENT: usize = 70;
+
+/// What the clients of a history have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Theme {
+    /// Some commands reach keys of several letters.
+    pub(super) is_joined: bool,
+    /// Most commands read.
+    pub(super) reads_much: bool,
+}
+
 /// Calls that are sent in one go.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Batch {
@@ -38,18 +51,18 @@ pub(super) struct Program {
     random: Random,
     client: usize,
     number: u64,
-    is_joined: bool,
+    theme: Theme,
     /// What it watches.
     watched: Vec<Key>,
 }
 
 impl Program {
-    pub(super) fn new(seed: u64, client: usize, is_joined: bool) -> Self {
+    pub(super) fn new(seed: u64, client: usize, theme: Theme) -> Self {
         // A generator's states follow one another by a fixed step, so that near seeds would draw the same a little later.
         let mut seeds = Random::new(seed);
         let seed = (0..=client).fold(0, |_, _| seeds.next_u64());
         let random = Random::new(seed);
-        Self { random, client, number: 0, is_joined, watched: Vec::new() }
+        Self { random, client, number: 0, theme, watched: Vec::new() }
     }
 
     /// It has a new connection, which watches nothing.
@@ -98,9 +111,14 @@ impl Program {
         Arc::from(format!("{}", (self.client as u64 + 1) * 100_000_000 + self.number * 1_000).into_bytes())
     }
 
+    /// A value of the key's usual type.
+    fn token_for(&mut self, key: Key) -> Bytes {
+        if KEYS[usize::from(key)].ends_with("count") { self.number_token() } else { self.token() }
+    }
+
     /// Keys of one letter, or of all.
     fn group(&mut self) -> Range<usize> {
-        if self.is_joined && self.random.below(100) < CROSSING_PERCENT {
+        if self.theme.is_joined && self.random.below(100) < CROSSING_PERCENT {
             return 0..KEYS.len();
         }
         group_of(*self.random.pick(b"abc"))
@@ -129,7 +147,7 @@ impl Program {
 
     fn call(&mut self) -> Call {
         let among = self.group();
-        if self.is_joined && self.random.below(1_000) < 4 {
+        if self.theme.is_joined && self.random.below(1_000) < 4 {
             return Call::Flush;
         }
         match self.random.below(100) {
@@ -165,20 +183,21 @@ impl Program {
         const TEXT: [&str; 1] = ["text"];
         const STRINGS: [&str; 2] = ["count", "text"];
         const LISTS: [&str; 2] = ["list", "queue"];
-        match self.random.below(100) {
+        let reads = self.theme.reads_much && self.random.chance(READS_PERCENT);
+        match self.random.below(if reads { 18 } else { 100 }) {
             0..9 => Call::Get(self.key(among, &STRINGS)),
             9..11 => Call::Strlen(self.key(among, &STRINGS)),
             11..13 => Call::Exists(self.several(among, &STRINGS)),
-            13..17 => Call::Set(self.key(among, &TEXT), self.token()),
-            17..19 => Call::Set(self.key(among, &["count"]), self.number_token()),
-            19..23 => Call::SetGet(self.key(among, &TEXT), self.token()),
-            23..26 => Call::SetNew(self.key(among, &TEXT), self.token()),
-            26..36 => Call::Incr(self.key(among, &["count"])),
-            36..41 => Call::Append(self.key(among, &TEXT), self.token()),
-            41..46 => Call::Mget(self.several(among, &STRINGS)),
+            13..18 => Call::Mget(self.several(among, &STRINGS)),
+            18..22 => Call::Set(self.key(among, &TEXT), self.token()),
+            22..24 => Call::Set(self.key(among, &["count"]), self.number_token()),
+            24..28 => Call::SetGet(self.key(among, &TEXT), self.token()),
+            28..31 => Call::SetNew(self.key(among, &TEXT), self.token()),
+            31..41 => Call::Incr(self.key(among, &["count"])),
+            41..46 => Call::Append(self.key(among, &TEXT), self.token()),
             46..50 => {
-                let keys = self.several(among, &TEXT);
-                Call::Mset(keys.into_iter().map(|key| (key, self.token())).collect())
+                let keys = self.several(among, &STRINGS).into_iter();
+                Call::Mset(keys.map(|key| (key, self.token_for(key))).collect())
             }
             50..52 => Call::Del(self.several(among, &["text", "list", "zset", "hash"])),
             52..54 => match self.several(among, &["text", "count", "list"])[..] {
@@ -243,8 +262,8 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_and_all_kinds_of_calls() {
-        let draw = |joined| {
-            let mut program = Program::new(7, 3, joined);
+        let draw = |is_joined| {
+            let mut program = Program::new(7, 3, Theme { is_joined, reads_much: false });
             (0..3_000).map(|_| program.batch()).collect::<Vec<_>>()
         };
         assert!(draw(true) == draw(true) && draw(true) != draw(false));
@@ -259,7 +278,7 @@ mod tests {
 
     #[test]
     fn a_plain_history_falls_apart() {
-        let mut program = Program::new(7, 3, false);
+        let mut program = Program::new(7, 3, Theme::default());
         let calls: Vec<Call> = (0..3_000).flat_map(|_| program.batch().calls).collect();
         for keys in calls.iter().map(Call::keys) {
             assert!([0x1f_u32, 0x1f << 5, 0x3f << 10].iter().any(|part| keys & !part == 0), "{keys:b}");

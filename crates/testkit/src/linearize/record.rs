@@ -10,12 +10,12 @@ use std::time::Instant;
 use super::call::{Call, Key};
 use super::history::{History, NEVER, Operation};
 use super::lane::{Lane, Waiting};
-use super::program::{Batch, Program, dump};
+use super::program::{Batch, Program, Theme, dump};
 use crate::Random;
 
 /// So many operations are under way at most, besides those of one more pipeline. Few enough that most moments are known well:
 /// what may have come at any time proves little.
-const UNDER_WAY_MAX: usize = 14;
+const UNDER_WAY_MAX: usize = 16;
 /// How long nothing may happen before a history is given up, in milliseconds.
 const SILENCE_MS: i32 = 20_000;
 /// How long the thread sleeps at most while somebody is to hang up, in milliseconds.
@@ -32,8 +32,8 @@ pub(super) struct Plan {
     pub(super) operations: usize,
     /// How often everybody waits for everybody.
     pub(super) rounds: usize,
-    /// Whether some commands join keys that otherwise have nothing to do with each other.
-    pub(super) is_joined: bool,
+    /// What its clients have in common.
+    pub(super) theme: Theme,
 }
 
 /// Ends a server as a power cut does, and starts it again with what its disk kept.
@@ -87,9 +87,7 @@ impl Recorder {
             sent: 0,
             first: 0,
             lanes: Vec::new(),
-            programs: (0..=plan.clients)
-                .map(|client| Program::new(plan.seed, client, plan.is_joined))
-                .collect(),
+            programs: (0..=plan.clients).map(|client| Program::new(plan.seed, client, plan.theme)).collect(),
             lane_count: 0,
         };
         for _ in 0..=plan.clients {

@@ -6,13 +6,15 @@ use std::sync::mpsc::sync_channel;
 use super::check::{Verdict, check};
 use super::draw;
 use super::history::{History, Overlap};
+use super::program::Theme;
 use super::record::{Plan, record};
 use super::shrink::shrink;
 use crate::crash::power;
 use crate::{Binary, Client, Directory, Launch, Server};
 
-/// One of so many histories is joined: see [`super::program`].
+/// One of so many histories is joined, and one of so many reads much: see [`Theme`].
 const JOINED_EVERY: u64 = 4;
+const READING_EVERY: u64 = 3;
 /// How often everybody waits for everybody in a history.
 const ROUNDS: usize = 8;
 /// A history under `always`, in which the power fails in each round, has so many operations.
@@ -162,14 +164,17 @@ fn record_one(
     let mut client = Client::try_connect(address).map_err(|error| error.to_string())?;
     client.try_call(&["FLUSHALL"]).map_err(|error| error.to_string())?;
     drop(client);
-    let is_joined = seed.is_multiple_of(JOINED_EVERY);
-    let (clients, seed_of) = (options.clients, seed);
+    let theme = Theme {
+        is_joined: seed.is_multiple_of(JOINED_EVERY),
+        reads_much: seed.is_multiple_of(READING_EVERY),
+    };
+    let clients = options.clients;
     if options.power_cut.is_none() {
-        let plan = Plan { seed: seed_of, clients, operations: options.operations, rounds: ROUNDS, is_joined };
+        let plan = Plan { seed, clients, operations: options.operations, rounds: ROUNDS, theme };
         return record(&plan, address, None);
     }
     let operations = options.operations.min(OPERATIONS_ALWAYS);
-    let plan = Plan { seed: seed_of, clients, operations, rounds: ROUNDS_ALWAYS, is_joined };
+    let plan = Plan { seed, clients, operations, rounds: ROUNDS_ALWAYS, theme };
     let mut power_cut = || {
         server.kill();
         let cut = power::cut(server.directory(), &notes.path().join(NOTES));
