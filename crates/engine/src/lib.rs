@@ -369,6 +369,12 @@ impl Engine {
         }
     }
 
+    /// Whether one worker alone reads without a lock.
+    #[inline]
+    pub fn reads_alone(&self) -> bool {
+        self.holds_groups && self.kind == EngineKind::LockFree
+    }
+
     /// Begins to read without a lock; `None` on an engine that does not publish, while somebody has everything, and before the data set
     /// is loaded. A thread has one reading at a time.
     #[inline]

@@ -161,6 +161,11 @@ impl Entry {
     #[inline]
     fn layout_mut(&mut self) -> &mut u32 {
         self.assert_own();
+        self.layout_of_block()
+    }
+
+    #[inline]
+    fn layout_of_block(&mut self) -> &mut u32 {
         // SAFETY: the block begins with an initialised header, and the entry is borrowed exclusively.
         unsafe { &mut (*self.0.block().cast::<Header>()).layout }
     }
@@ -250,7 +255,7 @@ impl Entry {
         copy
     }
 
-    /// Every change of a block passes here.
+    /// Every change of a block passes here, but one in place by the only thread that reads without a lock.
     #[inline]
     fn assert_own(&self) {
         debug_assert!(!self.is_published(), "a block that was published is never written again");
@@ -410,23 +415,33 @@ impl Entry {
 
     /// Replaces a string by another, in place where the block's size stays the same. The expiry stays.
     pub fn set_bytes(&mut self, value: &[u8]) {
-        debug_assert_eq!(self.kind(), Kind::String);
-        let parts = self.parts();
-        let total = parts.value + value.len();
-        if !self.flag(HAS_PAYLOAD)
-            && value.len() <= EMBEDDED_BYTES_MAX
-            && block_layout(total).size() == block_layout(parts.total).size()
-        {
-            let layout = self.layout_mut();
-            *layout = *layout & 0xffff & !(IS_RAW | IS_TEXT) | (value.len() as u32) << 16;
-            // SAFETY: the value fits into the block, whose size in the header's terms stays the same.
-            unsafe { self.at(parts.value).copy_from_nonoverlapping(value.as_ptr(), value.len()) };
+        self.assert_own();
+        if self.set_bytes_in_place(value) {
             return;
         }
         let clock = self.clock();
         let new = Self::string(self.key(), value, self.expire_at_ms());
         new.set_clock(clock);
         self.replace(new);
+    }
+
+    /// Replaces a string by another if the block's size stays the same; whether it does. Nobody reads the block meanwhile, published or
+    /// not.
+    #[inline]
+    pub(crate) fn set_bytes_in_place(&mut self, value: &[u8]) -> bool {
+        debug_assert_eq!(self.kind(), Kind::String);
+        let parts = self.parts();
+        let total = parts.value + value.len();
+        let is_in_place = !self.flag(HAS_PAYLOAD)
+            && value.len() <= EMBEDDED_BYTES_MAX
+            && block_layout(total).size() == block_layout(parts.total).size();
+        if is_in_place {
+            let layout = self.layout_of_block();
+            *layout = *layout & 0xffff & !(IS_RAW | IS_TEXT) | (value.len() as u32) << 16;
+            // SAFETY: the value fits into the block, whose size in the header's terms stays the same.
+            unsafe { self.at(parts.value).copy_from_nonoverlapping(value.as_ptr(), value.len()) };
+        }
+        is_in_place
     }
 
     /// Makes a string `len` bytes long; new bytes are zero. It counts as edited in place afterwards.

@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use rustredis_engine::errands::Scattered;
 use rustredis_engine::{Engine, Errand, Held, Outcome, Part, Shards};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
-use rustredis_keyspace::{Access, Covered, Effects, Random};
+use rustredis_keyspace::{Access, Covered, Effects, Random, View};
 use rustredis_metrics::{CallEnd, CommandId, WorkerMetrics};
 use rustredis_resp::{Proto, Reply};
 use smallvec::SmallVec;
@@ -59,29 +59,95 @@ impl Hand {
         shared: &Shared,
         held: &mut Held<'_>,
         commands: impl IntoIterator<Item = &'r Ready>,
+        counts_reads: bool,
         output: &mut Vec<u8>,
         mut ran: impl FnMut(usize),
     ) {
+        let publishes = shared.engine.store().publishes();
         let mut view = held.view(0, shared.now_ms, &self.random, &mut self.effects);
+        if !counts_reads {
+            view.count_no_reads();
+        }
+        if shared.engine.reads_alone() {
+            // SAFETY: there is one thread, and it has no reading while it holds a shard.
+            unsafe { view.be_alone() };
+        }
         for ready in commands {
             // SAFETY: the shard is one of those that are held.
             unsafe { view.narrow(Some(ready.shard)) };
-            let row = shared.registry.row(ready.row);
-            let started = self.last_clock;
-            let mut reply = Reply::new(output, Proto::Resp2);
-            let outcome = match row.run(&mut view, ready.args.args(), &mut reply, of_server) {
-                Ok(()) => CallEnd::Ok,
-                Err(_) => {
-                    shared.failures.fetch_add(1, Relaxed);
-                    CallEnd::Failed
-                }
-            };
+            run_one(shared, &mut view, ready, output, &self.metrics, &mut self.last_clock);
+            if publishes && view.access() == Access::Write && is_to_publish(view.effects) {
+                view.publish(ready.key(), 0);
+            }
             view.effects.clear();
-            self.last_clock = shared.clock.now();
-            self.metrics.record(CommandId(ready.row), self.last_clock.saturating_sub(started), outcome);
             ran(output.len());
         }
     }
+
+    /// Runs commands without a lock, as far as they read what is published; how many, and whether the next must take one.
+    fn run_lockless(
+        &mut self,
+        shared: &Shared,
+        commands: &[Ready],
+        looked: &mut usize,
+        output: &mut Vec<u8>,
+    ) -> usize {
+        let reads = commands.iter().take_while(|ready| shared.registry.row(ready.row).is_lockless);
+        let reads = &commands[..reads.count()];
+        if reads.is_empty() || shared.engine.holds_groups() && reads.len() < commands.len() {
+            return 0;
+        }
+        let Some(reading) = shared.engine.read_published() else { return 0 };
+        if let Some(new) = reads.get(*looked..).filter(|new| new.len() > 1) {
+            reading.touch(0, new.iter().map(|ready| ready.hash));
+        }
+        *looked = reads.len().max(*looked);
+        for (index, ready) in reads.iter().enumerate() {
+            let Some(found) = reading.find(0, ready.key(), shared.now_ms) else { return index };
+            let found = [found];
+            let mut view = reading.view(&found, 0, shared.now_ms, &self.random, &mut self.effects);
+            run_one(shared, &mut view, ready, output, &self.metrics, &mut self.last_clock);
+            view.effects.clear();
+        }
+        reads.len()
+    }
+
+    /// Publishes what a command has read often under a shared lock.
+    fn publish(&mut self, shared: &Shared, ready: &Ready) {
+        if is_to_publish(&self.effects)
+            && let Some(mut held) = shared.engine.hold(Covered::One(ready.shard), Access::Write)
+        {
+            held.view(0, shared.now_ms, &self.random, &mut self.effects).publish(ready.key(), 0);
+        }
+    }
+}
+
+fn is_to_publish(effects: &Effects) -> bool {
+    effects.withdrawn.take() | effects.is_read_often.take()
+}
+
+/// Runs a command, and counts it.
+#[inline]
+fn run_one(
+    shared: &Shared,
+    view: &mut View<'_>,
+    ready: &Ready,
+    output: &mut Vec<u8>,
+    metrics: &WorkerMetrics,
+    last_clock: &mut u64,
+) {
+    let row = shared.registry.row(ready.row);
+    let started = *last_clock;
+    let mut reply = Reply::new(output, Proto::Resp2);
+    let outcome = match row.run(view, ready.args.args(), &mut reply, of_server) {
+        Ok(()) => CallEnd::Ok,
+        Err(_) => {
+            shared.failures.fetch_add(1, Relaxed);
+            CallEnd::Failed
+        }
+    };
+    *last_clock = shared.clock.now();
+    metrics.record(CommandId(ready.row), last_clock.saturating_sub(started), outcome);
 }
 
 /// A client.
@@ -92,8 +158,9 @@ pub(crate) struct Client<'a> {
     index: usize,
     /// The thread's next command: its clients take turns, so that what comes next is near.
     next: &'a Cell<usize>,
-    /// Up to where the keys of the batch are near.
+    /// Up to where the keys of the batch are near, and those that are read without a lock.
     touched: usize,
+    looked: usize,
     output: Vec<u8>,
     shards: Vec<u32>,
     /// Errands that have come back, for the next batches.
@@ -116,7 +183,21 @@ impl<'a> Client<'a> {
     ) -> Self {
         let (output, shards, parts, sent, owners) = Default::default();
         let of = (0..shared.engine.owners()).map(|_| None).collect();
-        Self { shared, commands, batch, index, next, touched: 0, output, shards, parts, of, sent, owners }
+        Self {
+            shared,
+            commands,
+            batch,
+            index,
+            next,
+            touched: 0,
+            looked: 0,
+            output,
+            shards,
+            parts,
+            of,
+            sent,
+            owners,
+        }
     }
 
     /// Runs batches until the time is over.
@@ -127,7 +208,7 @@ impl<'a> Client<'a> {
             let end = (first + self.batch).min(self.commands.len());
             self.next.set(if end == self.commands.len() { 0 } else { end });
             let count = end - first;
-            self.touched = first;
+            (self.touched, self.looked) = (first, first);
             self.output.clear();
             with_hand(|hand| hand.last_clock = shared.clock.now());
             shared.engine.serve();
@@ -151,13 +232,26 @@ impl<'a> Client<'a> {
             }
         }
         let commands = &self.commands[first..end];
+        if engine.store().publishes() {
+            let reads = &commands[..commands.len().min(TOUCHED_AT_ONCE)];
+            let mut looked = self.looked.saturating_sub(first);
+            let ran = with_hand(|hand| hand.run_lockless(shared, reads, &mut looked, &mut self.output));
+            self.looked = first + looked;
+            if ran > 0 {
+                return ran;
+            }
+        }
+        let commands = &commands[..run_of_a_kind(shared, commands)];
         if engine.holds_groups() && commands.len() > 1 {
             let group = &commands[..commands.len().min(TOUCHED_AT_ONCE)];
             let covered = cover(&mut self.shards, group);
-            if let Some(mut held) = engine.hold(covered, access(shared, group)) {
+            let reads = engine.store().publishes()
+                && group.iter().all(|ready| shared.registry.row(ready.row).is_lockless);
+            let access = if reads { Access::Write } else { access(shared, group) };
+            if let Some(mut held) = engine.hold(covered, access) {
                 // SAFETY: what is held are the shards of these keys.
                 unsafe { held.touch(0, group.iter().map(|ready| ready.hash)) };
-                with_hand(|hand| hand.run_held(shared, &mut held, group, &mut self.output, |_| {}));
+                with_hand(|hand| hand.run_held(shared, &mut held, group, reads, &mut self.output, |_| {}));
                 return group.len();
             }
         } else if commands.len() > 1 && first >= self.touched {
@@ -173,7 +267,11 @@ impl<'a> Client<'a> {
         };
         // Whoever holds everything runs the whole batch.
         let count = if held.covered() == Covered::All { commands.len() } else { 1 };
-        with_hand(|hand| hand.run_held(shared, &mut held, &commands[..count], &mut self.output, |_| {}));
+        with_hand(|hand| {
+            hand.run_held(shared, &mut held, &commands[..count], true, &mut self.output, |_| {});
+            drop(held);
+            hand.publish(shared, ready);
+        });
         count
     }
 
@@ -303,7 +401,7 @@ impl Errand for Commands {
         }
         with_hand(|hand| {
             hand.last_clock = shared.clock.now();
-            hand.run_held(shared, held, ready(), replies, |end| ends.push(end as u32));
+            hand.run_held(shared, held, ready(), false, replies, |end| ends.push(end as u32));
             hand.metrics.flush();
         });
         Outcome::Done
@@ -321,6 +419,15 @@ fn cover<'s>(shards: &'s mut Vec<u32>, commands: &[Ready]) -> Covered<'s> {
 fn access(shared: &Shared, commands: &[Ready]) -> Access {
     let writes = |ready: &Ready| shared.registry.row(ready.row).access == Access::Write;
     if commands.iter().any(writes) { Access::Write } else { Access::Read }
+}
+
+/// How many commands should share a hold, or be brought near together: those behind a write that read strings may need no lock.
+fn run_of_a_kind(shared: &Shared, commands: &[Ready]) -> usize {
+    let is_lockless = |ready: &&Ready| shared.registry.row(ready.row).is_lockless;
+    if !shared.engine.store().publishes() || shared.engine.holds_groups() || is_lockless(&&commands[0]) {
+        return commands.len();
+    }
+    commands.iter().take_while(|ready| !is_lockless(ready)).count()
 }
 
 /// The next client has its turn.

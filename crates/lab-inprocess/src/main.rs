@@ -50,6 +50,9 @@ struct Cli {
     /// How many keys
     #[arg(long, default_value_t = 100_000)]
     keys: u64,
+    /// Of 100 commands, how many are GETs; the others are SETs
+    #[arg(long, default_value_t = 80)]
+    reads: u64,
     /// How long figures count
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
@@ -82,6 +85,7 @@ fn main() -> ExitCode {
         spread: cli.spread,
         keys: cli.keys,
         seconds: cli.seconds,
+        reads_percent: cli.reads,
         seed: cli.seed,
         measures_contention: cli.contention,
         has_own_keys: cli.own_keys,

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustredis_commands::{Args, CommandError, FAMILIES, KeyRef, OwnedArgs, Registry};
 use rustredis_engine::{Engine, EngineKind};
+use rustredis_keyspace::Key;
 use rustredis_keyspace::placement::part_of;
 use rustredis_keyspace::{Covered, View};
 use rustredis_lab::load::Spread;
@@ -28,7 +29,6 @@ const COMMANDS: usize = 1 << 15;
 /// Clients of a thread.
 pub(crate) const CLIENTS_PER_THREAD: usize = 16;
 const VALUE_BYTES: usize = 64;
-const READS_IN_TEN: u64 = 8;
 /// The part of the time before figures count.
 const WARM_UP_SHARE: f64 = 0.3;
 
@@ -42,6 +42,7 @@ pub(crate) struct Plan {
     pub(crate) spread: Spread,
     pub(crate) keys: u64,
     pub(crate) seconds: f64,
+    pub(crate) reads_percent: u64,
     pub(crate) seed: u64,
     pub(crate) measures_contention: bool,
     pub(crate) has_own_keys: bool,
@@ -54,6 +55,14 @@ pub(crate) struct Ready {
     pub(crate) args: OwnedArgs,
     pub(crate) hash: u64,
     pub(crate) shard: usize,
+}
+
+impl Ready {
+    /// Its key.
+    #[inline]
+    pub(crate) fn key(&self) -> Key<'_> {
+        Key { bytes: self.args.args().get(1), hash: self.hash }
+    }
 }
 
 /// What all threads share.
@@ -196,7 +205,7 @@ fn draw(shared: &Shared, plan: &Plan, index: usize) -> Vec<Ready> {
     let mut commands = Vec::with_capacity(COMMANDS);
     while commands.len() < COMMANDS {
         let key = key(draw.draw());
-        let ready = if draw.below(10) < READS_IN_TEN {
+        let ready = if draw.below(100) < plan.reads_percent {
             prepare(shared, &[b"GET", &key])
         } else {
             prepare(shared, &[b"SET", &key, &value])
@@ -216,7 +225,7 @@ async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
         let ready = prepare(shared, &[b"SET", &key(number), &value]);
         let access = shared.registry.row(ready.row).access;
         let mut held = shared.engine.borrow(Covered::One(ready.shard), access).await;
-        clients::with_hand(|hand| hand.run_held(shared, &mut held, [&ready], &mut Vec::new(), |_| {}));
+        clients::with_hand(|hand| hand.run_held(shared, &mut held, [&ready], false, &mut Vec::new(), |_| {}));
     }
 }
 

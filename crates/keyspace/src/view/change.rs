@@ -5,7 +5,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use super::{NO_TOUCH, View, WrongType, publish};
+use super::{ALONE, NO_TOUCH, View, WrongType, publish};
 use crate::access_clock;
 use crate::effects::EventClass;
 use crate::entry::Entry;
@@ -73,12 +73,15 @@ impl View<'_> {
         let shard = self.store.shard_of(key.hash);
         self.before_change(shard, key);
         let (clock_ms, store, db) = (self.clock_ms, self.store, self.db);
+        let is_alone = self.reading & ALONE != 0;
         // The common case, an update of a string without expiry on either side, needs one probe and no index.
         let (table, effects) = self.table_and_effects(shard);
         if let Some((entry, ())) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes) {
             if expire_at_ms.is_none() && entry.kind() == Kind::String && entry.expire_at_ms().is_none() {
                 let clock = access_clock::touched(entry.clock(), clock_ms, || 0);
-                if entry.is_published() {
+                if entry.is_published() && is_alone && entry.set_bytes_in_place(bytes) {
+                    // The one who reads it without a lock is who writes.
+                } else if entry.is_published() {
                     let new = Entry::string(key.bytes, bytes, None);
                     publish::withdraw_for(store, db, key.hash, entry, new);
                     effects.withdrawn.set(true);

@@ -84,6 +84,8 @@ pub struct WrongType;
 const NO_TOUCH: u8 = 1;
 /// Reads are counted, for what is read often is published.
 const COUNTS: u8 = 1 << 1;
+/// Nobody but the caller's thread reads what is published.
+const ALONE: u8 = 1 << 2;
 
 /// The shards a command may use. See the module's text.
 pub struct View<'a> {
@@ -98,7 +100,7 @@ pub struct View<'a> {
     overdue: Overdue,
     /// What the commands are to find, if they read without a lock: then nothing is covered.
     pub(crate) published: &'a [PublishedEntry<'a>],
-    /// What reading a key changes beside the access clock: bits of [`NO_TOUCH`] and [`COUNTS`].
+    /// How keys are read: bits of [`NO_TOUCH`], [`COUNTS`] and [`ALONE`]. 0 is the common way.
     reading: u8,
     random: &'a Random,
     /// What the command did; settled by whoever made the view.
@@ -140,6 +142,21 @@ impl<'a> View<'a> {
     #[inline]
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.reading = self.reading & !NO_TOUCH | u8::from(no_touch);
+    }
+
+    /// Strings that are published may be overwritten in place from now on.
+    ///
+    /// # Safety
+    /// Nobody but the calling thread reads without a lock.
+    #[inline]
+    pub unsafe fn be_alone(&mut self) {
+        self.reading |= ALONE;
+    }
+
+    /// Counts no reads from now on: what is read together with writes, under one hold, gains nothing by being published.
+    #[inline]
+    pub fn count_no_reads(&mut self) {
+        self.reading &= !COUNTS;
     }
 
     /// The store, for what is read without holding a shard.

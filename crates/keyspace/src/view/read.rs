@@ -61,7 +61,8 @@ impl View<'_> {
 
     /// Counts a read where strings are published that are read often.
     fn note_read(&self, entry: &Entry) {
-        if self.reading & COUNTS != 0 {
+        // What is published and read under a lock all the same says nothing for staying published.
+        if self.reading & COUNTS != 0 && (!entry.is_published() || !self.published.is_empty()) {
             entry.count_read();
             if entry.is_read_often() && !entry.is_published() && entry.kind() == Kind::String {
                 self.effects.is_read_often.set(true);

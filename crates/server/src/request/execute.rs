@@ -195,10 +195,12 @@ impl Connection {
         let mut shards = std::mem::take(&mut scratch.shards);
         let mut next = scratch.plain(server.registry(), index, input);
         let publishes = server.engine().store().publishes();
+        let mut looked = first;
         // A round for each hold.
         'holds: while let Some((mut row, mut args)) = next {
             if publishes && row.is_lockless {
-                let ran = self.run_lockless(server, worker, scratch, effects, index, input, &turn);
+                let ran =
+                    self.run_lockless(server, worker, scratch, effects, index, &mut looked, input, &turn);
                 index += ran;
                 if turn.is_over(worker, &self.output) {
                     break;
@@ -220,7 +222,8 @@ impl Connection {
                 }
                 touched = index + 1;
             } else if count - first > 1 && index >= touched {
-                touched = (index + TOUCH_AHEAD).min(count);
+                touched =
+                    index + lockless::run_of_a_kind(server, scratch, index, TOUCH_AHEAD.min(count - index));
                 self.touch(server, scratch, index..touched);
             }
             let covered = cover(server.engine().store(), args.key_refs(), &mut shards);
@@ -232,7 +235,7 @@ impl Connection {
                 held.count_fallback();
             }
             let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-            view.set_no_touch(self.session.caller.no_touch);
+            lockless::prepare(&mut view, server, &self.session.caller);
             if let Some(stale) = stale {
                 faults::write_back(&mut view, args, stale);
             }
@@ -294,9 +297,10 @@ impl Connection {
         turn: &Turn,
     ) -> usize {
         let publishes = server.engine().store().publishes();
-        let mut access = Access::Read;
+        let (mut access, mut reads_strings) = (Access::Read, publishes);
         let mut end = first;
-        for prepared in scratch.prepared[first..].iter().take(TOUCH_AHEAD) {
+        let most = lockless::run_of_a_kind(server, scratch, first, TOUCH_AHEAD);
+        for prepared in scratch.prepared[first..].iter().take(most) {
             if prepared.row == NO_ROW || prepared.keys > 1 {
                 break;
             }
@@ -304,11 +308,15 @@ impl Connection {
             if !row.is_plain {
                 break;
             }
-            // Who is alone may as well have them exclusively, to publish what is read often.
-            if publishes || row.access == Access::Write {
+            reads_strings &= row.is_lockless;
+            if row.access == Access::Write {
                 access = Access::Write;
             }
             end += 1;
+        }
+        // Who is alone may as well have them exclusively, to publish what is read often.
+        if reads_strings {
+            access = Access::Write;
         }
         if end - first < 2 {
             return 0;
@@ -322,7 +330,10 @@ impl Connection {
         unsafe { held.touch(self.session.caller.db, keys.iter().map(|key| key.hash)) };
         let store = server.engine().store();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
-        view.set_no_touch(self.session.caller.no_touch);
+        lockless::prepare(&mut view, server, &self.session.caller);
+        if !reads_strings {
+            view.count_no_reads();
+        }
         let mut context = self.session.context(server, worker, Origin::Client);
         for index in first..end {
             let row = server.registry().row(scratch.prepared[index].row);

@@ -16,6 +16,7 @@ use rustredis_engine::faults::{Fault, has, pause};
 use rustredis_keyspace::{Access, Covered, Effects, PublishedEntry, View};
 use smallvec::SmallVec;
 
+use crate::request::caller::Caller;
 use crate::request::connection::Connection;
 use crate::request::origin::Origin;
 use crate::request::run;
@@ -32,7 +33,8 @@ const KEYS_MAX: u32 = 32;
 type Found<'r> = SmallVec<[PublishedEntry<'r>; 4]>;
 
 impl Connection {
-    /// Runs the next plain commands without a lock, as far as they read what is published; how many that were, which may be none.
+    /// Runs the next plain commands without a lock, as far as they read what is published; how many that were, which may be none. Up to
+    /// `looked` their keys are near already.
     #[allow(clippy::too_many_arguments, reason = "what is lent by the caller is borrowed apart")]
     pub(super) fn run_lockless(
         &mut self,
@@ -41,19 +43,27 @@ impl Connection {
         scratch: &Scratch,
         effects: &mut Effects,
         first: usize,
+        looked: &mut usize,
         input: &[u8],
         turn: &Turn,
     ) -> usize {
         let end = first + scratch.lockless(server.registry(), first, AHEAD, KEYS_MAX);
-        // Who waits for keys that are elsewhere is looked for under a lock.
-        if end == first || server.engine().store().far_waited.load(Relaxed) != 0 {
+        let is_rest = end - first == AHEAD.min(scratch.prepared.len() - first);
+        // Who is alone has all shards of a pipeline with one hold; who waits for keys that are elsewhere is looked for under a lock.
+        if end == first
+            || server.engine().holds_groups() && !is_rest
+            || server.engine().store().far_waited.load(Relaxed) != 0
+        {
             return 0;
         }
         let Some(reading) = server.engine().read_published() else { return 0 };
         let db = self.session.caller.db;
-        if end - first > 1 {
-            reading.touch(db, scratch.keys_of(first..end).iter().map(|key| key.hash));
+        // Once for each, however often one of them has to take a lock.
+        let new = first.max(*looked)..end;
+        if new.len() > 1 {
+            reading.touch(db, scratch.keys_of(new).iter().map(|key| key.hash));
         }
+        *looked = end.max(*looked);
         let no_touch = self.session.caller.no_touch;
         let mut context = self.session.context(server, worker, Origin::Client);
         for index in first..end {
@@ -100,6 +110,31 @@ fn find<'r>(reading: &'r Reading<'_>, db: usize, now_ms: u64, args: Args<'_>) ->
     }
     let is_one = found.len() == 1 || has(Fault::UncheckedReading);
     (is_one || args.keys().zip(&found).all(|(key, found)| reading.is_still(db, key, found))).then_some(found)
+}
+
+/// Makes a view that a worker's plain commands run over the caller's.
+#[inline]
+pub(super) fn prepare(view: &mut View<'_>, server: &Server, caller: &Caller) {
+    view.set_no_touch(caller.no_touch);
+    if server.engine().reads_alone() {
+        // SAFETY: commands run on workers, of which there is one, and it has no reading while it holds a shard.
+        unsafe { view.be_alone() };
+    }
+}
+
+/// How many commands from `first` on, at most `most`, should share a hold, or be brought near together: those behind a write that read strings
+/// may need no lock.
+#[inline]
+pub(super) fn run_of_a_kind(server: &Server, scratch: &Scratch, first: usize, most: usize) -> usize {
+    let is_lockless = |row: u16| row != NO_ROW && server.registry().row(row).is_lockless;
+    if !server.engine().store().publishes()
+        || server.engine().holds_groups()
+        || is_lockless(scratch.prepared[first].row)
+    {
+        return most;
+    }
+    let run = scratch.prepared[first..].iter().take(most);
+    run.take_while(|prepared| !is_lockless(prepared.row)).count()
 }
 
 /// Follows a command that has run under locks and answered so many bytes: what it has read is published if it is read often, and so
