@@ -5,6 +5,7 @@
 
 mod disk;
 mod durability;
+mod fairness;
 mod grow;
 mod load;
 mod matrix;
@@ -19,7 +20,7 @@ use crate::arguments::Arguments;
 use crate::task_result::TaskResult;
 
 const HELP: &str = "\
-Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load] [options]
+Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load|fairness] [options]
 
   throughput   (default) CPU time per request and throughput of GET and SET beside redis-server
   memory       resident growth per key, of 1M strings and of 1M small hashes, beside redis-server
@@ -28,6 +29,8 @@ Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load
 
   durability   SET under every appendfsync, beside redis-server on the same disk, and everysec on a slow one
   snapshot     what BGSAVE and BGREWRITEAOF of 5M keys cost 20,000 writes a second, beside redis-server
+  fairness     longest waits of who could be starved: a writer among readers, transactions over everything and over all
+               threads, on every engine with the threads that --argument says, beside redis-server
   load         seconds to start with an RDB file and an append-only file of 5M keys, beside redis-server
 
   --engine E        the engine (throughput, memory, grow: the server's default; matrix: all)
@@ -72,6 +75,7 @@ pub(crate) fn run(given: &[String]) -> TaskResult {
         "durability" => durability::run(&arguments),
         "snapshot" => snapshot::run(&arguments),
         "load" => load::run(&arguments),
+        "fairness" => fairness::run(&arguments),
         other => Err(format!("nothing to measure is called {other:?}\n\n{HELP}")),
     }
 }
