@@ -8,7 +8,11 @@ mod build;
 mod clients;
 mod crash;
 mod linearize;
+mod miri;
+mod models;
+mod nightly;
 mod oracle;
+mod sanitize;
 mod shell;
 mod soak;
 mod states;
@@ -33,6 +37,9 @@ Usage: cargo xtask <task>
   crash             kill the server under load, again and again, and see what it recovers
   oracle            random histories on every engine beside redis-server and beside their own replay
   linearize         histories of concurrent clients on every engine: is there an order that explains every answer?
+  models            protocols of atomics under checkers that decide the order of threads, in full
+  miri              tests of unsafe code and of what threads share, interpreted
+  sanitize          tests, and a server under them, that look for data races (--thread) or misused memory (--address)
   states            every state of the server against every command and background task, in full
   soak connections  10,000 connections, and what they leave behind
   soak memory       RSS over what is used while sizes change, on every engine, beside redis-server
@@ -54,6 +61,9 @@ fn main() -> ExitCode {
         "crash" => crash::run(rest),
         "oracle" => oracle::run(rest),
         "linearize" => linearize::run(rest),
+        "models" => models::run(rest),
+        "miri" => miri::run(rest),
+        "sanitize" => sanitize::run(rest),
         "states" => states::run(rest),
         "soak" => soak::run(rest),
         "help" | "--help" | "-h" => {

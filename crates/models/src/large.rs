@@ -77,7 +77,7 @@ pub mod sync {
         pub(crate) use std::thread::panicking;
     }
 
-    /// Runs a model in some thousands of random orders, half of them with few switches; for half a minute in the long form.
+    /// Runs a model in some hundreds of random orders, half of them with few switches; for half a minute in the long form.
     pub(crate) fn check(model: impl Fn() + Sync + Send + 'static) {
         check_bounded(3, model);
     }
@@ -93,7 +93,7 @@ pub mod sync {
             let model = model.clone();
             shuttle::Runner::new(scheduler, config).run(move || model());
         };
-        let orders = if crate::is_long() { usize::MAX } else { 1_000 };
+        let orders = if crate::is_long() { usize::MAX } else { 400 };
         run(Box::new(RandomScheduler::new(orders)));
         run(Box::new(PctScheduler::new(switches + 1, orders)));
     }

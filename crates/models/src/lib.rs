@@ -27,7 +27,10 @@ fn is_long() -> bool {
 #[macro_export]
 macro_rules! test_all {
     ($checker:ident) => {
-        $crate::test_all!($checker: published {
+        $crate::test_all!($checker: hold {
+            who_has_everything_is_alone
+            messages_come_out_in_the_order_of_their_sending
+        } published {
             nobody_sees_half_of_a_write
             nobody_sees_an_older_value_again
             what_a_reader_has_is_not_freed

@@ -63,9 +63,15 @@ pub mod sync {
     #[derive(Debug)]
     pub(crate) struct AtomicPtr<T>(loom::sync::atomic::AtomicPtr<T>);
 
+    impl<T> AtomicPtr<T> {
+        pub(crate) fn new(pointer: *mut T) -> Self {
+            Self(loom::sync::atomic::AtomicPtr::new(pointer))
+        }
+    }
+
     impl<T> Default for AtomicPtr<T> {
         fn default() -> Self {
-            Self(loom::sync::atomic::AtomicPtr::new(std::ptr::null_mut()))
+            Self::new(std::ptr::null_mut())
         }
     }
 

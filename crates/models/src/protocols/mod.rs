@@ -1,6 +1,7 @@
 //! The protocols, and the models of each.
 
 pub mod engine;
+pub mod hold;
 pub mod keyspace;
 pub mod memory;
 pub mod metrics;

@@ -167,7 +167,7 @@ fn the_feeder_pumps_where_there_is_no_file() {
 #[test]
 fn all_sinks_get_one_order() {
     const LANES: usize = 4;
-    const ENTRIES: usize = 5_000;
+    const ENTRIES: usize = if cfg!(miri) { 20 } else { 5_000 };
     let journal = Journal::new(LANES, LANES);
     let is_done = AtomicBool::new(false);
     let sinks = [Audience::Both, Audience::File].map(|audience| attach(&journal, audience));

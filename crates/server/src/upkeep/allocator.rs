@@ -9,7 +9,11 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
-use mimalloc::MiMalloc;
+#[cfg(not(feature = "system-allocator"))]
+use mimalloc::MiMalloc as Base;
+// A sanitizer has its own in the system's place.
+#[cfg(feature = "system-allocator")]
+use std::alloc::System as Base;
 
 use super::counts::Counts;
 
@@ -58,28 +62,28 @@ unsafe impl GlobalAlloc for CountingAllocator {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(taken(layout.size()));
         // SAFETY: the caller's promise, passed on.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { Base.alloc(layout) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         count(-taken(layout.size()));
         // SAFETY: the caller's promise, passed on.
-        unsafe { MiMalloc.dealloc(block, layout) }
+        unsafe { Base.dealloc(block, layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         count(taken(layout.size()));
         // SAFETY: the caller's promise, passed on.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe { Base.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
         count(taken(new_size) - taken(layout.size()));
         // SAFETY: the caller's promise, passed on.
-        unsafe { MiMalloc.realloc(block, layout, new_size) }
+        unsafe { Base.realloc(block, layout, new_size) }
     }
 }
 
