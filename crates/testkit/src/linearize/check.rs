@@ -227,15 +227,31 @@ impl<'h> Search<'h> {
         operation.is_certain || node.moment(operation.keys) <= operation.answered
     }
 
-    /// The keys of those that might have come and cannot any more behind this operation, for it was sent when their time was over.
+    /// An operation of a lane and those before it that have not come: none may come without them.
+    fn up_to(&self, node: &Node, number: usize) -> impl Iterator<Item = &'h Operation> {
+        let lane = self.operations[number].lane;
+        let numbers = self.lanes[lane].get(node.taken[lane]..=self.places[number]).unwrap_or_default();
+        numbers.iter().map(|number| &self.operations[*number])
+    }
+
+    /// Whether an operation has not come and still can.
+    fn is_possible(&self, node: &Node, number: usize) -> bool {
+        !self.is_taken(node, number)
+            && self.up_to(node, number).all(|operation| self.may_come(node, operation))
+    }
+
+    /// The keys of those that might have come and cannot any more behind this operation, for it was sent when their time was over,
+    /// or that of one before them in their lane.
     fn ruled_out(&self, node: &Node, operation: &Operation) -> Keys {
-        let others = self.uncertain.iter().filter(|number| !self.is_taken(node, **number));
-        let others = others.map(|number| &self.operations[*number]).filter(|other| {
-            other.answered < operation.invoked
-                && other.keys & operation.keys != 0
-                && self.may_come(node, other)
-        });
-        others.fold(0, |keys, other| keys | other.keys)
+        let is_met = |other: &Operation| {
+            !other.is_certain && other.answered < operation.invoked && other.keys & operation.keys != 0
+        };
+        let others = self
+            .uncertain
+            .iter()
+            .copied()
+            .filter(|number| self.up_to(node, *number).any(is_met) && self.is_possible(node, *number));
+        others.fold(0, |keys, number| keys | self.operations[number].keys)
     }
 
     /// The operation that comes next in a lane, if it may take effect before the event is over.
@@ -376,8 +392,7 @@ impl<'h> Search<'h> {
         for number in &self.uncertain {
             let operation = &self.operations[*number];
             // Whether it has come or cannot come any more is the same to what follows.
-            let is_over = self.is_taken(node, *number) || !self.may_come(node, operation);
-            if operation.keys & keys != 0 && is_over {
+            if operation.keys & keys != 0 && !self.is_possible(node, *number) {
                 add(*number);
             }
         }

@@ -106,6 +106,20 @@ impl History {
     }
 }
 
+/// A line for each operation: its lane, when it was sent and answered in microseconds, what was sent and answered.
+impl std::fmt::Display for History {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for operation in &self.operations {
+            let Operation { lane, invoked, answered, call, .. } = operation;
+            let reply = operation.reply.as_ref().map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            let answered =
+                if *answered == NEVER { "never".to_owned() } else { (answered / 1_000).to_string() };
+            writeln!(out, "{lane:>4} {:>8} {answered:>8}  {call} -> {reply}", invoked / 1_000)?;
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -233,6 +233,7 @@ fn explain(options: &Options, seed: u64, part: &History, stuck: usize) -> Failur
     );
     let page = directory.join(file);
     let written = std::fs::create_dir_all(directory).and_then(|()| {
+        std::fs::write(page.with_extension("txt"), part.to_string())?;
         std::fs::write(&page, draw::page(&shrunk, &title, &format!("{command} --seed {seed}")))
     });
     let text = shrunk.operations.get(shrunk.stuck).map_or_else(String::new, |stuck| {

@@ -486,6 +486,14 @@ fn a_power_cut_keeps_what_was_answered_or_shown() {
     fails(vec![first(), op(1, 10, 20, set(TEXT, "b"), ok()), read("a")]);
     // So is what was only read by another one.
     fails(vec![first(), second(), op(3, 20, 30, Call::Get(TEXT), bulk("b")), read("a")]);
+    // What a client sent at once came in its order, whatever was read behind the cut of what came to nothing.
+    holds(vec![
+        cut(1, 10, 50, Call::Pop(LIST)),
+        cut(1, 10, 50, set(TEXT, "b")),
+        op(2, 60, 65, Call::Range(LIST), bulks(&[])),
+        op(2, 70, 75, Call::Mget(vec![COUNT, QUEUE]), Reply::Array(vec![NIL, NIL])),
+        op(2, 80, 85, Call::Get(TEXT), bulk("b")),
+    ]);
     // And nothing comes of it later.
     fails(vec![first(), second(), read("a"), op(2, 70, 75, Call::Get(TEXT), bulk("b"))]);
 }
