@@ -6,8 +6,15 @@ mod sync {
     pub(crate) use super::super::sync::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering, fence};
     pub(crate) use std::sync::Arc;
 
+    thread_local! {
+        /// Whether the light fence is none, as it is to the processor. A model runs on one thread of the system.
+        pub(crate) static IS_LIGHT_NONE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    }
+
     pub(crate) fn light() {
-        fence(Ordering::SeqCst);
+        if !IS_LIGHT_NONE.get() {
+            fence(Ordering::SeqCst);
+        }
     }
 
     pub(crate) fn heavy() {
@@ -28,6 +35,11 @@ pub(crate) mod inbox;
 pub(crate) mod readers;
 #[path = "../../../engine/src/word.rs"]
 pub(crate) mod word;
+
+/// Has the light fence be none in this model, which must not need the heavy one then.
+pub(crate) fn without_light_fence() {
+    sync::IS_LIGHT_NONE.set(true);
+}
 
 /// Gives a seat up that was taken to write, as the engine's holds do.
 pub(crate) fn leave(gate: &gate::Gate, seat: &gate::Seat) {
