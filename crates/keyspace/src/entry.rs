@@ -369,6 +369,13 @@ impl Entry {
         }
     }
 
+    /// Sets the access clock of a key that was changed; reads are counted anew.
+    #[inline]
+    pub(crate) fn renew_clock(&self, clock: u32) {
+        let access = &self.header().access;
+        access.store(clock << 8 | access.load(Relaxed) & KIND, Relaxed);
+    }
+
     /// The bytes of a string. Empty for another type, which callers rule out.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
@@ -427,7 +434,7 @@ impl Entry {
 
     /// Replaces a string by another if the block's size stays the same; whether it does. Nobody reads the block meanwhile, published or
     /// not.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn set_bytes_in_place(&mut self, value: &[u8]) -> bool {
         debug_assert_eq!(self.kind(), Kind::String);
         let parts = self.parts();

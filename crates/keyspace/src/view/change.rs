@@ -79,15 +79,15 @@ impl View<'_> {
         if let Some((entry, ())) = table.find_mut(key.hash, |(entry, ())| entry.key() == key.bytes) {
             if expire_at_ms.is_none() && entry.kind() == Kind::String && entry.expire_at_ms().is_none() {
                 let clock = access_clock::touched(entry.clock(), clock_ms, || 0);
-                if entry.is_published() && is_alone && entry.set_bytes_in_place(bytes) {
-                    // The one who reads it without a lock is who writes.
-                } else if entry.is_published() {
-                    let new = Entry::string(key.bytes, bytes, None);
-                    publish::withdraw_for(store, db, key.hash, entry, new);
-                    effects.withdrawn.set(true);
-                } else {
-                    entry.set_read_often(false);
+                if !entry.is_published() {
                     entry.set_bytes(bytes);
+                    entry.renew_clock(clock);
+                    return;
+                }
+                // The one who reads it without a lock may be who writes.
+                if !is_alone || !entry.set_bytes_in_place(bytes) {
+                    publish::withdraw_for(store, db, key.hash, entry, Entry::string(key.bytes, bytes, None));
+                    effects.withdrawn.set(true);
                 }
                 entry.set_clock(clock);
                 return;

@@ -236,7 +236,7 @@ impl<'a> View<'a> {
     }
 
     /// The table of the selected database in `shard`, to change it, and beside it what the command has done.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn table_and_effects(&mut self, shard: usize) -> (&mut Table, &Effects) {
         assert!(self.covered.has(shard), "a command reached for shard {shard}, which its plan does not name");
         assert!(self.access == Access::Write, "a command that is planned as a reader writes");

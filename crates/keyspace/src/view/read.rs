@@ -22,10 +22,12 @@ impl View<'_> {
     /// The key's entry, expired or not; no statistics, no touch.
     #[inline]
     pub fn lookup(&self, key: Key<'_>) -> Option<&Entry> {
-        if !self.published.is_empty() {
+        let shard = self.store.shard_of(key.hash);
+        // Who reads without a lock covers no shard, and pays for the question.
+        if !self.covered.has(shard) {
             return self.lookup_published(key);
         }
-        let table = self.table(self.store.shard_of(key.hash));
+        let table = self.table(shard);
         table.find(key.hash, |(entry, ())| entry.key() == key.bytes).map(|(entry, ())| entry)
     }
 

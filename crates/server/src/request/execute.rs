@@ -248,11 +248,10 @@ impl Connection {
                 if needs_everything(&view, args) {
                     break 'holds;
                 }
-                let before = self.output.len();
                 run::clients(worker, &mut context, &mut view, &mut self.output, row, args);
                 index += 1;
-                if publishes && lockless::follow(&mut view, args, self.output.len() - before) {
-                    let answered = self.output.len() - before;
+                let answered = self.output.len() - worker.reply_begin.get();
+                if publishes && lockless::follow(&mut view, args, answered) {
                     drop(held);
                     lockless::publish(server, worker, effects, self.session.caller.db, args, answered);
                     next = scratch.plain(server.registry(), index, input);
@@ -297,7 +296,7 @@ impl Connection {
         turn: &Turn,
     ) -> usize {
         let publishes = server.engine().store().publishes();
-        let (mut access, mut reads_strings) = (Access::Read, publishes);
+        let mut access = Access::Read;
         let mut end = first;
         let most = lockless::run_of_a_kind(server, scratch, first, TOUCH_AHEAD);
         for prepared in scratch.prepared[first..].iter().take(most) {
@@ -308,13 +307,13 @@ impl Connection {
             if !row.is_plain {
                 break;
             }
-            reads_strings &= row.is_lockless;
             if row.access == Access::Write {
                 access = Access::Write;
             }
             end += 1;
         }
         // Who is alone may as well have them exclusively, to publish what is read often.
+        let reads_strings = publishes && lockless::read_strings(server, &scratch.prepared[first..end]);
         if reads_strings {
             access = Access::Write;
         }
@@ -343,10 +342,9 @@ impl Connection {
             if needs_everything(&view, args) {
                 return index - first;
             }
-            let before = self.output.len();
             run::clients(worker, &mut context, &mut view, &mut self.output, row, args);
             if publishes {
-                lockless::follow(&mut view, args, self.output.len() - before);
+                lockless::follow(&mut view, args, self.output.len() - worker.reply_begin.get());
             }
             if turn.is_over(worker, &self.output) {
                 return index + 1 - first;

@@ -20,7 +20,7 @@ use crate::request::caller::Caller;
 use crate::request::connection::Connection;
 use crate::request::origin::Origin;
 use crate::request::run;
-use crate::request::scratch::{NO_ROW, Scratch};
+use crate::request::scratch::{NO_ROW, Prepared, Scratch};
 use crate::request::turn::Turn;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
@@ -120,6 +120,12 @@ pub(super) fn prepare(view: &mut View<'_>, server: &Server, caller: &Caller) {
         // SAFETY: commands run on workers, of which there is one, and it has no reading while it holds a shard.
         unsafe { view.be_alone() };
     }
+}
+
+/// Whether all these commands read strings and do nothing else.
+#[cold]
+pub(super) fn read_strings(server: &Server, commands: &[Prepared]) -> bool {
+    commands.iter().all(|prepared| prepared.row != NO_ROW && server.registry().row(prepared.row).is_lockless)
 }
 
 /// How many commands from `first` on, at most `most`, should share a hold, or be brought near together: those behind a write that read strings
