@@ -36,6 +36,7 @@ macro_rules! test_all {
             what_a_reader_has_is_not_freed
             not_both_miss_the_others_change
             who_has_everything_has_no_reader_beside
+            a_new_key_is_found_whole
             an_index_grows_beside_readers
             what_was_displaced_moves_back_beside_readers
             a_writer_waits_for_readers

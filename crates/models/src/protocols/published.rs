@@ -292,6 +292,18 @@ impl Shard {
     }
 }
 
+/// Who finds a key that is published for the first time finds all of it: no withdrawal's fence stands before that.
+pub fn a_new_key_is_found_whole() {
+    check(|| {
+        let shard = Shard::new();
+        let other = shard.publish(2, 2);
+        let readers = shard.readers(1, 1);
+        let mut entry = None;
+        beside(readers, || entry = Some(shard.publish(1, 1)));
+        drop((entry, other));
+    });
+}
+
 /// An index grows, and shrinks again, beside readers: none of them finds another key, or one whose index was freed.
 pub fn an_index_grows_beside_readers() {
     check_bounded(2, || {
