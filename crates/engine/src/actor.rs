@@ -34,6 +34,7 @@ use crate::gate::Seat;
 use crate::held::{Errand, Guard, Held, NotSent, Outcome, Part, Shards, leave};
 use crate::inbox::{Inbox, Node};
 use crate::measured::Measured;
+use crate::order::Order;
 use crate::slots::{Slots, Ticket};
 use crate::word::KEPT;
 use crate::{EndsInPanic, Engine, seats};
@@ -51,6 +52,8 @@ struct Task {
     part: Part,
     from: usize,
     ticket: Ticket,
+    /// The sending that it is a part of, if that spans owners; else 0.
+    sending: u64,
 }
 
 impl Request {
@@ -97,8 +100,8 @@ pub(crate) struct Doors {
     owners: Box<[CachePadded<Owner>]>,
     /// The owner of each shard.
     owner_of: Vec<u16>,
-    /// Held by who sends to several owners, or sends and does something himself.
-    order: parking_lot::Mutex<()>,
+    /// For who sends to several owners, or sends and does something himself.
+    order: Order,
 }
 
 /// What an owner knows of its shards.
@@ -152,12 +155,7 @@ impl Doors {
         let threads = threads.clamp(1, shards);
         let owner = |_| CachePadded::new(Owner { inbox: Inbox::new(), waker: parking_lot::Mutex::new(None) });
         let owner_of = (0..shards).map(|shard| placement::part_of(shard, shards, threads) as u16).collect();
-        Self {
-            shards,
-            owners: (0..threads).map(owner).collect(),
-            owner_of,
-            order: parking_lot::Mutex::new(()),
-        }
+        Self { shards, owners: (0..threads).map(owner).collect(), owner_of, order: Order::default() }
     }
 
     pub(crate) fn owners(&self) -> usize {
@@ -245,8 +243,7 @@ impl Doors {
         let spans_owners = parts.len() + usize::from(own.is_some()) > 1;
         let sent = engine.contention.stamp();
         let mut asleep: Vec<usize> = Vec::new();
-        let ticket = {
-            let _order = spans_owners.then(|| self.order.lock());
+        let send = |sending: u64| {
             if spans_owners && !may_span(engine) {
                 return Err((own, parts));
             }
@@ -255,22 +252,24 @@ impl Doors {
                 parts.push(Part { shards: own_shards.into(), errand });
             }
             seat.send(parts.len() as u64);
-            with_ownership(|ownership| {
+            let ticket = with_ownership(|ownership| {
                 let ticket = ownership.slots.add(parts.len());
                 for part in parts.drain(..) {
                     let owner = part.shards.first().map_or(from, |shard| self.owner_of(*shard as usize));
                     debug_assert!(part.shards.iter().all(|shard| self.owner_of(*shard as usize) == owner));
-                    let request = Request::Run(Task { part, from, ticket });
+                    let request = Request::Run(Task { part, from, ticket, sending });
                     if self.owners[owner].inbox.push(ownership.node(Message::Ask { request, sent })) {
                         asleep.push(owner);
                     }
                 }
                 ownership.slots.lend(ticket, parts);
                 ticket
-            })
+            });
+            Ok((ticket.expect("who has an index is an owner"), own))
         };
+        let sent = if spans_owners { self.order.begin(send) } else { send(0) };
         asleep.into_iter().for_each(|owner| self.wake(owner));
-        Ok((ticket.expect("who has an index is an owner"), own))
+        sent
     }
 
     /// Has the rest of what the thread did with its own shards go on as an errand. The thread is in its seat.
@@ -279,7 +278,7 @@ impl Doors {
         seats::mine(engine.number, &engine.gate).send(1);
         with_ownership(|own| {
             own.slots.await_more(ticket);
-            own.pause(Task { part, from, ticket });
+            own.pause(Task { part, from, ticket, sending: 0 });
         });
         self.wake(from);
     }
@@ -317,6 +316,9 @@ impl Doors {
     fn receive(&self, engine: &Engine, mut node: Box<Node<Message>>, depth: usize) {
         match std::mem::replace(&mut node.message, Message::Nothing) {
             Message::Ask { request, sent } => {
+                if let Request::Run(task) = &request {
+                    self.order.await_whole(task.sending);
+                }
                 match with_ownership(|own| own.admit(request, sent, depth, engine)) {
                     Some(Admitted::Now(task)) => return self.run(engine, task, sent, Some(node)),
                     Some(Admitted::Refused(request)) => return self.refuse(engine, request, Some(node)),
@@ -381,7 +383,7 @@ impl Doors {
     }
 
     fn answer(&self, task: Task, node: Option<Box<Node<Message>>>) {
-        let Task { part, from, ticket } = task;
+        let Task { part, from, ticket, .. } = task;
         let waker = with_ownership(|own| {
             if own.index == from {
                 return own.slots.answer(ticket, part);
@@ -490,8 +492,9 @@ impl Doors {
         let parts = self.by_owner(covered);
         let mut grants = Vec::with_capacity(parts.len());
         let mut asleep = Vec::new();
-        {
-            let _order = (parts.len() > 1).then(|| self.order.lock());
+        let spans_owners = parts.len() > 1;
+        // What is lent is used once all have lent theirs, so no owner has to know of the others.
+        let send = |_| {
             seat.send(parts.len() as u64);
             for (owner, shards) in parts {
                 let (grant, granted) = oneshot::channel();
@@ -501,6 +504,11 @@ impl Doors {
                 }
                 grants.push(granted);
             }
+        };
+        if spans_owners {
+            self.order.begin(send);
+        } else {
+            send(0);
         }
         asleep.into_iter().for_each(|owner| self.wake(owner));
         grants

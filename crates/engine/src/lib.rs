@@ -29,6 +29,7 @@ mod measured;
 mod models;
 mod mutex;
 mod notices;
+mod order;
 mod panics;
 mod readers;
 mod seats;

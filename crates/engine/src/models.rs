@@ -51,6 +51,9 @@ mod inbox;
 #[path = "notices.rs"]
 mod notices;
 #[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
+#[path = "order.rs"]
+mod order;
+#[allow(dead_code, clippy::duplicate_mod, reason = "the models use a part, under other atomics")]
 #[path = "word.rs"]
 mod word;
 

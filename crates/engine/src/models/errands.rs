@@ -12,6 +12,7 @@ use rustredis_keyspace::Access;
 
 use super::gate::Gate;
 use super::inbox::{Inbox, Node};
+use super::order::Order;
 use super::sync::{Mutex, light};
 use super::word::CALLED;
 use super::{House, model};
@@ -88,7 +89,7 @@ fn what_is_left_is_freed() {
 /// Two owners, each of which does something with both of them.
 struct Pair {
     owners: [Owner; 2],
-    order: Mutex<()>,
+    order: Order,
     /// What was done at each, in order.
     done: [Mutex<Vec<u32>>; 2],
 }
@@ -96,15 +97,14 @@ struct Pair {
 impl Pair {
     /// What [`crate::Engine::scatter`] does, as owner `own`.
     fn scatter(&self, own: usize, message: u32) {
-        let is_next = {
-            let _order = self.order.lock();
+        let is_next = self.order.begin(|_| {
             let is_next = self.owners[own].inbox.is_empty();
             self.owners[1 - own].send(message);
             if !is_next {
                 self.owners[own].send(message);
             }
             is_next
-        };
+        });
         if is_next {
             self.done[own].lock().push(message);
         }
@@ -121,7 +121,7 @@ impl Pair {
 fn what_spans_owners_is_done_in_one_order_at_all_of_them() {
     model(|| {
         let owners = [Owner::new(), Owner::new()];
-        let pair = Arc::new(Pair { owners, order: Mutex::new(()), done: Default::default() });
+        let pair = Arc::new(Pair { owners, order: Order::default(), done: Default::default() });
         let other = pair.clone();
         let thread = thread::spawn(move || {
             other.scatter(1, 1);
@@ -133,6 +133,24 @@ fn what_spans_owners_is_done_in_one_order_at_all_of_them() {
         pair.serve(0);
         pair.serve(1);
         assert_eq!(*pair.done[0].lock(), *pair.done[1].lock());
+    });
+}
+
+#[test]
+fn who_has_seen_a_part_done_comes_behind_the_others() {
+    model(|| {
+        let owners = [Owner::new(), Owner::new()];
+        let pair = Arc::new(Pair { owners, order: Order::default(), done: Default::default() });
+        let other = pair.clone();
+        let thread = thread::spawn(move || {
+            other.order.begin(|number| other.owners.iter().for_each(|owner| owner.send(number as u32)));
+        });
+        for number in pair.owners[0].take() {
+            pair.order.await_whole(number.into());
+            // It is done here; who now goes to the other owner finds the other part there.
+            assert!(!pair.owners[1].inbox.is_empty());
+        }
+        thread.join().expect("the thread ends");
     });
 }
 
