@@ -586,6 +586,10 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        // A panic amid a change may lose one that the index still names: then its memory is lost too.
+        if self.is_published() && std::thread::panicking() {
+            return;
+        }
         // SAFETY: the payload is dropped once, as what its kind says, and the block freed after it.
         unsafe {
             if self.flag(HAS_PAYLOAD) {

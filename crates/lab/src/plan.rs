@@ -213,19 +213,19 @@ mod tests {
         let planned = (1..=9)
             .flat_map(|clients| ["mutex", "dashmap", "actor", "lockfree"].map(|engine| cell(engine, clients)))
             .map(|cell| Planned { cell, rounds: 1 });
-        for three in schedule(planned.collect(), 3).chunks(3) {
-            assert!(three.iter().all(|(cell, _)| cell.load() == three[0].0.load()), "{three:?}");
+        for four in schedule(planned.collect(), 3).chunks(4) {
+            assert!(four.iter().all(|(cell, _)| cell.load() == four[0].0.load()), "{four:?}");
         }
     }
 
-    /// The quick matrix on a small machine takes about ten minutes: so many measurements at a second each.
+    /// The quick matrix on a small machine takes about fifteen minutes: so many measurements at a second each.
     #[test]
     fn the_quick_matrix_stays_quick() {
         let engines = ["mutex", "dashmap", "actor", "lockfree"].map(str::to_owned).to_vec();
         let matrix = Matrix { engines, ..matrix(2) };
         let planned = crate::claims::CLAIMS.iter().flat_map(|claim| (claim.cells)(&matrix)).collect();
         let count = schedule(planned, 1).len();
-        assert!((400..=800).contains(&count), "{count} measurements");
+        assert!((400..=900).contains(&count), "{count} measurements");
     }
 
     #[test]

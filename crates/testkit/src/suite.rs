@@ -140,7 +140,12 @@ mod tests {
         let all: Vec<Replay> =
             (0..30).flat_map(|number| of(&format!("families::lists::test_{number}"))).collect();
         let count = |replay: Replay| all.iter().filter(|of| **of == replay).count();
-        assert_eq!(count(Replay::No), 30);
+        // Each on some engine, and most on all others.
+        let mut each = all.chunks(ENGINES.len());
+        assert!(
+            each.all(|engines| engines.contains(&Replay::No)) && count(Replay::No) <= all.len() * 2 / 5,
+            "{all:?}"
+        );
         assert!((5..25).contains(&count(Replay::LoadingAndRestart)), "{all:?}");
         assert_eq!(of("families::aof::any_test"), [Replay::No; ENGINES.len()]);
         assert_ne!(of("families::aof_like::any_test"), [Replay::No; ENGINES.len()]);
