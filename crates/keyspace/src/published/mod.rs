@@ -2,14 +2,15 @@
 //!
 //! Beside the tables stands, for each shard of each database, an index of blocks that readers may enter at any time
 //! ([`index`]). A key comes into it when it is read under a lock ([`crate::View::publish`]) and leaves it before it is next
-//! changed, by whoever holds its shard exclusively. So a write-only load pays nothing for it, and what is read between two changes is
-//! read without a lock from the second time on.
+//! changed, by whoever holds its shard exclusively. So a write-only load pays nothing for it, and what is read
+//! often between two changes is read without a lock after the third time.
 //!
-//! **What is published is never written again**, its access word aside. A change finds the key's mark ([`Entry::is_published`]),
+//! **What is published is never written again**, its access word aside, but by the one thread that reads without a lock where there is
+//! but one ([`crate::View::be_alone`]). A change finds the key's mark ([`Entry::is_published`]),
 //! makes a new block in the table, takes the old one out of the index and retires it ([`retired`]).
 //!
 //! **Why no reader sees half of a change.** What a command, a transaction or a script changes has left the index before the change,
-//! and can be read under its locks alone until all of them are released: publishing again is a step of its own, after them. A reader
+//! and can be read under its locks alone until it has done and told all that it does: publishing again is a step of its own, behind the whole of it. A reader
 //! who finds a block has read the key's value as it was when he found it; who finds none takes the lock, and waits. So no shard needs a
 //! sequence number that is odd while a write spans several: the index itself says, key by key, that something is under way. A reader of
 //! several keys looks each up a second time ([`Reading::is_still`]): if all blocks are the same, there was a moment between the two passes
