@@ -3,9 +3,10 @@
 use crate::cell::Measure;
 use crate::claims::bounds::{generator_bound, too_few_cores};
 use crate::claims::draw;
-use crate::claims::finding::{Axis, Finding, Limit, Part, Verdict, overall};
+use crate::claims::finding::{Finding, Limit, Part, Verdict, overall};
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};
+use crate::report::chart::Axis;
 
 /// The article's store is a global lock.
 const ENGINE: &str = "mutex";

@@ -3,9 +3,10 @@
 use crate::cell::{Cell, InProcess, Measure};
 use crate::claims::bounds::{generator_bound, too_few_cores};
 use crate::claims::draw;
-use crate::claims::finding::{Axis, Chart, Drawing, Finding, Limit, Part, Point, Series, fit_words, overall};
+use crate::claims::finding::{Finding, Limit, Part, fit_words, overall};
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};
+use crate::report::chart::{Axis, Chart, Drawing, Point, Series};
 use crate::stats::usl::{self, Fit};
 
 const SPREADS: &[&str] = &["uniform", "zipf-0.99", "zipf-1.2", "one-key"];

@@ -1,8 +1,8 @@
 //! Pictures that several claims draw.
 
 use crate::cell::{Cell, Measure, Setup};
-use crate::claims::finding::{Axis, Chart, Drawing, Point, Series};
 use crate::data::Data;
+use crate::report::chart::{Axis, Chart, Drawing, Point, Series};
 use crate::stats::Interval;
 
 /// A point with its interval.

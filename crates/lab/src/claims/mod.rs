@@ -17,7 +17,7 @@ mod snapshot;
 mod workloads;
 
 pub use bounds::CORES_MIN;
-pub use finding::{Chart, Finding, Verdict};
+pub use finding::{Finding, Verdict};
 
 use crate::data::Data;
 use crate::plan::{Matrix, Planned};

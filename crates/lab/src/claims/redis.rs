@@ -3,9 +3,10 @@
 use crate::cell::{Measure, Setup};
 use crate::claims::bounds::generator_bound;
 use crate::claims::draw;
-use crate::claims::finding::{Axis, Finding, Limit, Part, overall, times};
+use crate::claims::finding::{Finding, Limit, Part, overall, times};
 use crate::data::Data;
 use crate::plan::{DEFAULT_ENGINE, Matrix, Planned};
+use crate::report::chart::Axis;
 
 const FEW: usize = 1;
 const MANY: usize = 1_000;

@@ -1,12 +1,11 @@
 //! Claim 8: what a snapshot and an AOF rewrite do to the tail, with and without fork.
 
 use crate::cell::{Cell, Measure, Program, Setup, Snapshot};
-use crate::claims::finding::{
-    Axis, Chart, Drawing, Finding, Limit, Mark, Part, Point, Series, Verdict, overall,
-};
+use crate::claims::finding::{Finding, Limit, Part, Verdict, overall};
 use crate::data::Data;
 use crate::load::figures::SLICE_MS;
 use crate::plan::{DEFAULT_ENGINE, Matrix, Planned};
+use crate::report::chart::{Axis, Chart, Drawing, Mark, Point, Series};
 use crate::stats::{self, Interval};
 use crate::trial::saving;
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::claims::finding::{Chart, Finding, Part, Verdict};
+use crate::claims::finding::{Finding, Part, Verdict};
 use crate::data::Data;
 use crate::plan::Scale;
+use crate::report::chart::Chart;
 use crate::report::{command, conditions};
 
 const STYLE: &str = include_str!("report.css");

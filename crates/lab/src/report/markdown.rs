@@ -2,8 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::claims::finding::{Chart, Drawing, Finding, Series};
+use crate::claims::finding::Finding;
 use crate::data::Data;
+use crate::report::chart::{Chart, Drawing, Series};
 use crate::report::{command, conditions, short};
 
 /// The whole report.

@@ -4,6 +4,7 @@
 //! and finds the same numbers. Pictures are drawn in the reader's browser by a charting library that is part of the file;
 //! pictures made here were rejected, for they could not follow the reader's colours, width and pointer.
 
+pub mod chart;
 mod html;
 mod markdown;
 mod raw;
