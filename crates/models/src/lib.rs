@@ -30,6 +30,9 @@ macro_rules! test_all {
         $crate::test_all!($checker: hold {
             who_has_everything_is_alone
             messages_come_out_in_the_order_of_their_sending
+        } notices {
+            who_waits_for_a_lock_gets_it
+            both_owners_get_it_in_one_order
         } published {
             nobody_sees_half_of_a_write
             nobody_sees_an_older_value_again

@@ -31,10 +31,16 @@ mod sync {
 pub(crate) mod gate;
 #[path = "../../../engine/src/inbox.rs"]
 pub(crate) mod inbox;
+#[path = "../../../engine/src/notices.rs"]
+pub(crate) mod notices;
+#[path = "../../../engine/src/order.rs"]
+pub(crate) mod order;
 #[path = "../../../engine/src/readers.rs"]
 pub(crate) mod readers;
 #[path = "../../../engine/src/word.rs"]
 pub(crate) mod word;
+
+pub(crate) use sync::light;
 
 /// Has the light fence be none in this model, which must not need the heavy one then.
 pub(crate) fn without_light_fence() {

@@ -5,6 +5,7 @@ pub mod hold;
 pub mod keyspace;
 pub mod memory;
 pub mod metrics;
+pub mod notices;
 pub mod persistence;
 pub mod published;
 
