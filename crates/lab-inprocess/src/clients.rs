@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
 
 use rustredis_engine::errands::Scattered;
-use rustredis_engine::{Engine, Errand, Held, Outcome, Part, Shards};
+use rustredis_engine::{Engine, Errand, Filling, Held, Outcome, Part, Shards};
 use rustredis_keyspace::store::TOUCHED_AT_ONCE;
 use rustredis_keyspace::{Access, Covered, Effects, Random, View};
 use rustredis_metrics::{CallEnd, CommandId, WorkerMetrics};
@@ -81,6 +81,29 @@ impl Hand {
             }
             view.effects.clear();
             ran(output.len());
+        }
+    }
+
+    /// Runs commands under the one lock of `--lock`.
+    pub(crate) fn run_locked(
+        &mut self,
+        shared: &Shared,
+        filling: &mut Filling<'_>,
+        commands: &[Ready],
+        output: &mut Vec<u8>,
+    ) {
+        for group in commands.chunks(TOUCHED_AT_ONCE).filter(|group| group.len() > 1) {
+            let keys: SmallVec<[(u32, u64); TOUCHED_AT_ONCE]> =
+                group.iter().map(|ready| (ready.shard as u32, ready.hash)).collect();
+            // SAFETY: who has the filling of a closed engine has all its shards.
+            unsafe { shared.engine.store().prefetch(0, &keys) };
+        }
+        let mut view = filling.view(0, shared.now_ms, &self.random, &mut self.effects);
+        for ready in commands {
+            // SAFETY: the view covers every shard.
+            unsafe { view.narrow(Some(ready.shard)) };
+            run_one(shared, &mut view, ready, output, &self.metrics, &mut self.last_clock);
+            view.effects.clear();
         }
     }
 
@@ -225,6 +248,12 @@ impl<'a> Client<'a> {
     async fn run_some(&mut self, first: usize, end: usize) -> usize {
         let shared = self.shared;
         let engine = &shared.engine;
+        if let Some(lock) = &shared.lock {
+            let commands = &self.commands[first..end];
+            let output = &mut self.output;
+            lock.with(|filling| with_hand(|hand| hand.run_locked(shared, filling, commands, output)));
+            return commands.len();
+        }
         if engine.owners() > 1 && self.find_owners(first, end) {
             let ran = self.scatter(first).await;
             if ran > 0 {

@@ -15,6 +15,10 @@
 
 mod clients;
 mod counters;
+mod locks;
+mod probe;
+mod usage;
+mod window;
 mod work;
 
 use std::process::ExitCode;
@@ -24,6 +28,7 @@ use rustredis_engine::EngineKind;
 use rustredis_lab::load::Spread;
 use rustredis_metrics::Strategy;
 
+use crate::locks::LockKind;
 use crate::work::{Plan, measure};
 
 #[global_allocator]
@@ -35,6 +40,9 @@ struct Cli {
     /// Engine by name
     #[arg(long, default_value = "dashmap")]
     engine: String,
+    /// One lock of this kind around the tables, instead of the engine's own
+    #[arg(long, conflicts_with_all = ["engine", "contention"])]
+    lock: Option<LockKind>,
     /// Metrics strategy by name
     #[arg(long, default_value = "off")]
     metrics: String,
@@ -59,18 +67,27 @@ struct Cli {
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Measure waits for locks, which slows the run
+    /// Measure waits for locks, which slows the run; how much, is measured too
     #[arg(long)]
     contention: bool,
     /// Each thread's clients ask for keys of one part alone: where threads own parts, for those of their own
     #[arg(long)]
     own_keys: bool,
+    /// Measure what a cache line's way to another core costs, a wake-up, a lock's hand-off, and nothing else
+    #[arg(long, conflicts_with_all = ["lock", "contention"])]
+    probe: bool,
 }
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let Some(engine) = EngineKind::by_name(&cli.engine) else {
-        eprintln!("there is no engine {} yet", cli.engine);
+    if cli.probe {
+        println!("{}", probe::measure(cli.seconds));
+        return ExitCode::SUCCESS;
+    }
+    // The tables under one lock of another kind are those of the engine that has one lock.
+    let name = if cli.lock.is_some() { "mutex" } else { &cli.engine };
+    let Some(engine) = EngineKind::by_name(name) else {
+        eprintln!("there is no engine {name} yet");
         return ExitCode::from(3);
     };
     let Ok(metrics) = cli.metrics.parse::<Strategy>() else {
@@ -79,6 +96,7 @@ fn main() -> ExitCode {
     };
     let plan = Plan {
         engine,
+        lock: cli.lock,
         metrics,
         threads: cli.threads.max(1),
         batch: cli.batch.max(1),

@@ -1,9 +1,9 @@
 //! The threads and what each of them does.
 
 use std::cell::Cell;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use rustredis_commands::{Args, CommandError, FAMILIES, KeyRef, OwnedArgs, Registry};
 use rustredis_engine::{Engine, EngineKind};
@@ -15,15 +15,15 @@ use rustredis_lab::load::keys::KeyDraw;
 use rustredis_lab::load::mix::{key, value};
 use rustredis_metrics::{Clock, Metrics, Strategy};
 use rustredis_resp::Reply;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::clients::{self, Client, Hand};
-use crate::counters;
+use crate::locks::{LockKind, OneLock};
+use crate::usage::{Usage, thread_number};
+use crate::window;
 
 /// As the server has it.
 const SHARDS: usize = 1024;
-/// Shards of the heat map: this many neighbours' sums.
-const HEAT_COLUMNS: usize = 32;
 /// Commands that each thread has drawn beforehand and repeats.
 const COMMANDS: usize = 1 << 15;
 /// Clients of a thread.
@@ -36,6 +36,8 @@ const WARM_UP_SHARE: f64 = 0.3;
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) engine: EngineKind,
+    /// Instead of the engine's own locks.
+    pub(crate) lock: Option<LockKind>,
     pub(crate) metrics: Strategy,
     pub(crate) threads: usize,
     pub(crate) batch: usize,
@@ -68,6 +70,7 @@ impl Ready {
 /// What all threads share.
 pub(crate) struct Shared {
     pub(crate) engine: Arc<Engine>,
+    pub(crate) lock: Option<OneLock>,
     pub(crate) registry: Registry,
     pub(crate) clock: Clock,
     pub(crate) now_ms: u64,
@@ -77,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) failures: AtomicU64,
     /// Commands that each thread has run.
     pub(crate) counts: Vec<Count>,
+    /// The threads' numbers in the kernel.
+    pub(crate) numbers: Vec<AtomicI32>,
 }
 
 /// On a cache line of its own.
@@ -89,10 +94,20 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
     let clock = Clock::start();
     let registry = Registry::new(FAMILIES, &[])?;
     let metrics = Metrics::new(plan.metrics, registry.rows().len(), plan.threads, clock);
-    let engine = Arc::new(Engine::new(plan.engine, SHARDS, 1, plan.threads, clock));
+    let mut engine = Engine::new(plan.engine, SHARDS, 1, plan.threads, clock);
+    if plan.lock.is_some() {
+        engine.close();
+    }
+    let engine = Arc::new(engine);
+    let lock = plan.lock.map(|kind| {
+        // The process ends with the run.
+        let engine: &'static Engine = Box::leak(Box::new(engine.clone()));
+        OneLock::new(kind, engine.filling().expect("the engine was closed above, and has one filling"))
+    });
     let now_ms = SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_millis() as u64);
     let shared = Arc::new(Shared {
         engine,
+        lock,
         registry,
         clock,
         now_ms,
@@ -100,6 +115,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
         running: AtomicUsize::new(plan.threads),
         failures: AtomicU64::new(0),
         counts: (0..plan.threads).map(|_| Count::default()).collect(),
+        numbers: (0..plan.threads).map(|_| AtomicI32::new(0)).collect(),
     });
     let ready = Arc::new(Barrier::new(plan.threads + 1));
     let threads: Vec<_> = (0..plan.threads)
@@ -111,15 +127,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
         .collect();
     ready.wait();
     std::thread::sleep(Duration::from_secs_f64(plan.seconds * WARM_UP_SHARE));
-    if plan.measures_contention {
-        shared.engine.contention().set_enabled(true);
-    }
-    let sum = || shared.counts.iter().map(|count| count.0.load(Relaxed)).sum::<u64>();
-    let counters = plan.measures_contention.then(|| counters::start(plan.seconds)).flatten();
-    let (count_before, usage_before, started) = (sum(), Usage::now(), Instant::now());
-    std::thread::sleep(Duration::from_secs_f64(plan.seconds));
-    let (count, usage, seconds) = (sum() - count_before, Usage::now(), started.elapsed().as_secs_f64());
-    let counted = counters.map(counters::read).unwrap_or_default();
+    let figures = window::measure(&shared, plan);
     shared.is_over.store(true, Relaxed);
     for thread in threads {
         thread.join().map_err(|_| "a thread panicked".to_owned())??;
@@ -127,36 +135,7 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
     if shared.failures.load(Relaxed) > 0 {
         return Err(format!("{} commands failed", shared.failures.load(Relaxed)));
     }
-    let mut figures = figures(&shared.engine, count, seconds, &usage_before, &usage);
-    for (name, value) in counted {
-        figures[name] = json!(value);
-    }
     Ok(figures)
-}
-
-fn figures(engine: &Engine, commands: u64, seconds: f64, before: &Usage, after: &Usage) -> Value {
-    let mut figures = json!({
-        "commands": commands,
-        "seconds": seconds,
-        "cpu_seconds": after.cpu_seconds - before.cpu_seconds,
-        "switches_voluntary": after.voluntary - before.voluntary,
-        "switches_involuntary": after.involuntary - before.involuntary,
-    });
-    let report = engine.contention().report();
-    if report.acquisitions > 0 {
-        figures["lock_acquisitions"] = json!(report.acquisitions);
-        figures["lock_contended"] = json!(report.contended);
-        for (name, histogram) in [("lock_wait_ns", &report.wait), ("lock_hold_ns", &report.hold)] {
-            figures[format!("{name}_p50")] = json!(histogram.percentile(50.0));
-            figures[format!("{name}_p99")] = json!(histogram.percentile(99.0));
-            figures[format!("{name}_p999")] = json!(histogram.percentile(99.9));
-            figures[format!("{name}_max")] = json!(histogram.max());
-        }
-        let waits = engine.contention().shard_wait_nanos();
-        let width = waits.len().div_ceil(HEAT_COLUMNS).max(1);
-        figures["shard_wait_ns"] = waits.chunks(width).map(|part| part.iter().sum::<u64>()).collect();
-    }
-    figures
 }
 
 /// A thread from start to end.
@@ -167,6 +146,7 @@ fn work(
     plan: &Plan,
     metrics: &Arc<Metrics>,
 ) -> Result<(), String> {
+    shared.numbers[index].store(thread_number(), Relaxed);
     shared.engine.enter_sleepless(index);
     let commands: Arc<[Ready]> = draw(shared, plan, index).into();
     Hand::new(metrics.worker(), plan.seed + index as u64).enter();
@@ -223,6 +203,13 @@ async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
     let value = value(VALUE_BYTES);
     for number in (index as u64..plan.keys).step_by(plan.threads) {
         let ready = prepare(shared, &[b"SET", &key(number), &value]);
+        if let Some(lock) = &shared.lock {
+            let (mut output, one) = (Vec::new(), std::slice::from_ref(&ready));
+            lock.with(|filling| {
+                clients::with_hand(|hand| hand.run_locked(shared, filling, one, &mut output))
+            });
+            continue;
+        }
         let access = shared.registry.row(ready.row).access;
         let mut held = shared.engine.borrow(Covered::One(ready.shard), access).await;
         clients::with_hand(|hand| hand.run_held(shared, &mut held, [&ready], false, &mut Vec::new(), |_| {}));
@@ -235,26 +222,14 @@ impl Shared {
         let count = &self.counts[index].0;
         count.store(count.load(Relaxed) + commands as u64, Relaxed);
     }
-}
 
-/// What the process has used so far.
-struct Usage {
-    cpu_seconds: f64,
-    voluntary: i64,
-    involuntary: i64,
-}
+    /// What a thread has run so far.
+    pub(crate) fn counted(&self, index: usize) -> u64 {
+        self.counts[index].0.load(Relaxed)
+    }
 
-impl Usage {
-    fn now() -> Self {
-        // SAFETY: rusage is plain numbers, for which all zeroes are a value.
-        let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-        // SAFETY: the call writes to a valid rusage and nowhere else.
-        unsafe { libc::getrusage(libc::RUSAGE_SELF, &raw mut usage) };
-        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
-        Self {
-            cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
-            voluntary: usage.ru_nvcsw,
-            involuntary: usage.ru_nivcsw,
-        }
+    /// What a thread has used so far.
+    pub(crate) fn usage(&self, index: usize) -> Usage {
+        Usage::of(self.numbers[index].load(Relaxed))
     }
 }

@@ -42,3 +42,33 @@ fn what_is_not_there_has_its_exit_code() {
     assert_eq!(run(&["--engine", "none"]).status.code(), Some(3));
     assert_eq!(run(&["--metrics", "none"]).status.code(), Some(3));
 }
+
+#[test]
+fn every_kind_of_lock_runs_the_same_work() {
+    for lock in ["parking_lot", "std", "spin", "ticket"] {
+        for batch in ["1", "16"] {
+            let figures = check(&["--lock", lock, "--batch", batch, "--metrics", "thread-local"]);
+            assert!(figures.get("lock_acquisitions").is_none(), "{figures}");
+        }
+    }
+}
+
+#[test]
+fn each_thread_says_what_it_had_and_what_it_waited_for() {
+    let figures = check(&["--engine", "dashmap"]);
+    let sum = |name: &str| -> f64 {
+        (0..3).map(|index| figures[format!("thread_{index}_{name}")].as_f64().unwrap()).sum()
+    };
+    let is_sum = |name: &str, total: &str| (sum(name) - figures[total].as_f64().unwrap()).abs() < 1e-6;
+    assert!(is_sum("commands", "commands") && is_sum("cpu_seconds", "cpu_seconds"), "{figures}");
+    assert!(is_sum("queued_seconds", "queued_seconds"), "{figures}");
+    assert!(is_sum("switches_involuntary", "switches_involuntary"), "{figures}");
+    assert!(figures["threads_per_core"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn what_measuring_costs_stands_beside_it() {
+    let figures = check(&["--engine", "dashmap", "--contention"]);
+    assert!(figures["measuring_costs"].as_f64().unwrap() > 0.0, "{figures}");
+    assert!(check(&["--engine", "dashmap"]).get("measuring_costs").is_none());
+}
