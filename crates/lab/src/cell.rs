@@ -25,33 +25,52 @@ pub enum Program {
 pub struct Setup {
     /// The program.
     pub program: Program,
-    /// For readers, and in the cell's identity; other options need another label.
+    /// For readers, and in the cell's identity; other options need another label. Tells engine and threads.
     pub label: String,
+    /// Serving threads, where the program lets them be chosen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
     /// Options beyond port, directory and `--save ""`.
     pub options: Vec<String>,
 }
 
 impl Setup {
-    /// RustRedis with an engine, threads, and more options.
-    pub fn rustredis(engine: &str, threads: usize, label: &str, more: &[&str]) -> Self {
-        let threads = threads.to_string();
-        let mut options = vec!["--engine", engine, "--threads", &threads];
-        options.extend(more);
-        let options = options.into_iter().map(str::to_owned).collect();
-        Self { program: Program::Rustredis, label: label.to_owned(), options }
+    /// RustRedis with an engine, threads, and more options. The label tells engine, threads, and what `more` means.
+    pub fn rustredis(engine: &str, threads: usize, more: &[String]) -> Self {
+        let count = threads.to_string();
+        let mut options = ["--engine", engine, "--threads", &count].map(str::to_owned).to_vec();
+        options.extend_from_slice(more);
+        let label = format!("{engine} T{threads}{}", told(more));
+        Self { program: Program::Rustredis, label, threads: Some(threads), options }
     }
 
     /// A Redis or Valkey with more options.
-    pub fn other(program: Program, label: &str, more: &[&str]) -> Self {
-        Self {
-            program,
-            label: label.to_owned(),
-            options: more.iter().map(|&option| option.to_owned()).collect(),
-        }
+    pub fn other(program: Program, name: &str, more: &[String]) -> Self {
+        Self { program, label: format!("{name}{}", told(more)), threads: None, options: more.to_vec() }
+    }
+
+    /// The engine's name, or the program's.
+    pub fn name(&self) -> &str {
+        self.label.split([' ', ',']).next().unwrap_or_default()
+    }
+
+    /// Threads that serve: what was chosen, or the one of a Redis.
+    pub fn serving_threads(&self) -> usize {
+        self.threads.unwrap_or(1)
     }
 }
 
-/// A load on a server over TCP.
+/// Options as a label tells them: without dashes, each after a comma.
+fn told(options: &[String]) -> String {
+    let is_name = |option: &str| option.starts_with("--");
+    let word = |option: &String| {
+        if is_name(option) { format!(", {}", &option[2..]) } else { format!(" {option}") }
+    };
+    options.iter().map(word).collect()
+}
+
+/// A closed-loop load on a server over TCP: for throughput and efficiency, never for latency. A closed loop's latency is the
+/// inverse of its throughput, and two servers in it are at unequal loads.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tcp {
     /// The server.
@@ -64,6 +83,40 @@ pub struct Tcp {
     pub pipeline: usize,
     /// Threads of the generator.
     pub generators: usize,
+}
+
+/// An open-loop load, with exponential gaps, at a share of what the slowest of several servers can do: for latency. Cells
+/// with the same load have the same rate.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Tail {
+    /// The server.
+    pub setup: Setup,
+    /// Name of the workload.
+    pub workload: String,
+    /// Connections.
+    pub clients: usize,
+    /// Threads of the generator.
+    pub generators: usize,
+    /// The name in the rules of the peak that the rate is a share of. What it is here stands in `run.json` and in each
+    /// trial (`more`, [`RATE`]).
+    pub peak: String,
+    /// That share, in percent.
+    pub percent: u32,
+    /// How long it is measured, where that is longer than others are: in milliseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub measured_ms: Option<u64>,
+}
+
+/// In [`Measure::more`]: the rate that an open loop was asked for, requests a second.
+pub const RATE: &str = "rate_asked";
+
+/// How long somebody waits who could be starved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Fairness {
+    /// The server.
+    pub setup: Setup,
+    /// Name of the case.
+    pub case: String,
 }
 
 /// A snapshot and an AOF rewrite under an open-loop load.
@@ -90,6 +143,9 @@ pub struct InProcess {
     pub batch: usize,
     /// Whether lock waits are measured, which slows the run.
     pub contention: bool,
+    /// Instead of an engine: the same commands under one lock of this kind (`--lock`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
 }
 
 /// Another load generator on redis-server, beside ours.
@@ -109,14 +165,18 @@ pub struct Reference {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Cell {
-    /// Over TCP.
+    /// Over TCP, closed loop.
     Tcp(Tcp),
+    /// Over TCP, open loop.
+    Tail(Tail),
     /// Over TCP, through a snapshot.
     Snapshot(Snapshot),
     /// The engine alone.
     InProcess(InProcess),
     /// Another generator.
     Reference(Reference),
+    /// Who could be starved.
+    Fairness(Fairness),
 }
 
 impl Cell {
@@ -125,16 +185,61 @@ impl Cell {
         self.to_string()
     }
 
-    /// What is asked of a server, whichever it is: cells with the same load are compared.
+    /// What kind of cell, for readers.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Tcp(_) => "closed loop",
+            Self::Tail(_) => "open loop",
+            Self::Snapshot(_) => "snapshots",
+            Self::InProcess(_) => "in process",
+            Self::Reference(_) => "other generators",
+            Self::Fairness(_) => "fairness",
+        }
+    }
+
+    /// What is asked of a server, whichever it is: cells with the same load are measured next to each other.
     pub fn load(&self) -> String {
         match self {
             Self::Tcp(tcp) => format!("tcp {} {} {}", tcp.workload, tcp.clients, tcp.pipeline),
+            Self::Tail(tail) => format!("tail {} {} {}", tail.workload, tail.peak, tail.percent),
             Self::Snapshot(_) => "snapshot".to_owned(),
-            Self::InProcess(cell) => {
-                format!("in-process {} {} {}", cell.workload, cell.batch, cell.contention)
-            }
+            Self::InProcess(cell) => format!("in-process {} {}", cell.workload, cell.batch),
             // Beside ours on the same server.
             Self::Reference(cell) => format!("tcp {} {} {}", cell.workload, cell.clients, cell.pipeline),
+            Self::Fairness(cell) => format!("fairness {}", cell.case),
+        }
+    }
+
+    /// Its server, where it has one of its own.
+    pub fn setup(&self) -> Option<&Setup> {
+        match self {
+            Self::Tcp(Tcp { setup, .. })
+            | Self::Tail(Tail { setup, .. })
+            | Self::Snapshot(Snapshot { setup, .. })
+            | Self::Fairness(Fairness { setup, .. }) => Some(setup),
+            Self::InProcess(_) | Self::Reference(_) => None,
+        }
+    }
+
+    /// The name of the peak that its rate is a share of, in an open loop.
+    pub fn peak(&self) -> Option<&str> {
+        match self {
+            Self::Tail(tail) => Some(&tail.peak),
+            _ => None,
+        }
+    }
+
+    /// Threads that want a core at the same time: the server's, and the generator's.
+    pub fn threads(&self) -> usize {
+        match self {
+            Self::Tcp(Tcp { setup, generators, .. }) | Self::Tail(Tail { setup, generators, .. }) => {
+                setup.serving_threads() + generators
+            }
+            Self::Snapshot(Snapshot { setup, .. }) | Self::Fairness(Fairness { setup, .. }) => {
+                setup.serving_threads() + 1
+            }
+            Self::InProcess(cell) => cell.threads,
+            Self::Reference(_) => 2,
         }
     }
 }
@@ -145,17 +250,24 @@ impl fmt::Display for Cell {
             Self::Tcp(Tcp { setup, workload, clients, pipeline, generators }) => {
                 write!(out, "tcp {}, {workload}, {clients} clients, P{pipeline}, G{generators}", setup.label)
             }
+            Self::Tail(Tail { setup, workload, clients, generators, peak, percent, .. }) => write!(
+                out,
+                "tail {}, {workload}, {clients} clients, {percent}% of {peak}, G{generators}",
+                setup.label
+            ),
             Self::Snapshot(Snapshot { setup, rate }) => write!(out, "snapshot {}, {rate}/s", setup.label),
-            Self::InProcess(InProcess { engine, metrics, threads, workload, batch, contention }) => {
+            Self::InProcess(InProcess { engine, metrics, threads, workload, batch, contention, lock }) => {
                 let measured = if *contention { ", lock waits measured" } else { "" };
+                let lock = lock.as_ref().map_or_else(String::new, |lock| format!(" under {lock}"));
                 write!(
                     out,
-                    "in-process {engine}, metrics {metrics}, {workload}, {threads} threads, B{batch}{measured}"
+                    "in-process {engine}{lock} T{threads}, metrics {metrics}, {workload}, B{batch}{measured}"
                 )
             }
             Self::Reference(Reference { tool, workload, clients, pipeline }) => {
                 write!(out, "{tool}, {workload}, {clients} clients, P{pipeline}")
             }
+            Self::Fairness(Fairness { setup, case }) => write!(out, "fairness {}, {case}", setup.label),
         }
     }
 }
@@ -228,7 +340,7 @@ pub struct Measure {
     pub shard_wait_ns: Vec<f64>,
 }
 
-/// From this share of a processor on, the generator's thread was the bottleneck.
+/// From this share of a processor on, the generator's thread was the bottleneck: as in the rules.
 pub const GENERATOR_BOUND: f64 = 0.92;
 
 /// From so many processors on, others disturbed a measurement.
@@ -238,6 +350,11 @@ impl Measure {
     /// Whether something else on the machine, or its host, took a noticeable part of it.
     pub fn is_disturbed(&self) -> bool {
         self.foreign_cores >= DISTURBED
+    }
+
+    /// Processors that were busy, whoever used them.
+    pub fn machine_cores(&self) -> f64 {
+        self.server_cores + self.generator_cores + self.foreign_cores
     }
 
     /// Whether the generator could not have sent more.
@@ -274,10 +391,20 @@ pub enum TrialEnd {
 pub struct Trial {
     /// The cell's identity.
     pub cell: String,
-    /// Which repetition.
+    /// Which session, from 0.
+    #[serde(default)]
+    pub session: u32,
+    /// Which repetition in it, from 0.
     pub round: u32,
     /// When it began, milliseconds since 1970.
     pub unix_ms: u64,
     /// How it ended.
     pub outcome: TrialEnd,
+}
+
+impl Trial {
+    /// Its session and round.
+    pub fn key(&self) -> (u32, u32) {
+        (self.session, self.round)
+    }
 }

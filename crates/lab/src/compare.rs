@@ -1,6 +1,5 @@
 //! `compare A B`: two runs cell by cell, or two servers under the same load, in turn.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
@@ -10,13 +9,12 @@ use clap::Args;
 use rustredis_testkit::Random;
 
 use crate::bench::resolve;
-use crate::cell::Cell;
-use crate::claims::Finding;
+use crate::claims::Verdict;
 use crate::claims::finding::times_interval;
 use crate::data::Data;
 use crate::load::{self, Load, Pace};
-use crate::stats::{self, Interval};
-use crate::{report, workloads};
+use crate::stats::{self, Key};
+use crate::{judge, workloads};
 
 /// Options of `compare`.
 #[derive(Debug, Clone, Args)]
@@ -48,8 +46,7 @@ pub struct CompareArgs {
     pub seed: u64,
 }
 
-/// Prints the comparison. Of runs: true if they agree, which means the same verdicts, and medians within the other's interval
-/// (or overlapping intervals) in at least 9 of 10 cells.
+/// Prints the comparison. Of runs: true if no verdict of one excludes the other's.
 pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     let is_run = |text: &str| Path::new(text).is_dir();
     if is_run(&args.a) && is_run(&args.b) {
@@ -74,64 +71,70 @@ fn read(directory: &str) -> Result<Data, String> {
 pub struct Comparison {
     /// For readers.
     pub text: String,
-    /// Whether they agree.
+    /// Whether they agree: no statement that decides flips from *holds* to *no difference* or the other way round, or back.
     pub agrees: bool,
-    /// Cells that both have.
-    pub cells: usize,
-    /// Cells whose throughputs agree.
-    pub agreeing: usize,
+    /// Statements that decide and that flip.
+    pub flips: Vec<String>,
+    /// Statements that decide and that are undecided in A, and in B.
+    pub undecided: (usize, usize),
 }
 
-/// The share of cells that must agree.
-const AGREEING_MIN: f64 = 0.9;
-
-/// Compares two runs.
+/// Compares the verdicts of two runs.
 pub fn runs(a: &Data, b: &Data) -> Comparison {
-    let mut text = String::from("| cell | A | B | B against A | |\n|---|---|---|---|---|\n");
-    let (mut cells, mut agreeing) = (0, 0);
-    let ids: BTreeSet<&String> =
-        a.settings.cells.keys().filter(|id| b.settings.cells.contains_key(*id)).collect();
-    for id in ids {
-        let cell = &a.settings.cells[id];
-        let (Some(of_a), Some(of_b)) = (rate(a, cell), rate(b, cell)) else { continue };
-        cells += 1;
-        let is_same = of_a.overlaps(&of_b);
-        agreeing += usize::from(is_same);
-        let verdict = if is_same { "no difference" } else { "differs" };
-        // Writing to a String cannot fail.
+    let mut text = String::new();
+    if a.settings.rules != b.settings.rules {
+        text += "The two were measured under different rules.\n\n";
+    }
+    text += "| statement | A | B | verdict of A | of B | |\n|---|---|---|---|---|---|\n";
+    let (of_a, of_b) = (judge::all(a), judge::all(b));
+    let mut flips = Vec::new();
+    let mut undecided = (0, 0);
+    for (left, right) in of_a.iter().zip(&of_b).filter(|(left, _)| left.decides) {
+        let is_flip = excludes(left.verdict, right.verdict);
+        if is_flip {
+            flips.push(left.id.clone());
+        }
+        undecided.0 += usize::from(left.verdict == Verdict::Undecided);
+        undecided.1 += usize::from(right.verdict == Verdict::Undecided);
+        // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             text,
-            "| {id} | {:.0} ({:.0} to {:.0}) | {:.0} ({:.0} to {:.0}) | {:.2}× | {verdict} |",
-            of_a.median,
-            of_a.low,
-            of_a.high,
-            of_b.median,
-            of_b.low,
-            of_b.high,
-            of_b.median / of_a.median
+            "| {} | {} | {} | {} | {} | {} |",
+            left.id,
+            left.ours(),
+            right.ours(),
+            left.verdict_words(),
+            right.verdict_words(),
+            if is_flip { "**flips**" } else { "" }
         );
     }
-    let (findings_a, findings_b) = (report::answers(a), report::answers(b));
-    let mut are_verdicts_same = true;
-    for Finding { number, title, verdict, .. } in &findings_a {
-        let Some(other) = findings_b.iter().find(|finding| finding.number == *number) else { continue };
-        are_verdicts_same &= other.verdict == *verdict;
-        let _ = writeln!(text, "\n{number}. {title}: {} / {}", verdict.words(), other.verdict.words());
-    }
-    let _ = writeln!(text, "\n{agreeing} of {cells} cells agree in throughput.");
-    let agrees = are_verdicts_same && cells > 0 && agreeing as f64 >= AGREEING_MIN * cells as f64;
-    Comparison { text, agrees, cells, agreeing }
+    let _ = writeln!(
+        text,
+        "\n{} statements flip. Undecided: {} in A, {} in B.",
+        flips.len(),
+        undecided.0,
+        undecided.1
+    );
+    Comparison { text, agrees: flips.is_empty(), flips, undecided }
 }
 
-fn rate(data: &Data, cell: &Cell) -> Option<Interval> {
-    data.interval(cell, |measure| measure.main.rate)
+/// Whether two verdicts cannot both be true. More and less of a direction can; and what is undecided or untestable excludes
+/// nothing.
+fn excludes(a: Verdict, b: Verdict) -> bool {
+    let side = |verdict| match verdict {
+        Verdict::Holds | Verdict::HoldsLess => Some(1),
+        Verdict::NoDifference => Some(0),
+        Verdict::OtherWayRound => Some(-1),
+        Verdict::Undecided | Verdict::Untestable => None,
+    };
+    side(a).zip(side(b)).is_some_and(|(a, b)| a != b)
 }
 
 /// Rates and p99s by rounds.
 #[derive(Debug, Default)]
 struct Series {
-    rates: Vec<(u32, f64)>,
-    p99s: Vec<(u32, f64)>,
+    rates: Vec<(Key, f64)>,
+    p99s: Vec<(Key, f64)>,
 }
 
 fn servers(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String> {
@@ -172,11 +175,11 @@ fn servers(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String>
             if phase.errors > 0 {
                 return Err(format!("{name}: {} errors: {:?}", phase.errors, figures.error_texts));
             }
-            series[index].rates.push((round, phase.rate()));
-            series[index].p99s.push((round, phase.latency.value_at_quantile(0.99) as f64 / 1e3));
+            series[index].rates.push(((0, round), phase.rate()));
+            series[index].p99s.push(((0, round), phase.latency.value_at_quantile(0.99) as f64 / 1e3));
         }
     }
-    let line = |name: &str, figure: fn(&Series) -> &Vec<(u32, f64)>| {
+    let line = |name: &str, figure: fn(&Series) -> &Vec<(Key, f64)>| {
         let found = stats::ratio(figure(&series[1]), figure(&series[0]));
         let verdict = match found {
             Some(found) if found.contains(1.0) => "no difference",

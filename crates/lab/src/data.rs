@@ -9,23 +9,49 @@ use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, Measure, Trial, TrialEnd};
 use crate::plan::Matrix;
-use crate::stats::{self, Interval};
+use crate::rules::{Figure, Rules};
+use crate::stats::{self, Interval, Key};
 
 /// Everything about a run but its trials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// Version of the lab.
     pub lab: String,
-    /// The seed of the order and of everything drawn.
+    /// SHA-256 of the rules that were frozen when it was measured.
+    pub rules: String,
+    /// The first session's seed.
     pub seed: u64,
     /// What cells were chosen from.
     pub matrix: Matrix,
-    /// The machine, line by line.
+    /// The first session's machine, line by line.
     pub machine: Vec<(String, String)>,
     /// Programs and versions.
     pub versions: Vec<(String, String)>,
+    /// The sessions.
+    pub sessions: Vec<Session>,
     /// Cells by identity.
     pub cells: BTreeMap<String, Cell>,
+}
+
+/// A run over all cells, on one machine in one piece.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Session {
+    /// The seed of its order and of everything drawn.
+    pub seed: u64,
+    /// The machine, line by line.
+    pub machine: Vec<(String, String)>,
+    /// What open loops took shares of, by the peak's name.
+    #[serde(default)]
+    pub peaks: BTreeMap<String, FoundPeak>,
+}
+
+/// A peak as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FoundPeak {
+    /// Requests a second: the least of the cells' medians over the calibration.
+    pub rate: f64,
+    /// The cell that it is of.
+    pub cell: String,
 }
 
 /// A run's directory.
@@ -41,6 +67,8 @@ pub struct Data {
 
 const SETTINGS_FILE: &str = "run.json";
 const TRIALS_FILE: &str = "trials.jsonl";
+/// The share of a cell's trials that may fail.
+const FAILED_MAX: f64 = 0.1;
 
 impl Data {
     /// Reads a run; `None` if there is none in the directory.
@@ -98,34 +126,76 @@ impl Data {
         self.trials.iter().filter(move |trial| trial.cell == id)
     }
 
-    /// What a cell's trials measured, with their rounds.
-    pub fn measures(&self, cell: &Cell) -> Vec<(u32, &Measure)> {
+    /// What a cell's trials measured, with their sessions and rounds.
+    pub fn measures(&self, cell: &Cell) -> Vec<(Key, &Measure)> {
         let measured = self.trials_of(cell).filter_map(|trial| match &trial.outcome {
-            TrialEnd::Measured(measure) => Some((trial.round, &**measure)),
+            TrialEnd::Measured(measure) => Some((trial.key(), &**measure)),
             _ => None,
         });
         measured.collect()
     }
 
-    /// A figure of a cell, by rounds.
-    pub fn series(&self, cell: &Cell, figure: impl Fn(&Measure) -> f64) -> Vec<(u32, f64)> {
-        self.measures(cell).into_iter().map(|(round, measure)| (round, figure(measure))).collect()
+    /// A figure of a cell, by sessions and rounds, where the trials have it.
+    pub fn figure(&self, cell: &Cell, figure: Figure) -> Vec<(Key, f64)> {
+        let of = |(key, measure): (Key, &Measure)| Some((key, figure.of(measure)?));
+        self.measures(cell).into_iter().filter_map(of).collect()
     }
 
     /// A figure's median and interval.
-    pub fn interval(&self, cell: &Cell, figure: impl Fn(&Measure) -> f64) -> Option<Interval> {
-        let values: Vec<f64> = self.series(cell, figure).into_iter().map(|(_, value)| value).collect();
+    pub fn interval(&self, cell: &Cell, figure: Figure) -> Option<Interval> {
+        let values: Vec<f64> = self.figure(cell, figure).into_iter().map(|(_, value)| value).collect();
         stats::interval(&values)
     }
 
     /// The ratio of a cell's figure to another's, by rounds.
-    pub fn ratio(
-        &self,
-        cell: &Cell,
-        base: &Cell,
-        figure: impl Fn(&Measure) -> f64 + Copy,
-    ) -> Option<Interval> {
-        stats::ratio(&self.series(cell, figure), &self.series(base, figure))
+    pub fn ratio(&self, cell: &Cell, base: &Cell, figure: Figure) -> Option<Interval> {
+        stats::ratio(&self.figure(cell, figure), &self.figure(base, figure))
+    }
+
+    /// How many sessions there are.
+    pub fn session_count(&self) -> usize {
+        self.settings.sessions.len()
+    }
+
+    /// Tells that so many trials of one of these cells failed that those which did not are a selection.
+    pub fn failed_share(&self, cells: &[&Cell]) -> Option<String> {
+        cells.iter().find_map(|cell| {
+            let all = self.trials_of(cell).count();
+            let is_failed = |trial: &&Trial| matches!(trial.outcome, TrialEnd::Failed(_));
+            let failed = self.trials_of(cell).filter(is_failed).count();
+            (failed as f64 > FAILED_MAX * all as f64)
+                .then(|| format!("{failed} of {all} trials of {cell} failed"))
+        })
+    }
+
+    /// Finds the peaks of a session from its calibration.
+    pub fn find_peaks(&mut self, session: u32) {
+        let rules = Rules::frozen();
+        let matrix = &self.settings.matrix;
+        let rounds = matrix.rounds(rules.limits.rounds.calibration);
+        let mut peaks = BTreeMap::new();
+        for peak in &rules.peaks {
+            let rates = peak.cells.iter().map(|spec| spec.cell(matrix)).filter_map(|cell| {
+                let of_session =
+                    |(key, rate): (Key, f64)| (key.0 == session && key.1 < rounds).then_some(rate);
+                let series = self.figure(&cell, Figure::Throughput);
+                let rates: Vec<f64> = series.into_iter().filter_map(of_session).collect();
+                (!rates.is_empty()).then(|| FoundPeak { rate: stats::median(&rates), cell: cell.id() })
+            });
+            if let Some(least) = rates.min_by(|a, b| a.rate.total_cmp(&b.rate)) {
+                peaks.insert(peak.name.clone(), least);
+            }
+        }
+        if let Some(session) = self.settings.sessions.get_mut(session as usize) {
+            session.peaks = peaks;
+        }
+    }
+
+    /// The rate of an open loop in a session, rounded to whole requests a second.
+    pub fn rate(&self, cell: &Cell, session: u32) -> Option<f64> {
+        let Cell::Tail(tail) = cell else { return None };
+        let peak = self.settings.sessions.get(session as usize)?.peaks.get(&tail.peak)?;
+        Some((peak.rate * f64::from(tail.percent) / 100.0).round())
     }
 
     /// Why a cell has no figures, if it has none.
@@ -139,13 +209,6 @@ impl Data {
         reasons.dedup();
         let has_figures = !self.measures(cell).is_empty();
         (!has_figures).then(|| reasons.into_iter().next().unwrap_or_else(|| "not measured".to_owned()))
-    }
-
-    /// Whether the generator was the bottleneck in most of a cell's trials.
-    pub fn is_generator_bound(&self, cell: &Cell) -> bool {
-        let measures = self.measures(cell);
-        let bound = measures.iter().filter(|(_, measure)| measure.is_generator_bound()).count();
-        bound * 2 > measures.len()
     }
 
     /// Trials that failed, each with its reason.

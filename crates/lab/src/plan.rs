@@ -1,24 +1,30 @@
 //! Which cells a run measures, how often, and in which order.
+//!
+//! What is compared is measured next to each other: cells that a statement compares belong to one group, and within a round
+//! a group's cells follow each other, those under the same load as neighbours. What slows the machine down for a while then
+//! slows both sides. Closed loops that tell the peaks go first, for open loops take shares of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use rustredis_testkit::Random;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::time::Duration;
 
-use crate::cell::{Cell, Program, Setup, Tcp};
+use crate::cell::Cell;
+use crate::rules::{Claim, Rules, Threads};
 use crate::trial::Times;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scale {
-    /// Ten to fifteen minutes.
+    /// Twenty minutes at most on two cores.
     Quick,
-    /// More clients, more repetitions, longer measurements: about an hour and a half.
+    /// Longer measurements and twice the repetitions: some hours.
     Full,
 }
 
-/// What the experiments choose their cells from.
+/// What the rules choose their cells from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Matrix {
     /// How much.
@@ -29,6 +35,9 @@ pub struct Matrix {
     pub engines: Vec<String>,
     /// Whether valkey-server is installed.
     pub has_valkey: bool,
+    /// Whether the generator runs on another machine, so that all cores here are the server's.
+    #[serde(default)]
+    pub is_generator_elsewhere: bool,
 }
 
 /// A cell, and how often it is measured.
@@ -44,19 +53,11 @@ pub struct Planned {
 pub const DEFAULT_ENGINE: &str = "dashmap";
 
 impl Matrix {
-    /// Repetitions of the cells that verdicts stand on.
-    pub fn rounds(&self) -> u32 {
+    /// Repetitions, from those of the quick matrix.
+    pub fn rounds(&self, quick: u32) -> u32 {
         match self.scale {
-            Scale::Quick => 6,
-            Scale::Full => 15,
-        }
-    }
-
-    /// Repetitions of long or secondary cells.
-    pub fn rounds_few(&self) -> u32 {
-        match self.scale {
-            Scale::Quick => 4,
-            Scale::Full => 9,
+            Scale::Quick => quick,
+            Scale::Full => 2 * quick,
         }
     }
 
@@ -65,15 +66,17 @@ impl Matrix {
         let ms = Duration::from_millis;
         match self.scale {
             Scale::Quick => Times {
-                warm_up: ms(150),
+                warm_up: ms(120),
                 measured: ms(500),
+                tail: ms(700),
                 in_process: ms(250),
-                calm: ms(700),
-                saving: ms(1_000),
+                calm: ms(500),
+                saving: ms(800),
             },
             Scale::Full => Times {
                 warm_up: ms(1_000),
                 measured: ms(3_000),
+                tail: ms(5_000),
                 in_process: ms(1_500),
                 calm: ms(2_000),
                 saving: ms(2_000),
@@ -81,101 +84,164 @@ impl Matrix {
         }
     }
 
-    /// Numbers of clients.
-    pub fn clients(&self) -> &'static [usize] {
-        match self.scale {
-            Scale::Quick => &[1, 10, 50, 100, 500, 1_000],
-            Scale::Full => &[1, 5, 10, 25, 50, 100, 200, 500, 1_000, 2_000],
+    /// A number of threads on this machine.
+    pub fn threads(&self, threads: Threads) -> usize {
+        match threads {
+            Threads::One => 1,
+            Threads::Room => self.room(),
+            // As the server chooses, see its `start`.
+            Threads::Default => (self.cores - 1).max(1),
+            Threads::Cores => self.cores,
+            Threads::Twice => 2 * self.cores,
         }
     }
 
-    /// Threads for fits and in-process cells: 1 to twice the cores, at least four numbers.
-    pub fn threads(&self) -> Vec<usize> {
-        let most = (2 * self.cores).max(4);
-        let step = most.div_ceil(8);
-        let mut threads: Vec<usize> = (1..=most).filter(|count| *count < 4 || count % step == 0).collect();
-        if threads.last() != Some(&most) {
-            threads.push(most);
-        }
-        threads
+    /// Server threads that have a core beside the generator's: at least one.
+    pub fn room(&self) -> usize {
+        if self.is_generator_elsewhere { self.cores } else { (self.cores - self.generators()).max(1) }
     }
 
-    /// Serving threads of RustRedis: a core for each.
-    pub fn server_threads(&self) -> usize {
-        self.cores
-    }
-
-    /// Threads of the generator: enough not to be the bottleneck, if the machine has them.
+    /// Threads of the generator: half of the cores, for a request costs it about as much as the server.
     pub fn generators(&self) -> usize {
-        (self.cores / 2).max(2).min(self.cores)
+        (self.cores / 2).max(1)
     }
 
-    /// RustRedis with this engine, named after it.
-    pub fn engine(&self, engine: &str) -> Setup {
-        Setup::rustredis(engine, self.server_threads(), engine, &[])
-    }
-
-    /// Redis, and Valkey where it is installed.
-    pub fn others(&self) -> Vec<Setup> {
-        let mut others = vec![Setup::other(Program::Redis, "redis", &[])];
-        if self.has_valkey {
-            others.push(Setup::other(Program::Valkey, "valkey", &[]));
+    /// Whether a server of this name can be measured here.
+    pub fn has_server(&self, name: &str) -> bool {
+        match name {
+            "redis" | "" => true,
+            "valkey" => self.has_valkey,
+            engine => self.engines.iter().any(|offered| offered == engine),
         }
-        others
     }
 
-    /// Every engine, then the others.
-    pub fn setups(&self) -> Vec<Setup> {
-        self.engines.iter().map(|engine| self.engine(engine)).chain(self.others()).collect()
+    /// Whether a cell's threads are more than the cores: then some wait for a core, and what is measured is the scheduler.
+    pub fn is_oversubscribed(&self, cell: &Cell) -> bool {
+        let own = if self.is_generator_elsewhere {
+            cell.setup().map_or_else(|| cell.threads(), |setup| setup.serving_threads())
+        } else {
+            cell.threads()
+        };
+        own > self.cores.max(2)
     }
 
-    /// A load over TCP.
-    pub fn tcp(&self, setup: &Setup, workload: &str, clients: usize, pipeline: usize) -> Cell {
-        Cell::Tcp(Tcp {
-            setup: setup.clone(),
-            workload: workload.to_owned(),
-            clients,
-            pipeline,
-            generators: self.generators().min(clients),
-        })
+    /// The cells of claims, each once, with the repetitions of the most demanding use.
+    pub fn plan(&self, claims: &[&Claim]) -> Vec<Planned> {
+        let mut planned = Vec::new();
+        for claim in claims {
+            for statement in &claim.statements {
+                if statement.needs.as_ref().is_some_and(|needs| needs.room > self.room()) {
+                    continue;
+                }
+                let (left, right) = (statement.left.cell(self), statement.right.cell(self));
+                // A cell is not divided by itself; what has another figure on each side is one cell all the same.
+                if left == right && statement.figure == statement.right_figure {
+                    continue;
+                }
+                let rounds = self.rounds(statement.rounds);
+                for (spec, cell) in [(&statement.left, left), (&statement.right, right)] {
+                    if self.has_server(&spec.server) {
+                        planned.push(Planned { cell, rounds });
+                    }
+                }
+            }
+            let specs = claim.charts.iter().flat_map(|chart| {
+                chart.series.iter().flat_map(|(_, cells)| cells).map(|spec| (spec, chart.rounds))
+            });
+            let drawn = specs.filter(|(spec, _)| self.has_server(&spec.server));
+            planned.extend(
+                drawn.map(|(spec, rounds)| Planned { cell: spec.cell(self), rounds: self.rounds(rounds) }),
+            );
+        }
+        planned.extend(self.calibration(&planned));
+        once(planned)
+    }
+
+    /// The closed loops whose peaks these cells take shares of.
+    pub fn calibration(&self, planned: &[Planned]) -> Vec<Planned> {
+        let rules = Rules::frozen();
+        let wanted: BTreeSet<&str> = planned.iter().filter_map(|planned| planned.cell.peak()).collect();
+        let peaks = rules.peaks.iter().filter(|peak| wanted.contains(peak.name.as_str()));
+        let specs = peaks.flat_map(|peak| &peak.cells).filter(|spec| self.has_server(&spec.server));
+        let rounds = self.rounds(rules.limits.rounds.calibration);
+        once(specs.map(|spec| Planned { cell: spec.cell(self), rounds }).collect())
     }
 }
 
-/// The measurements in their order: round by round; within a round the loads in random order, and under each load its
-/// servers in random order. What is compared is measured within seconds, so that what slows the machine down for a while
-/// slows all of it. Cells that several experiments want are measured once, as often as the most demanding wants.
-pub fn schedule(planned: Vec<Planned>, seed: u64) -> Vec<(Cell, u32)> {
-    let mut cells: Vec<Planned> = Vec::new();
+/// Each cell once, in an order that depends on the cells alone.
+fn once(planned: Vec<Planned>) -> Vec<Planned> {
+    let mut cells: BTreeMap<String, Planned> = BTreeMap::new();
     for new in planned {
-        match cells.iter_mut().find(|old| old.cell == new.cell) {
-            Some(old) => old.rounds = old.rounds.max(new.rounds),
-            None => cells.push(new),
-        }
+        let old = cells.entry(new.cell.id()).or_insert_with(|| new.clone());
+        old.rounds = old.rounds.max(new.rounds);
     }
-    // The order depends on the seed alone, not on which experiment came first.
-    cells.sort_by_key(|planned| planned.cell.id());
-    let rounds = cells.iter().map(|planned| planned.rounds).max().unwrap_or(0);
+    cells.into_values().collect()
+}
+
+/// The measurements in their order: the calibration, then round by round; within a round the groups of compared cells in
+/// random order, in a group its loads in random order, and under each load its servers in random order.
+pub fn schedule(planned: &[Planned], matrix: &Matrix, seed: u64) -> Vec<(Cell, u32)> {
+    let first = matrix.calibration(planned);
+    let groups = groups(planned, matrix);
+    let mut random = Random::new(seed);
     let mut order = Vec::new();
-    for round in 0..rounds {
-        let mut groups: BTreeMap<String, Vec<Cell>> = BTreeMap::new();
-        for planned in cells.iter().filter(|planned| planned.rounds > round) {
-            groups.entry(planned.cell.load()).or_default().push(planned.cell.clone());
-        }
-        let mut random = Random::new(seed ^ (u64::from(round) << 32));
-        let mut groups: Vec<Vec<Cell>> = groups.into_values().collect();
-        shuffle(&mut groups, &mut random);
-        for mut group in groups {
-            shuffle(&mut group, &mut random);
-            order.extend(group.into_iter().map(|cell| (cell, round)));
+    let mut done = BTreeSet::new();
+    let last = planned.iter().map(|planned| planned.rounds).max().unwrap_or(0);
+    for (stage, rounds) in
+        [(&first[..], matrix.rounds(Rules::frozen().limits.rounds.calibration)), (planned, last)]
+    {
+        for round in 0..rounds {
+            let mut by_group: BTreeMap<usize, BTreeMap<String, Vec<&Cell>>> = BTreeMap::new();
+            for Planned { cell, .. } in stage.iter().filter(|planned| planned.rounds > round) {
+                if done.insert((cell.id(), round)) {
+                    by_group
+                        .entry(groups[&cell.id()])
+                        .or_default()
+                        .entry(cell.load())
+                        .or_default()
+                        .push(cell);
+                }
+            }
+            for loads in shuffled(by_group.into_values().collect(), &mut random) {
+                for cells in shuffled(loads.into_values().collect::<Vec<_>>(), &mut random) {
+                    order.extend(shuffled(cells, &mut random).into_iter().map(|cell| (cell.clone(), round)));
+                }
+            }
         }
     }
     order
 }
 
-fn shuffle<T>(list: &mut [T], random: &mut Random) {
+/// The number of each cell's group: cells that a statement compares are in one, and cells under the same load.
+fn groups(planned: &[Planned], matrix: &Matrix) -> BTreeMap<String, usize> {
+    let mut group: BTreeMap<String, usize> =
+        planned.iter().enumerate().map(|(index, planned)| (planned.cell.id(), index)).collect();
+    let mut join = |a: &str, b: &str| {
+        let (Some(&to), Some(&from)) = (group.get(a), group.get(b)) else { return };
+        group.values_mut().filter(|number| **number == from).for_each(|number| *number = to);
+    };
+    for statement in Rules::frozen().statements() {
+        join(&statement.left.cell(matrix).id(), &statement.right.cell(matrix).id());
+    }
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    for Planned { cell, .. } in planned {
+        let of_load = first.entry(cell.load()).or_insert_with(|| cell.id());
+        join(of_load, &cell.id());
+    }
+    group
+}
+
+fn shuffled<T>(mut list: Vec<T>, random: &mut Random) -> Vec<T> {
     for index in (1..list.len()).rev() {
         list.swap(index, random.below(index + 1));
     }
+    list
+}
+
+/// About how long the measurements take: what they measure, and what starting and filling a server costs.
+pub fn expected(order: &[(Cell, u32)], matrix: &Matrix) -> Duration {
+    let times = matrix.times();
+    order.iter().map(|(cell, _)| times.expected(cell)).sum()
 }
 
 #[cfg(test)]
@@ -183,55 +249,77 @@ mod tests {
     use super::*;
 
     fn matrix(cores: usize) -> Matrix {
-        Matrix { scale: Scale::Quick, cores, engines: vec!["mutex".to_owned()], has_valkey: false }
-    }
-
-    #[test]
-    fn rounds_are_whole_and_shuffled_by_the_seed() {
-        let matrix = matrix(2);
-        let cells: Vec<Planned> = (1..=20)
-            .map(|clients| Planned {
-                cell: matrix.tcp(&matrix.engine("mutex"), "get", clients, 1),
-                rounds: 2,
-            })
-            .collect();
-        let doubled = [cells.clone(), cells].concat();
-        let order = schedule(doubled.clone(), 7);
-        assert_eq!(order.len(), 40);
-        assert!(order[..20].iter().all(|(_, round)| *round == 0));
-        assert_eq!(order, schedule(doubled.clone().into_iter().rev().collect(), 7));
-        assert_ne!(order, schedule(doubled, 8));
-        let first: Vec<&Cell> = order[..20].iter().map(|(cell, _)| cell).collect();
-        let second: Vec<&Cell> = order[20..].iter().map(|(cell, _)| cell).collect();
-        assert_ne!(first, second);
-    }
-
-    #[test]
-    fn servers_under_one_load_are_neighbours() {
-        let matrix = matrix(2);
-        let cell = |engine: &str, clients| matrix.tcp(&matrix.engine(engine), "get", clients, 1);
-        let planned = (1..=9)
-            .flat_map(|clients| ["mutex", "dashmap", "actor", "lockfree"].map(|engine| cell(engine, clients)))
-            .map(|cell| Planned { cell, rounds: 1 });
-        for four in schedule(planned.collect(), 3).chunks(4) {
-            assert!(four.iter().all(|(cell, _)| cell.load() == four[0].0.load()), "{four:?}");
+        Matrix {
+            scale: Scale::Quick,
+            cores,
+            engines: ["mutex", "dashmap", "actor", "lockfree"].map(str::to_owned).to_vec(),
+            has_valkey: false,
+            is_generator_elsewhere: false,
         }
     }
 
-    /// The quick matrix on a small machine takes about fifteen minutes: so many measurements at a second each.
-    #[test]
-    fn the_quick_matrix_stays_quick() {
-        let engines = ["mutex", "dashmap", "actor", "lockfree"].map(str::to_owned).to_vec();
-        let matrix = Matrix { engines, ..matrix(2) };
-        let planned = crate::claims::CLAIMS.iter().flat_map(|claim| (claim.cells)(&matrix)).collect();
-        let count = schedule(planned, 1).len();
-        assert!((400..=900).contains(&count), "{count} measurements");
+    fn all() -> Vec<&'static Claim> {
+        Rules::frozen().claims.iter().collect()
     }
 
     #[test]
-    fn threads_reach_twice_the_cores_and_suffice_for_a_fit() {
-        assert_eq!(matrix(1).threads(), [1, 2, 3, 4]);
-        assert_eq!(matrix(2).threads(), [1, 2, 3, 4]);
-        assert_eq!(matrix(16).threads(), [1, 2, 3, 4, 8, 12, 16, 20, 24, 28, 32]);
+    fn every_round_is_whole_and_shuffled_by_the_seed() {
+        let matrix = matrix(2);
+        let planned = matrix.plan(&all());
+        let order = schedule(&planned, &matrix, 7);
+        assert_eq!(order, schedule(&planned, &matrix, 7));
+        assert_ne!(order, schedule(&planned, &matrix, 8));
+        let mut seen = BTreeSet::new();
+        assert!(order.iter().all(|(cell, round)| seen.insert((cell.id(), *round))), "none is measured twice");
+        let expected: u32 = planned.iter().map(|planned| planned.rounds).sum();
+        assert_eq!(order.len(), expected as usize);
+    }
+
+    #[test]
+    fn peaks_are_known_before_open_loops() {
+        let matrix = matrix(2);
+        let planned = matrix.plan(&all());
+        let order = schedule(&planned, &matrix, 7);
+        let first_tail = order.iter().position(|(cell, _)| cell.peak().is_some()).unwrap();
+        let calibrated = matrix.calibration(&planned);
+        assert!(!calibrated.is_empty());
+        for Planned { cell, rounds } in calibrated {
+            let before = order[..first_tail].iter().filter(|(other, _)| *other == cell).count();
+            assert!(before >= rounds as usize, "{cell}");
+        }
+    }
+
+    /// Between the two sides of a statement, in a round, no other group is measured.
+    #[test]
+    fn what_is_compared_is_measured_together() {
+        let matrix = matrix(2);
+        let planned = matrix.plan(&all());
+        let order = schedule(&planned, &matrix, 7);
+        let groups = groups(&planned, &matrix);
+        for round in order.chunk_by(|a, b| a.1 == b.1) {
+            let numbers: Vec<usize> = round.iter().map(|(cell, _)| groups[&cell.id()]).collect();
+            let mut runs: Vec<usize> = numbers.chunk_by(|a, b| a == b).map(|run| run[0]).collect();
+            let count = runs.len();
+            runs.sort_unstable();
+            runs.dedup();
+            assert_eq!(runs.len(), count, "a group is in one piece");
+        }
+    }
+
+    #[test]
+    fn a_whole_quick_run_takes_less_than_twenty_minutes() {
+        let matrix = matrix(2);
+        let order = schedule(&matrix.plan(&all()), &matrix, 1);
+        let expected = expected(&order, &matrix);
+        assert!(expected < Duration::from_secs(18 * 60), "{} measurements, {expected:?}", order.len());
+    }
+
+    #[test]
+    fn threads_fit_the_cores() {
+        assert_eq!((matrix(2).room(), matrix(2).generators()), (1, 1));
+        assert_eq!((matrix(8).room(), matrix(8).generators()), (4, 4));
+        assert_eq!((matrix(1).room(), matrix(1).threads(Threads::Default)), (1, 1));
+        let elsewhere = Matrix { is_generator_elsewhere: true, ..matrix(2) };
+        assert_eq!(elsewhere.room(), 2);
     }
 }

@@ -14,7 +14,7 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use rustredis_testkit::Reply;
 
-use crate::cell::{Cell, InProcess, Measure, Reference, Setup, Snapshot, Span, Tcp, TrialEnd};
+use crate::cell::{Cell, InProcess, Measure, RATE, Reference, Setup, Snapshot, Span, Tail, Tcp, TrialEnd};
 use crate::load::{self, Figures, Load, Pace, Phase};
 use crate::machine;
 use crate::target::{Programs, Running, StartError};
@@ -26,6 +26,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(20);
 /// How long after a broken connection the server's death is looked for.
 const DEATH_DEADLINE: Duration = Duration::from_millis(300);
+/// Requests that a connection of an open loop has under way at most; the others wait in the generator, and count from their
+/// intended time.
+const OPEN_PIPELINE: usize = 16;
 const ENDED_EARLY: &str = "the load ended early";
 const MEASURED: &str = "measured";
 const WARM_UP: &str = "warm-up";
@@ -37,6 +40,8 @@ pub struct Times {
     pub warm_up: Duration,
     /// While they count.
     pub measured: Duration,
+    /// The same for open loops, whose tails need more requests.
+    pub tail: Duration,
     /// The same for the engines alone.
     pub in_process: Duration,
     /// Before, between and after snapshots.
@@ -45,21 +50,43 @@ pub struct Times {
     pub saving: Duration,
 }
 
+/// Starting and filling a server, and ending it.
+const AROUND: Duration = Duration::from_millis(130);
+
+impl Times {
+    /// About how long a measurement of this cell takes, with everything around it.
+    pub fn expected(&self, cell: &Cell) -> Duration {
+        let own = match cell {
+            Cell::Tcp(_) | Cell::Reference(_) => self.warm_up + self.measured,
+            Cell::Tail(tail) => self.warm_up + tail.measured_ms.map_or(self.tail, Duration::from_millis),
+            // It warms up for a third of its time.
+            Cell::InProcess(_) => self.in_process.mul_f64(1.3),
+            // Calm before, between and after two savings, and half a second until a larger data set is there.
+            Cell::Snapshot(_) => 4 * self.calm + 2 * self.saving + Duration::from_millis(500),
+            Cell::Fairness(_) => self.warm_up + 2 * self.measured,
+        };
+        own + AROUND
+    }
+}
+
 /// The name of the figure that says how many seconds a snapshot by this command took.
 pub fn saving(command: &str) -> String {
     format!("{command} seconds")
 }
 
-/// Measures `cell`. An end by `interrupted` gives `None`.
+/// Measures `cell`; `rate` is that of an open loop, requests a second. An end by `interrupted` gives `None`.
 pub fn measure(
     cell: &Cell,
+    rate: f64,
     programs: &Programs,
     times: &Times,
     seed: u64,
     interrupted: &AtomicBool,
 ) -> Option<TrialEnd> {
     let result = match cell {
-        Cell::Tcp(tcp) => measure_tcp(tcp, programs, times, seed, interrupted),
+        Cell::Tcp(tcp) => measure_tcp(tcp, Pace::Closed, programs, times, seed, interrupted),
+        Cell::Tail(tail) => measure_tail(tail, rate, programs, times, seed, interrupted),
+        Cell::Fairness(_) => Err(failed("who could be starved is not measured by this program")),
         Cell::Snapshot(snapshot) => measure_snapshot(snapshot, programs, times, seed, interrupted),
         Cell::InProcess(in_process) => measure_in_process(in_process, programs, times, seed),
         Cell::Reference(reference) => measure_reference(reference, programs, times),
@@ -78,8 +105,26 @@ fn failed(reason: impl ToString) -> StartError {
     StartError::Failed(reason.to_string())
 }
 
+fn measure_tail(
+    tail: &Tail,
+    rate: f64,
+    programs: &Programs,
+    times: &Times,
+    seed: u64,
+    interrupted: &AtomicBool,
+) -> Result<Measure, StartError> {
+    let Tail { setup, workload, clients, generators, measured_ms, .. } = tail.clone();
+    let measured = measured_ms.map_or(times.tail, Duration::from_millis).max(times.tail);
+    let tcp = Tcp { setup, workload, clients, generators, pipeline: OPEN_PIPELINE };
+    let times = Times { measured, ..*times };
+    let mut measure = measure_tcp(&tcp, Pace::Open(rate), programs, &times, seed, interrupted)?;
+    measure.more.insert(RATE.to_owned(), rate);
+    Ok(measure)
+}
+
 fn measure_tcp(
     tcp: &Tcp,
+    pace: Pace,
     programs: &Programs,
     times: &Times,
     seed: u64,
@@ -87,7 +132,7 @@ fn measure_tcp(
 ) -> Result<Measure, StartError> {
     let mut server = programs.start(&tcp.setup)?;
     let load = load_on(&mut server, &tcp.workload, seed)?;
-    let load = Load { clients: tcp.clients, pipeline: tcp.pipeline, threads: tcp.generators, ..load };
+    let load = Load { clients: tcp.clients, pipeline: tcp.pipeline, threads: tcp.generators, pace, ..load };
     let mut server_cpu = (Duration::ZERO, Duration::ZERO);
     let mut machine_cpu = (0.0, 0.0);
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
@@ -333,6 +378,9 @@ fn measure_in_process(
     command.args(["--seconds", &times.in_process.as_secs_f64().to_string(), "--seed", &seed.to_string()]);
     if cell.contention {
         command.arg("--contention");
+    }
+    if let Some(lock) = &cell.lock {
+        command.args(["--lock", lock]);
     }
     let output = command.stdin(Stdio::null()).output().map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout);

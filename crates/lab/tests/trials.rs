@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use rustredis_lab::cell::{Cell, Measure, Program, Setup, Span, Tcp, Trial, TrialEnd};
 use rustredis_lab::data::Data;
-use rustredis_lab::plan::{Matrix, Scale, schedule};
+use rustredis_lab::made_up;
+use rustredis_lab::plan::schedule;
 use rustredis_lab::target::Programs;
 use rustredis_lab::trial::{Times, decode, measure};
 use rustredis_testkit::{process, wait_until};
@@ -16,6 +17,7 @@ use rustredis_testkit::{process, wait_until};
 const TIMES: Times = Times {
     warm_up: Duration::from_millis(30),
     measured: Duration::from_millis(150),
+    tail: Duration::from_millis(150),
     in_process: Duration::from_millis(50),
     calm: Duration::from_millis(150),
     saving: Duration::from_millis(300),
@@ -60,7 +62,11 @@ fn programs(rustredis: &Path) -> Programs {
 
 fn cell(program: Program, options: &[&str]) -> Cell {
     Cell::Tcp(Tcp {
-        setup: Setup::other(program, "under test", options),
+        setup: Setup::other(
+            program,
+            "under test",
+            &options.iter().map(|&option| option.to_owned()).collect::<Vec<_>>(),
+        ),
         workload: "uniform".to_owned(),
         clients: 4,
         pipeline: 1,
@@ -69,7 +75,7 @@ fn cell(program: Program, options: &[&str]) -> Cell {
 }
 
 fn outcome(programs: &Programs, cell: &Cell) -> TrialEnd {
-    measure(cell, programs, &TIMES, 1, &AtomicBool::new(false)).expect("nothing interrupts")
+    measure(cell, 0.0, programs, &TIMES, 1, &AtomicBool::new(false)).expect("nothing interrupts")
 }
 
 #[test]
@@ -133,13 +139,15 @@ fn an_interrupted_run_is_resumed() {
     let kept = data.trials.clone();
     assert!(out.join("report.html").is_file() && !kept.is_empty());
 
-    let claim = rustredis_lab::claims::CLAIMS.iter().find(|claim| claim.number == 0).unwrap();
-    let order = schedule((claim.cells)(&data.settings.matrix), data.settings.seed);
+    let claims = &rustredis_lab::rules::Rules::frozen().claims;
+    let claim = claims.iter().find(|claim| claim.number == 0).unwrap();
+    let matrix = &data.settings.matrix;
+    let order = schedule(&matrix.plan(&[claim]), matrix, data.settings.seed);
     let (rest, last) = order.split_at(order.len() - 2);
     for (cell, round) in &rest[kept.len()..] {
         let main = Span { rate: 1_000.0, ..Span::default() };
         let outcome = TrialEnd::Measured(Box::new(Measure { main, ..Measure::default() }));
-        data.trials.push(Trial { cell: cell.id(), round: *round, unix_ms: 0, outcome });
+        data.trials.push(Trial { cell: cell.id(), session: 0, round: *round, unix_ms: 0, outcome });
     }
     data.write().unwrap();
     let output = lab(&out, &server).output().unwrap();
@@ -155,16 +163,9 @@ fn an_interrupted_run_is_resumed() {
 #[test]
 fn a_half_written_trial_is_measured_again() {
     let directory = Directory::new("torn");
-    let matrix = Matrix { scale: Scale::Quick, cores: 2, engines: Vec::new(), has_valkey: false };
-    let settings = rustredis_lab::data::Settings {
-        lab: String::new(),
-        seed: 1,
-        matrix,
-        machine: Vec::new(),
-        versions: Vec::new(),
-        cells: std::collections::BTreeMap::new(),
-    };
-    let trial = Trial { cell: "x".into(), round: 0, unix_ms: 0, outcome: TrialEnd::Absent("no".into()) };
+    let settings = made_up::run(directory.0.clone(), 0, |_| 1.0).settings;
+    let trial =
+        Trial { cell: "x".into(), session: 0, round: 0, unix_ms: 0, outcome: TrialEnd::Absent("no".into()) };
     let data = Data { directory: directory.0.clone(), settings, trials: vec![trial.clone()] };
     data.write().unwrap();
     let path = directory.0.join("trials.jsonl");

@@ -1,47 +1,59 @@
-//! The claims: what each measures, and how it is answered.
+//! The claims' answers: statements as they were judged, and pictures. What is claimed, compared and drawn stands in
+//! `rules.toml`; what is no grid of cells is drawn here.
 //!
-//! A claim is two functions: the cells that it needs, and the finding from a run's data. The article is "Most people use
-//! Redis as SET and GET"; its figures come from one laptop, and its own reports call them unreliable.
+//! The article is "Most people use Redis as SET and GET"; its figures come from one laptop, and its own reports call them
+//! unreliable.
 
-mod bounds;
-mod clients;
-mod convoy;
 mod draw;
-mod durability;
 pub mod finding;
-mod instrument;
-mod metrics;
-mod redis;
-mod sharding;
-mod snapshot;
-mod workloads;
 
-pub use bounds::CORES_MIN;
-pub use finding::{Finding, Verdict};
+pub use finding::{Finding, Judged, Verdict};
+
+use std::collections::BTreeMap;
 
 use crate::data::Data;
-use crate::plan::{Matrix, Planned};
+use crate::judge;
+use crate::rules::{Claim, Rules};
 
-/// A claim.
-#[derive(Clone, Copy)]
-pub struct Claim {
-    /// 1 to 8; 0 is the instrument itself.
-    pub number: u8,
-    /// What it measures.
-    pub cells: fn(&Matrix) -> Vec<Planned>,
-    /// Its answer.
-    pub answer: fn(&Data) -> Finding,
+/// The claims of which the run has measured something, or all of a run that planned all.
+pub fn answers(data: &Data) -> Vec<Finding> {
+    let mut judged: BTreeMap<String, Judged> =
+        judge::all(data).into_iter().map(|judged| (judged.id.clone(), judged)).collect();
+    let claims = Rules::frozen().claims.iter().filter(|claim| is_planned(claim, data));
+    claims
+        .map(|claim| {
+            let own = claim.statements.iter().filter_map(|statement| judged.remove(&statement.id));
+            let (mut statements, informing): (Vec<Judged>, Vec<Judged>) =
+                own.partition(|judged| judged.decides);
+            statements.extend(informing);
+            let mut finding = Finding {
+                number: claim.number,
+                title: claim.title.clone(),
+                claim: claim.claim.clone(),
+                sentence: String::new(),
+                statements,
+                charts: draw::charts(claim, data),
+                notes: claim.notes.iter().cloned().chain(draw::notes(claim, data)).collect(),
+            };
+            finding.sentence = sentence(&finding);
+            finding
+        })
+        .collect()
 }
 
-/// All of them, in the order of the report.
-pub const CLAIMS: &[Claim] = &[
-    Claim { number: 1, cells: clients::cells, answer: clients::answer },
-    Claim { number: 2, cells: convoy::cells, answer: convoy::answer },
-    Claim { number: 3, cells: sharding::cells, answer: sharding::answer },
-    Claim { number: 4, cells: metrics::cells, answer: metrics::answer },
-    Claim { number: 5, cells: durability::cells, answer: durability::answer },
-    Claim { number: 6, cells: redis::cells, answer: redis::answer },
-    Claim { number: 7, cells: workloads::cells, answer: workloads::answer },
-    Claim { number: 8, cells: snapshot::cells, answer: snapshot::answer },
-    Claim { number: 0, cells: instrument::cells, answer: instrument::answer },
-];
+/// Claims share cells: a claim was planned if none of its cells is missing from the plan.
+fn is_planned(claim: &Claim, data: &Data) -> bool {
+    let planned = data.settings.matrix.plan(&[claim]);
+    planned.iter().all(|planned| data.settings.cells.contains_key(&planned.cell.id()))
+}
+
+/// How many of the statements that decide became what.
+fn sentence(finding: &Finding) -> String {
+    let counts = finding.counts();
+    let all: usize = counts.iter().map(|(_, count)| count).sum();
+    if all == 0 {
+        return "No statement decides.".to_owned();
+    }
+    let words = counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.words()));
+    format!("Of {all} statements that decide: {}.", words.collect::<Vec<_>>().join(", "))
+}

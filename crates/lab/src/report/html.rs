@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::claims::finding::{Finding, Part, Verdict};
+use crate::claims::finding::{Finding, Judged, Verdict};
 use crate::data::Data;
 use crate::plan::Scale;
 use crate::report::chart::Chart;
@@ -37,13 +37,13 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
-fn badge(verdict: Verdict) -> String {
-    let class = match verdict {
-        Verdict::Holds => "holds",
-        Verdict::DoesNotHold => "fails",
-        Verdict::CannotTell => "open",
+fn badge(judged: &Judged) -> String {
+    let class = match judged.verdict {
+        Verdict::Holds | Verdict::HoldsLess => "holds",
+        Verdict::NoDifference | Verdict::OtherWayRound => "fails",
+        Verdict::Undecided | Verdict::Untestable => "open",
     };
-    format!("<span class=\"badge {class}\">{}</span>", verdict.words())
+    format!("<span class=\"badge {class}\">{}</span>", judged.verdict_words())
 }
 
 fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
@@ -64,36 +64,29 @@ fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
     for finding in findings {
         let _ = writeln!(
             out,
-            "<li><a href=\"#claim-{0}\"><span class=\"number\">{0}</span><strong>{1}</strong> {2}</a><p>{3}</p></li>",
+            "<li><a href=\"#claim-{0}\"><span class=\"number\">{0}</span><strong>{1}</strong></a><p>{2}</p></li>",
             finding.number,
             escaped(&finding.title),
-            badge(finding.verdict),
-            escaped(&finding.summary)
+            escaped(&finding.sentence)
         );
     }
-    out.push_str(
-        "</ol>\n<p class=\"rule\">A statement <em>holds</em> if the whole 95% interval shows at least half of the effect that the article \
-         names, and <em>does not hold</em> if the whole interval shows less, by 5% or more. Where the article names \
-         only a direction, a tenth counts as a difference. Where the interval has both, or where something else than \
-         the server was the limit, it <em>cannot be told here</em>. A claim holds if all its deciding statements do.</p>\n",
-    );
+    out.push_str("</ol>\n");
 }
 
 fn claim(out: &mut String, data: &Data, finding: &Finding) {
     let _ = writeln!(
         out,
-        "<section class=\"claim\" id=\"claim-{0}\"><h2><span class=\"number\">{0}</span>{1} {2}</h2>\n<blockquote>{3}</blockquote>\n\
-         <p class=\"summary\">{4}</p>",
+        "<section class=\"claim\" id=\"claim-{0}\"><h2><span class=\"number\">{0}</span>{1}</h2>\n<blockquote>{2}</blockquote>\n\
+         <p class=\"summary\">{3}</p>",
         finding.number,
         escaped(&finding.title),
-        badge(finding.verdict),
         escaped(&finding.claim),
-        escaped(&finding.summary)
+        escaped(&finding.sentence)
     );
     let (first, rest) = finding.charts.split_at(finding.charts.len().min(1));
     out.push_str("<div class=\"answer\">");
     first.iter().for_each(|chart| figure(out, chart));
-    parts(out, &finding.parts);
+    parts(out, &finding.statements);
     out.push_str("</div>\n");
     if !rest.is_empty() {
         out.push_str("<div class=\"charts\">");
@@ -124,8 +117,8 @@ fn figure(out: &mut String, chart: &Chart) {
     );
 }
 
-fn parts(out: &mut String, parts: &[Part]) {
-    let (deciding, informing): (Vec<&Part>, Vec<&Part>) = parts.iter().partition(|part| part.decides);
+fn parts(out: &mut String, parts: &[Judged]) {
+    let (deciding, informing): (Vec<&Judged>, Vec<&Judged>) = parts.iter().partition(|part| part.decides);
     out.push_str("<div class=\"parts\">");
     rows(out, &deciding);
     if !informing.is_empty() {
@@ -137,7 +130,7 @@ fn parts(out: &mut String, parts: &[Part]) {
     out.push_str("</div>");
 }
 
-fn rows(out: &mut String, parts: &[&Part]) {
+fn rows(out: &mut String, parts: &[&Judged]) {
     if parts.is_empty() {
         return;
     }
@@ -154,11 +147,11 @@ fn rows(out: &mut String, parts: &[&Part]) {
             out,
             "<tr><td data-label=\"statement\">{}</td><td data-label=\"article\">{}</td><td data-label=\"measured\" class=\"figure\">{}</td>\
              <td data-label=\"needed\">{}</td><td data-label=\"verdict\">{}{note}</td></tr>",
-            escaped(&part.statement),
+            escaped(&part.text),
             escaped(&part.article),
-            escaped(&part.ours),
-            escaped(&part.rule),
-            badge(part.verdict)
+            escaped(&part.ours()),
+            escaped(&part.rule()),
+            badge(part)
         );
     }
     out.push_str("</tbody></table>");
@@ -197,13 +190,9 @@ fn settings(out: &mut String, data: &Data) {
     let more = [
         ("seed".to_owned(), data.settings.seed.to_string()),
         ("engines".to_owned(), data.settings.matrix.engines.join(", ")),
-        ("serving threads".to_owned(), data.settings.matrix.server_threads().to_string()),
+        ("rules".to_owned(), data.settings.rules.clone()),
         ("generator threads".to_owned(), data.settings.matrix.generators().to_string()),
         ("warm-up and measured".to_owned(), format!("{:?}, {:?}", times.warm_up, times.measured)),
-        (
-            "repetitions".to_owned(),
-            format!("{} or {}", data.settings.matrix.rounds(), data.settings.matrix.rounds_few()),
-        ),
     ];
     for (name, value) in
         data.settings.machine.iter().chain(&data.settings.versions).chain(&more).chain(&conditions(data))
@@ -212,7 +201,7 @@ fn settings(out: &mut String, data: &Data) {
     }
     out.push_str(
         "</tbody></table><p>Each measurement has a freshly started server. Rounds follow each other; within a round the loads come in \
-         random order, and under each load its servers. Medians have bootstrap intervals; two cells are compared by the ratios within each round.</p>\
+         random order, and under each load its servers. Medians have intervals by order statistics; two cells are compared by the ratios within each round.</p>\
          <p>Raw data, beside this file: <code>trials.csv</code>, <code>trials.jsonl</code> (with histograms), <code>run.json</code>, \
          <code>report.json</code> (every number of this page).</p></section>\n",
     );

@@ -10,17 +10,11 @@ use crate::report::{command, conditions, short};
 /// The whole report.
 pub(super) fn render(data: &Data, findings: &[Finding]) -> String {
     let mut out = String::from("# Where does performance break under concurrency?\n\n");
-    out.push_str("| claim | verdict | in short |\n|---|---|---|\n");
+    out.push_str("| claim | its statements |\n|---|---|\n");
     for finding in findings {
-        let Finding { number, title, verdict, summary, .. } = finding;
         // Writing to a String cannot fail, here and below.
-        let _ = writeln!(out, "| {number}. {title} | **{}** | {} |", verdict.words(), cell(summary));
+        let _ = writeln!(out, "| {}. {} | {} |", finding.number, finding.title, cell(&finding.sentence));
     }
-    out.push_str(
-        "\nA part holds if the whole 95% interval shows at least half of the effect that the article names, and does not hold \
-         if the whole interval shows less, by 5% or more; otherwise it cannot be told. Where the article names only a direction, \
-         a tenth counts as a difference.\n",
-    );
     for finding in findings {
         claim(&mut out, data, finding);
     }
@@ -40,23 +34,20 @@ fn cell(text: &str) -> String {
 }
 
 fn claim(out: &mut String, data: &Data, finding: &Finding) {
-    let _ = writeln!(out, "\n## {}. {}: {}\n", finding.number, finding.title, finding.verdict.words());
-    let _ = writeln!(out, "> {}\n\n{}\n", finding.claim, finding.summary);
+    let _ = writeln!(out, "\n## {}. {}\n", finding.number, finding.title);
+    let _ = writeln!(out, "> {}\n\n{}\n", finding.claim, finding.sentence);
     out.push_str("| statement | article | measured, with 95% interval | needed | verdict | |\n|---|---|---|---|---|---|\n");
-    for part in &finding.parts {
-        let verdict = if part.decides {
-            format!("**{}**", part.verdict.words())
-        } else {
-            part.verdict.words().to_owned()
-        };
+    for judged in &finding.statements {
+        let words = judged.verdict_words();
+        let verdict = if judged.decides { format!("**{words}**") } else { words.to_owned() };
         let _ = writeln!(
             out,
             "| {} | {} | {} | {} | {verdict} | {} |",
-            cell(&part.statement),
-            cell(&part.article),
-            part.ours,
-            part.rule,
-            cell(&part.note)
+            cell(&judged.text),
+            cell(&judged.article),
+            judged.ours(),
+            judged.rule(),
+            cell(&judged.note)
         );
     }
     out.push_str("\nBold verdicts decide, the others inform.\n");

@@ -13,17 +13,12 @@ use std::fs;
 use std::path::PathBuf;
 
 use crate::cell::{Measure, TrialEnd};
-use crate::claims::{CLAIMS, Finding};
+use crate::claims::{self, Finding};
 use crate::data::Data;
 
-/// The answers of all claims for which the run has planned something.
+/// The answers of all claims that the run has planned.
 pub fn answers(data: &Data) -> Vec<Finding> {
-    let is_planned = |claim: &&crate::claims::Claim| {
-        let cells = (claim.cells)(&data.settings.matrix);
-        // Claims share cells: what counts is that none of its own is missing from the plan.
-        cells.iter().all(|planned| data.settings.cells.contains_key(&planned.cell.id()))
-    };
-    CLAIMS.iter().filter(is_planned).map(|claim| (claim.answer)(data).with_reasons()).collect()
+    claims::answers(data)
 }
 
 /// Writes all forms of the report into the run's directory; the path of the HTML file.
@@ -39,11 +34,11 @@ pub fn write(data: &Data) -> Result<PathBuf, String> {
     put("report.html", html::render(data, &findings)?)
 }
 
-/// The verdicts, for the terminal.
+/// The claims in a sentence each, for the terminal.
 pub fn overview(data: &Data) -> String {
     let lines = answers(data).into_iter().map(|finding| {
-        let Finding { number, title, verdict, summary, .. } = finding;
-        format!("{number}. {title}: {}\n   {summary}\n", verdict.words())
+        let Finding { number, title, sentence, .. } = finding;
+        format!("{number}. {title}\n   {sentence}\n")
     });
     lines.collect()
 }

@@ -7,30 +7,36 @@ use serde_json::json;
 use crate::cell::{Measure, TrialEnd};
 use crate::claims::Finding;
 use crate::data::Data;
+use crate::rules::Figure;
 use crate::stats::Interval;
 
-const COLUMNS: &str = "cell,round,unix_ms,outcome,requests,seconds,requests_per_s,p50_us,p99_us,p999_us,max_us,\
+const COLUMNS: &str = "cell,session,round,unix_ms,outcome,requests,seconds,requests_per_s,p50_us,p99_us,p999_us,max_us,\
 errors,misses,generator_busiest,generator_cores,server_cores,server_us_per_request,server_bytes,unsteadiness\n";
 
-/// A figure of a measure.
-type Figure = fn(&Measure) -> f64;
-
-/// The figures of which each cell has a median and an interval.
-const FIGURES: [(&str, Figure); 7] = [
-    ("requests_per_s", |measure| measure.main.rate),
-    ("p50_us", |measure| measure.main.p50_us),
-    ("p99_us", |measure| measure.main.p99_us),
-    ("p999_us", |measure| measure.main.p999_us),
-    ("max_us", |measure| measure.main.max_us),
-    ("server_us_per_request", Measure::server_us),
-    ("unsteadiness", Measure::unsteadiness),
+/// The figures of which each cell has a median and an interval, where it has them.
+const FIGURES: [Figure; 10] = [
+    Figure::ServerUs,
+    Figure::CoresUsed,
+    Figure::RequestsPerCoreSecond,
+    Figure::Throughput,
+    Figure::P50,
+    Figure::P99,
+    Figure::P999,
+    Figure::BytesPerKey,
+    Figure::CostPerMillion,
+    Figure::Unsteadiness,
 ];
 
 /// A line per trial.
 pub(super) fn csv(data: &Data) -> String {
     let mut out = COLUMNS.to_owned();
     for trial in &data.trials {
-        let mut fields = vec![quoted(&trial.cell), trial.round.to_string(), trial.unix_ms.to_string()];
+        let mut fields = vec![
+            quoted(&trial.cell),
+            trial.session.to_string(),
+            trial.round.to_string(),
+            trial.unix_ms.to_string(),
+        ];
         match &trial.outcome {
             TrialEnd::Measured(measure) => {
                 fields.push("measured".to_owned());
@@ -71,10 +77,9 @@ fn quoted(text: &str) -> String {
 }
 
 /// A cell's medians and intervals, by figure.
-fn cell_figures(data: &Data, id: &str) -> Vec<(&'static str, Interval)> {
+fn cell_figures(data: &Data, id: &str) -> Vec<(Figure, Interval)> {
     let Some(cell) = data.settings.cells.get(id) else { return Vec::new() };
-    let of = |(name, figure): &(&'static str, Figure)| Some((*name, data.interval(cell, figure)?));
-    FIGURES.iter().filter_map(of).collect()
+    FIGURES.iter().filter_map(|figure| Some((*figure, data.interval(cell, *figure)?))).collect()
 }
 
 /// Everything that the report states.
@@ -83,12 +88,13 @@ pub(super) fn json(data: &Data, findings: &[Finding]) -> Result<String, String> 
     for id in data.settings.cells.keys() {
         let figures: serde_json::Map<String, serde_json::Value> = cell_figures(data, id)
             .into_iter()
-            .map(|(name, interval)| (name.to_owned(), json!([interval.low, interval.median, interval.high])))
+            .map(|(figure, interval)| (figure.name(), json!([interval.low, interval.median, interval.high])))
             .collect();
         cells.insert(id.clone(), figures.into());
     }
     let report = json!({
         "seed": data.settings.seed,
+        "rules": data.settings.rules,
         "machine": data.settings.machine,
         "versions": data.settings.versions,
         "findings": findings,
