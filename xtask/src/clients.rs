@@ -12,7 +12,7 @@ use crate::tally::Tally;
 
 /// Runs them all.
 pub(crate) fn check() -> Result<Tally, String> {
-    let python = python()?;
+    let python = crate::venv::python("venv", "tests/clients/requirements.txt")?;
     let scripts = scripts()?;
     let binary = crate::build::server(false)?;
     let mut total = Tally::default();
@@ -119,30 +119,4 @@ fn scripts() -> Result<Vec<PathBuf>, String> {
     let mut scripts: Vec<PathBuf> = paths.filter(is_script).collect();
     scripts.sort();
     Ok(scripts)
-}
-
-/// The python of a virtual environment under target that has what `tests/clients/requirements.txt` asks for.
-fn python() -> Result<PathBuf, String> {
-    let environment = shell::target().join("venv");
-    let python = environment.join("bin/python");
-    let requirements = shell::root().join("tests/clients/requirements.txt");
-    let wanted = std::fs::read_to_string(&requirements)
-        .map_err(|error| format!("{}: {error}", requirements.display()))?;
-    let stamp = environment.join("requirements-installed.txt");
-    if std::fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) && python.is_file() {
-        return Ok(python);
-    }
-    let create =
-        || shell::succeeds(shell::program("python3", &["-m", "venv"]).arg(&environment)).unwrap_or(false);
-    if !shell::is_installed("python3") || !create() {
-        shell::install_packages(&["python3", "python3-venv"])?;
-        if !create() {
-            return Err(format!("cannot create the virtual environment {}", environment.display()));
-        }
-    }
-    let mut pip =
-        shell::program(&python, &["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-    shell::run(pip.arg(&requirements))?;
-    std::fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
-    Ok(python)
 }

@@ -3,6 +3,7 @@
 //! they install themselves.
 
 mod arguments;
+mod audit;
 mod bench;
 mod build;
 mod clients;
@@ -21,6 +22,7 @@ mod task_result;
 mod tcl;
 mod test;
 mod tidy;
+mod venv;
 
 use std::process::ExitCode;
 

@@ -9,13 +9,13 @@ use std::time::Instant;
 
 use crate::tally::Tally;
 use crate::task_result::TaskResult;
-use crate::{build, clients, shell, tidy};
+use crate::{audit, build, clients, shell, tidy};
 
 const HELP: &str = "\
 Usage: cargo xtask test
 
-Formatting, clippy, tidy, unit tests, black-box tests on every engine, real clients. Installs redis-server, redis-tools,
-chromium and python3-venv through apt-get and redis-py into target/venv if they are missing.
+Formatting, clippy, tidy, unit tests, black-box tests on every engine, real clients, the audit of the lab's sample. Installs redis-server, redis-tools,
+chromium and python3-venv through apt-get, redis-py into target/venv, numpy and scipy into target/venv-audit if they are missing.
 ";
 
 /// Runs the task.
@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> TaskResult {
         step("unit and black-box tests", &tests);
         step("examples in the documentation", &|| cargo_test(&["test", "--quiet", "--workspace", "--doc"]));
         step("real clients", &clients::check);
+        step("the sample's audit", &audit::check);
     }
     println!("{} passed, {} failed", total.passed, total.failed);
     Ok(total.failed == 0)

@@ -258,11 +258,8 @@ impl fmt::Display for Cell {
             Self::Snapshot(Snapshot { setup, rate }) => write!(out, "snapshot {}, {rate}/s", setup.label),
             Self::InProcess(InProcess { engine, metrics, threads, workload, batch, contention, lock }) => {
                 let measured = if *contention { ", lock waits measured" } else { "" };
-                let lock = lock.as_ref().map_or_else(String::new, |lock| format!(" under {lock}"));
-                write!(
-                    out,
-                    "in-process {engine}{lock} T{threads}, metrics {metrics}, {workload}, B{batch}{measured}"
-                )
+                let name = lock.as_ref().map_or_else(|| engine.clone(), |lock| format!("one {lock} lock"));
+                write!(out, "in-process {name} T{threads}, metrics {metrics}, {workload}, B{batch}{measured}")
             }
             Self::Reference(Reference { tool, workload, clients, pipeline }) => {
                 write!(out, "{tool}, {workload}, {clients} clients, P{pipeline}")

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use rustredis_lab::data::Data;
-use rustredis_lab::{bench, compare, report, run};
+use rustredis_lab::{bench, compare, coverage, merge, report, run};
 
 /// Two signals within this time are one.
 const SECOND_AFTER: Duration = Duration::from_secs(1);
@@ -28,6 +28,10 @@ enum Task {
     Bench(bench::BenchArgs),
     /// Compare two runs cell by cell, or two servers under the same load
     Compare(compare::CompareArgs),
+    /// Put runs together as sessions of one
+    Merge(merge::MergeArgs),
+    /// Show by simulation how often the intervals hold the true median
+    Coverage(coverage::CoverageArgs),
     /// Write the report of a run again from its raw data
     Report {
         /// The run's directory
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args, &interrupted),
         Task::Bench(args) => bench::run(&args, &interrupted),
         Task::Compare(args) => compare::run(&args, &interrupted),
+        Task::Merge(args) => merge::run(&args),
+        Task::Coverage(args) => Ok(coverage::run(&args)),
         Task::Report { directory } => write_report(&directory),
     };
     match result {

@@ -97,6 +97,10 @@ pub struct Claim {
     pub statements: Vec<Statement>,
     /// Its pictures.
     pub charts: Vec<ChartRule>,
+    /// Its pictures of lock waits.
+    pub heats: Vec<HeatRule>,
+    /// Its pictures of one run through time.
+    pub timelines: Vec<TimelineRule>,
 }
 
 /// Which way a figure of the left cell lies from that of the right cell, as it is claimed.
@@ -181,6 +185,43 @@ pub struct ChartRule {
     pub rounds: u32,
 }
 
+/// A picture of where threads wait: a row of shards for each cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HeatRule {
+    /// Unique in the report.
+    pub id: String,
+    /// Above it.
+    pub title: String,
+    /// Below it.
+    pub caption: String,
+    /// The rows' names and cells.
+    pub rows: Vec<(String, CellSpec)>,
+    /// Repetitions.
+    pub rounds: u32,
+}
+
+/// A picture of one run through time.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TimelineRule {
+    /// Unique in the report.
+    pub id: String,
+    /// Above it.
+    pub title: String,
+    /// What is drawn; a statement has it measured.
+    pub cell: CellSpec,
+}
+
+impl Claim {
+    /// What only pictures need, with its repetitions.
+    pub fn drawn(&self) -> impl Iterator<Item = (&CellSpec, u32)> {
+        let charts = self.charts.iter().flat_map(|chart| {
+            chart.series.iter().flat_map(|(_, cells)| cells).map(|spec| (spec, chart.rounds))
+        });
+        let heats = self.heats.iter().flat_map(|heat| heat.rows.iter().map(|(_, spec)| (spec, heat.rounds)));
+        charts.chain(heats)
+    }
+}
+
 impl Rules {
     /// The rules of this program.
     pub fn frozen() -> &'static Self {
@@ -227,6 +268,18 @@ mod tests {
         assert_eq!(ids.len(), count);
         assert_eq!(rules.hash.len(), 64);
         assert_eq!(rules.limits.generator_bound, crate::cell::GENERATOR_BOUND);
+    }
+
+    /// Latency is compared in the open loop alone, and at one rate; a closed loop's is the inverse of its throughput.
+    #[test]
+    fn latencies_are_compared_at_one_rate() {
+        for statement in Rules::frozen().statements().filter(|statement| statement.figure.is_latency()) {
+            for side in [&statement.left, &statement.right] {
+                assert_eq!(side.kind, spec::Kind::Tail, "{}", statement.id);
+            }
+            let rate = |spec: &CellSpec| (spec.peak.clone(), spec.percent);
+            assert_eq!(rate(&statement.left), rate(&statement.right), "{}", statement.id);
+        }
     }
 
     /// A sign test of so many rounds can still be significant with one round on the wrong side, after Holm's correction for

@@ -152,6 +152,7 @@ fn measure_tcp(
         (machine_cpu.1 - machine_cpu.0) / phase.seconds - measure.server_cores - measure.generator_cores;
     measure.foreign_cores = round(foreign.max(0.0));
     measure.server_bytes = server.bytes();
+    measure.more.insert("keys".to_owned(), load.keys as f64);
     Ok(measure)
 }
 
@@ -372,15 +373,16 @@ fn measure_in_process(
     let workload = workloads::named(&cell.workload)
         .ok_or_else(|| failed(format!("no workload is called {}", cell.workload)))?;
     let mut command = Command::new(program);
-    command.args(["--engine", &cell.engine, "--metrics", &cell.metrics]);
+    match &cell.lock {
+        Some(lock) => command.args(["--lock", lock]),
+        None => command.args(["--engine", &cell.engine]),
+    };
+    command.args(["--metrics", &cell.metrics]);
     command.args(["--threads", &cell.threads.to_string(), "--batch", &cell.batch.to_string()]);
     command.args(["--spread", &workload.spread.to_string(), "--keys", &workload.keys.to_string()]);
     command.args(["--seconds", &times.in_process.as_secs_f64().to_string(), "--seed", &seed.to_string()]);
     if cell.contention {
         command.arg("--contention");
-    }
-    if let Some(lock) = &cell.lock {
-        command.args(["--lock", lock]);
     }
     let output = command.stdin(Stdio::null()).output().map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout);

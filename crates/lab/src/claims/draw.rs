@@ -1,18 +1,49 @@
-//! Pictures from a run's data: grids of cells as the rules name them.
+//! Pictures from a run's data: grids of cells as the rules name them, lock waits by shard, and a run through its snapshots.
 
+use crate::claims::finding::fit_words;
 use crate::data::Data;
-use crate::report::chart::{Axis, Chart, Drawing, Point, Series};
-use crate::rules::{ChartRule, Claim};
-use crate::stats::Interval;
+use crate::load::figures::SLICE_MS;
+use crate::report::chart::{Axis, Chart, Drawing, Mark, Point, Series};
+use crate::rules::{ChartRule, Claim, Figure, HeatRule, Threads, TimelineRule};
+use crate::stats::{Interval, coverage, usl};
+use crate::trial::saving;
+
+/// What is done while a timeline runs.
+const SAVINGS: [&str; 2] = ["BGSAVE", "BGREWRITEAOF"];
 
 /// The pictures of a claim.
 pub(super) fn charts(claim: &Claim, data: &Data) -> Vec<Chart> {
-    claim.charts.iter().map(|rule| grid(rule, data)).filter(has_points).collect()
+    let grids = claim.charts.iter().map(|rule| grid(rule, data));
+    let heats = claim.heats.iter().map(|rule| heat(rule, data));
+    let timelines = claim.timelines.iter().filter_map(|rule| timeline(rule, data));
+    grids.chain(heats).chain(timelines).filter(has_points).collect()
 }
 
-/// What is told beside them.
-pub(super) fn notes(_claim: &Claim, _data: &Data) -> Vec<String> {
-    Vec::new()
+/// What is told beside them: the fit of the Universal Scalability Law, where cores give it enough points.
+pub(super) fn notes(claim: &Claim, data: &Data) -> Vec<String> {
+    let scaling = claim.charts.iter().filter(|rule| {
+        let specs = rule.series.iter().flat_map(|(_, cells)| cells);
+        rule.figure == Figure::Throughput && specs.clone().any(|spec| spec.threads == Threads::Twice)
+    });
+    scaling.map(|rule| scalability(rule, data)).collect()
+}
+
+/// The law is about threads that run beside each other: more than there are cores say nothing about it.
+fn scalability(rule: &ChartRule, data: &Data) -> String {
+    let matrix = &data.settings.matrix;
+    let fits = rule.series.iter().map(|(name, cells)| {
+        let mut points: Vec<(f64, f64)> = Vec::new();
+        for spec in cells.iter().filter(|spec| matrix.threads(spec.threads) <= matrix.cores) {
+            let found = data.interval(&spec.cell(matrix), rule.figure);
+            points.extend(found.map(|found| (matrix.threads(spec.threads) as f64, found.median)));
+        }
+        format!("{name}: {}", fit_words(&usl::fit(&points)))
+    });
+    format!(
+        "{}: the Universal Scalability Law over threads that have a core. {}.",
+        rule.title,
+        fits.collect::<Vec<_>>().join("; ")
+    )
 }
 
 fn has_points(chart: &Chart) -> bool {
@@ -25,35 +56,130 @@ fn has_points(chart: &Chart) -> bool {
 fn grid(rule: &ChartRule, data: &Data) -> Chart {
     let matrix = &data.settings.matrix;
     let base = rule.base.as_ref().and_then(|base| rule.series.iter().find(|(name, _)| name == base));
-    let series = rule.series.iter().map(|(name, cells)| {
-        let points = cells.iter().zip(&rule.places).enumerate().filter_map(|(index, (spec, place))| {
+    let mut counts = Vec::new();
+    let mut series = Vec::new();
+    for (name, cells) in &rule.series {
+        let mut points = Vec::new();
+        for (index, (spec, place)) in cells.iter().zip(&rule.places).enumerate() {
             let cell = spec.cell(matrix);
             let found = match base {
-                Some((_, bases)) => data.ratio(&cell, &bases[index].cell(matrix), rule.figure)?,
-                None => data.interval(&cell, rule.figure)?,
+                Some((_, bases)) => data.ratio(&cell, &bases[index].cell(matrix), rule.figure),
+                None => data.interval(&cell, rule.figure),
             };
-            let x = if rule.is_bars { index as f64 } else { place.parse().ok()? };
-            Some(point(x, found.map(|value| value * rule.scale)))
-        });
-        Series { name: name.clone(), points: points.collect(), is_curve: false }
-    });
-    let series = series.filter(|series| !series.points.is_empty()).collect();
+            let x = if rule.is_bars { Some(index as f64) } else { place.parse().ok() };
+            let Some((found, x)) = found.zip(x) else { continue };
+            counts.push(found.count);
+            points.push(point(x, found.map(|value| value * rule.scale)));
+        }
+        if !points.is_empty() {
+            series.push(Series { name: name.clone(), points, is_curve: false });
+        }
+    }
     let drawing = if rule.is_bars {
         Drawing::Bars { categories: rule.places.clone(), series }
     } else {
         let y = if rule.is_log { Axis::Log } else { Axis::Linear };
-        Drawing::Lines { x: Axis::Log, y, series, marks: Vec::new() }
+        Drawing::Lines { x: if rule.is_log { Axis::Linear } else { Axis::Log }, y, series, marks: Vec::new() }
     };
     Chart {
         id: rule.id.clone(),
         title: rule.title.clone(),
-        caption: rule.caption.clone(),
+        caption: format!("{} {}", rule.caption, repetitions(&counts)),
         x_name: rule.x_name.clone(),
         y_name: rule.y_name.clone(),
         drawing,
     }
 }
 
+/// On how many repetitions the points stand, and what their ends then are.
+fn repetitions(counts: &[usize]) -> String {
+    let (Some(least), Some(most)) = (counts.iter().min(), counts.iter().max()) else { return String::new() };
+    let counts = if least == most { format!("{least}") } else { format!("{least} to {most}") };
+    if coverage(*least) < 0.94 {
+        format!(
+            "{counts} repetitions; of fewer than 6 the ends are the least and the greatest that was seen."
+        )
+    } else {
+        format!("{counts} repetitions; the ends hold the median in 95 of 100 cases.")
+    }
+}
+
 fn point(x: f64, Interval { low, median, high, .. }: Interval) -> Point {
     Point { x, low, median, high }
+}
+
+/// Lock waits per group of shards: the median over the rounds.
+fn heat(rule: &HeatRule, data: &Data) -> Chart {
+    let mut rows = Vec::new();
+    let mut values = Vec::new();
+    let mut columns = 0;
+    for (name, spec) in &rule.rows {
+        let measures = data.measures(&spec.cell(&data.settings.matrix));
+        let width = measures.iter().map(|(_, measure)| measure.shard_wait_ns.len()).max().unwrap_or(0);
+        for column in 0..width {
+            let per_second = |(_, measure): &(_, &crate::cell::Measure)| {
+                measure.shard_wait_ns.get(column).copied().unwrap_or(0.0)
+                    / 1e6
+                    / measure.main.seconds.max(1e-9)
+            };
+            let waits: Vec<f64> = measures.iter().map(per_second).collect();
+            values.push((column, rows.len(), crate::stats::median(&waits)));
+        }
+        if width > 0 {
+            columns = columns.max(width);
+            rows.push(name.clone());
+        }
+    }
+    Chart {
+        id: rule.id.clone(),
+        title: rule.title.clone(),
+        caption: rule.caption.clone(),
+        x_name: "shards".to_owned(),
+        y_name: "ms waited per second".to_owned(),
+        drawing: Drawing::Heat {
+            columns: (0..columns).map(|index| (index * 32).to_string()).collect(),
+            rows,
+            values,
+        },
+    }
+}
+
+/// The longest latency of each slice of time, through one run: the first round.
+fn timeline(rule: &TimelineRule, data: &Data) -> Option<Chart> {
+    let measures = data.measures(&rule.cell.cell(&data.settings.matrix));
+    let (_, measure) = measures.first()?;
+    let seconds = |index: usize| index as f64 * SLICE_MS as f64 / 1e3;
+    let of = |name: &str, figure: fn(&(u64, f64, f64)) -> f64| {
+        let points = measure.slices.iter().enumerate().map(|(index, slice)| {
+            let ms = figure(slice) / 1e3;
+            Point { x: seconds(index), low: ms, median: ms, high: ms }
+        });
+        Series {
+            name: name.to_owned(),
+            points: points.filter(|point| point.median > 0.0).collect(),
+            is_curve: true,
+        }
+    };
+    let marks = measure.phases.iter().filter(|span| SAVINGS.contains(&span.name.as_str()));
+    let marks = marks.map(|span| Mark {
+        from: span.start,
+        to: span.start + measure.more.get(&saving(&span.name)).copied().unwrap_or(0.0).max(0.05),
+        name: span.name.clone(),
+    });
+    Some(Chart {
+        id: rule.id.clone(),
+        title: rule.title.clone(),
+        caption: format!(
+            "Open loop: p99 and the longest latency of each {SLICE_MS} ms; shaded while it saves. The first run of {}.",
+            measures.len()
+        ),
+        x_name: "seconds".to_owned(),
+        y_name: "latency, ms".to_owned(),
+        drawing: Drawing::Lines {
+            x: Axis::Linear,
+            y: Axis::Log,
+            series: vec![of("longest", |slice| slice.2), of("p99", |slice| slice.1)],
+            marks: marks.collect(),
+        },
+    })
 }

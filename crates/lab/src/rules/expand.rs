@@ -4,7 +4,9 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::rules::{ChartRule, Claim, Direction, Figure, Limits, Needs, Peak, Rules, Statement};
+use crate::rules::{
+    ChartRule, Claim, Direction, Figure, HeatRule, Limits, Needs, Peak, Rules, Statement, TimelineRule,
+};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -35,6 +37,10 @@ struct ClaimRow {
     statement: Vec<StatementRow>,
     #[serde(default)]
     chart: Vec<ChartRow>,
+    #[serde(default)]
+    heat: Vec<HeatRow>,
+    #[serde(default)]
+    timeline: Vec<TimelineRow>,
 }
 
 #[derive(Deserialize)]
@@ -85,6 +91,26 @@ struct ChartRow {
     rounds: Option<u32>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HeatRow {
+    id: String,
+    title: String,
+    caption: String,
+    name: String,
+    each: Table,
+    cell: Table,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimelineRow {
+    id: String,
+    title: String,
+    each: Table,
+    cell: Table,
+}
+
 /// A name, and what it adds to the cell.
 #[derive(Deserialize)]
 struct Place {
@@ -129,8 +155,29 @@ fn claim(row: ClaimRow, limits: &Limits) -> Result<Claim, String> {
         }
     }
     let charts = row.chart.into_iter().map(|row| chart(row, limits)).collect::<Result<_, _>>()?;
+    let heats = row.heat.iter().map(|row| heat(row, limits)).collect::<Result<_, _>>()?;
+    let mut timelines = Vec::new();
+    for row in &row.timeline {
+        for chosen in combinations(&row.each) {
+            let cell = read(replaced(&row.cell, &chosen), &row.id)?;
+            timelines.push(TimelineRule {
+                id: filled(&row.id, &chosen),
+                title: filled(&row.title, &chosen),
+                cell,
+            });
+        }
+    }
     let ClaimRow { number, title, claim, notes, .. } = row;
-    Ok(Claim { number, title, claim, notes, statements, charts })
+    Ok(Claim { number, title, claim, notes, statements, charts, heats, timelines })
+}
+
+fn heat(row: &HeatRow, limits: &Limits) -> Result<HeatRule, String> {
+    let rows = combinations(&row.each)
+        .iter()
+        .map(|chosen| Ok((filled(&row.name, chosen), read(replaced(&row.cell, chosen), &row.id)?)))
+        .collect::<Result<_, String>>()?;
+    let (id, title, caption) = (row.id.clone(), row.title.clone(), row.caption.clone());
+    Ok(HeatRule { id, title, caption, rows, rounds: limits.rounds.pictures })
 }
 
 fn statement(row: &StatementRow, chosen: &Table, limits: &Limits) -> Result<Statement, String> {
@@ -207,14 +254,18 @@ fn joined(tables: &[&Table]) -> Table {
 
 /// The table with `{name}` replaced: by the value itself where it is all of a text.
 fn replaced(table: &Table, chosen: &Table) -> Table {
-    let value = |value: &Value| match value {
+    table.iter().map(|(name, old)| (name.clone(), value(old, chosen))).collect()
+}
+
+fn value(old: &Value, chosen: &Table) -> Value {
+    match old {
         Value::String(text) => {
             let whole = text.strip_prefix('{').and_then(|text| text.strip_suffix('}'));
             whole.and_then(|name| chosen.get(name)).cloned().unwrap_or_else(|| filled(text, chosen).into())
         }
+        Value::Array(values) => Value::Array(values.iter().map(|old| value(old, chosen)).collect()),
         other => other.clone(),
-    };
-    table.iter().map(|(name, old)| (name.clone(), value(old))).collect()
+    }
 }
 
 fn filled(text: &str, chosen: &Table) -> String {

@@ -1,0 +1,99 @@
+//! `merge A B ... --out C`: runs of the same rules as sessions of one, for their difference is a random effect.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::data::Data;
+use crate::report;
+
+/// Options of `merge`.
+#[derive(Debug, Clone, Args)]
+pub struct MergeArgs {
+    /// Runs' directories
+    #[arg(required = true, num_args = 2..)]
+    pub runs: Vec<PathBuf>,
+    /// Where the merged run and its report go
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+/// Merges the runs and writes the report.
+pub fn run(args: &MergeArgs) -> Result<bool, String> {
+    if args.out.join("run.json").exists() {
+        return Err(format!("{} holds a run; choose another --out", args.out.display()));
+    }
+    let mut runs = Vec::new();
+    for directory in &args.runs {
+        let run = Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))?;
+        runs.push(run);
+    }
+    let merged = merged(runs, args.out.clone())?;
+    merged.write()?;
+    let written = report::write(&merged)?;
+    print!("{}", report::overview(&merged));
+    println!("{}", written.display());
+    Ok(true)
+}
+
+/// The runs as one. They must be of the same rules, scale, cores and engines: otherwise their cells have the same names and
+/// mean different things.
+pub fn merged(runs: Vec<Data>, directory: PathBuf) -> Result<Data, String> {
+    let mut runs = runs.into_iter();
+    let mut all = runs.next().ok_or("nothing to merge")?;
+    for run in runs {
+        if run.settings.rules != all.settings.rules {
+            return Err(format!("{} was measured under other rules", run.directory.display()));
+        }
+        if run.settings.matrix != all.settings.matrix {
+            return Err(format!(
+                "{} was measured with another scale, number of cores or set of engines",
+                run.directory.display()
+            ));
+        }
+        let first = u32::try_from(all.session_count()).map_err(|error| error.to_string())?;
+        all.settings.sessions.extend(run.settings.sessions);
+        all.settings.cells.extend(run.settings.cells);
+        for version in run.settings.versions {
+            if !all.settings.versions.contains(&version) {
+                all.settings.versions.push(version);
+            }
+        }
+        all.trials.extend(run.trials.into_iter().map(|mut trial| {
+            trial.session += first;
+            trial
+        }));
+    }
+    all.directory = directory;
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::claims::Verdict;
+    use crate::{judge, made_up};
+
+    fn run(factor: f64) -> Data {
+        made_up::run(PathBuf::new(), 1, move |label| if label.starts_with("redis") { factor } else { 1.0 })
+    }
+
+    #[test]
+    fn sessions_that_differ_widen_what_they_agree_on() {
+        let id = "6.cost-50";
+        let of = |data: &Data| judge::all(data).into_iter().find(|judged| judged.id == id).unwrap();
+        let alike = of(&merged(vec![run(2.0), run(2.0), run(2.0)], PathBuf::new()).unwrap());
+        let apart = of(&merged(vec![run(1.5), run(2.0), run(3.0)], PathBuf::new()).unwrap());
+        let width =
+            |judged: &crate::claims::Judged| judged.ratio.map(|ratio| ratio.high / ratio.low).unwrap();
+        assert_eq!(alike.verdict, Verdict::Holds);
+        assert!(width(&apart) > 1.3 * width(&alike), "{} {}", width(&apart), width(&alike));
+    }
+
+    #[test]
+    fn other_rules_are_not_merged() {
+        let mut other = run(1.0);
+        other.settings.rules = "none".to_owned();
+        assert!(merged(vec![run(1.0), other], PathBuf::new()).unwrap_err().contains("other rules"));
+    }
+}
