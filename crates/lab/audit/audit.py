@@ -80,7 +80,8 @@ class Audit:
     def threads(self, name):
         cores = self.matrix["cores"]
         default = max(1, cores - 1)
-        return {"one": 1, "room": self.room(), "default": default, "cores": cores, "twice": 2 * cores}[name]
+        parts = {"quarter": max(1, cores // 4), "half": max(1, cores // 2), "cores": cores, "twice": 2 * cores}
+        return {"one": 1, "room": self.room(), "default": default, **parts}[name]
 
     def has_server(self, name):
         if name in ("redis", ""):
@@ -299,7 +300,8 @@ class Audit:
             most = self.limits["machine_bound"] * self.matrix["cores"]
             for cell in over_tcp:
                 for _, m in self.measured(cell):
-                    used = m["server_cores"] + m["generator_cores"] + m["foreign_cores"]
+                    used = m["server_cores"] + m["foreign_cores"]
+                    used += 0.0 if self.matrix["is_generator_elsewhere"] else m["generator_cores"]
                     if used >= most or m["generator_busiest"] >= self.limits["generator_bound"]:
                         return True
         if figure in ("p50", "p99", "p999"):
@@ -413,9 +415,11 @@ class Audit:
         }
         for series in chart["drawing"]["series"]:
             for point in series["points"]:
-                index = int(point["x"])
-                if not row.get("is_bars"):
-                    index = [float(place["name"]) for place in row["places"]].index(point["x"])
+                names = [place["name"] for place in row["places"]]
+                if row.get("is_bars"):
+                    index = names.index(chart["drawing"]["categories"][int(point["x"])])
+                else:
+                    index = [float(name) for name in names].index(point["x"])
                 values = self.series(cells[series["name"]][index], row["figure"])
                 if "base" in row:
                     base = self.series(cells[row["base"]][index], row["figure"])

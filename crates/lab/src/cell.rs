@@ -349,9 +349,10 @@ impl Measure {
         self.foreign_cores >= DISTURBED
     }
 
-    /// Processors that were busy, whoever used them.
-    pub fn machine_cores(&self) -> f64 {
-        self.server_cores + self.generator_cores + self.foreign_cores
+    /// Processors of the server's machine that were busy, whoever used them.
+    pub fn machine_cores(&self, is_generator_elsewhere: bool) -> f64 {
+        let generator = if is_generator_elsewhere { 0.0 } else { self.generator_cores };
+        self.server_cores + generator + self.foreign_cores
     }
 
     /// Whether the generator could not have sent more.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, Measure, Trial, TrialEnd};
-use crate::plan::Matrix;
+use crate::matrix::Matrix;
 use crate::rules::{Figure, Rules};
 use crate::stats::{self, Interval, Key};
 
@@ -137,7 +137,8 @@ impl Data {
 
     /// A figure of a cell, by sessions and rounds, where the trials have it.
     pub fn figure(&self, cell: &Cell, figure: Figure) -> Vec<(Key, f64)> {
-        let of = |(key, measure): (Key, &Measure)| Some((key, figure.of(measure)?));
+        let limits = &Rules::frozen().limits;
+        let of = |(key, measure): (Key, &Measure)| Some((key, figure.of(measure, limits)?));
         self.measures(cell).into_iter().filter_map(of).collect()
     }
 

@@ -160,7 +160,8 @@ impl<'r> Case<'r> {
                 measures.iter().filter(|(_, measure)| is_so(measure)).count()
             };
             let cores = data.settings.matrix.cores as f64;
-            let machine = count(&|measure| measure.machine_cores() >= limits.machine_bound * cores);
+            let elsewhere = data.settings.matrix.is_generator_elsewhere;
+            let machine = count(&|measure| measure.machine_cores(elsewhere) >= limits.machine_bound * cores);
             let generator = count(&|measure| measure.generator_busiest >= limits.generator_bound);
             let all = measures.len();
             if machine > 0 {
@@ -197,7 +198,7 @@ impl<'r> Case<'r> {
             let measures = data.measures(cell);
             let is_late = |(_, measure): &&(Key, &Measure)| {
                 let late = measure.more.get("late_p99_us").copied().unwrap_or(0.0);
-                figure.of(measure).is_some_and(|value| late > limits.lateness * value)
+                figure.of(measure, limits).is_some_and(|value| late > limits.lateness * value)
             };
             let late = measures.iter().filter(is_late).count();
             if late * 2 > measures.len() {

@@ -10,6 +10,7 @@ pub mod judge;
 pub mod load;
 pub mod machine;
 pub mod made_up;
+pub mod matrix;
 pub mod merge;
 pub mod plan;
 pub mod reference;

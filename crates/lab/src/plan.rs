@@ -8,37 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rustredis_testkit::Random;
-use serde::{Deserialize, Serialize};
 
 use crate::cell::Cell;
-use crate::rules::{Claim, Rules, Threads};
-use crate::trial::Times;
-
-/// How much is measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Scale {
-    /// Twenty minutes at most on two cores.
-    Quick,
-    /// Longer measurements and twice the repetitions: some hours.
-    Full,
-}
-
-/// What the rules choose their cells from.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Matrix {
-    /// How much.
-    pub scale: Scale,
-    /// Cores of the machine.
-    pub cores: usize,
-    /// Engines that the server offers.
-    pub engines: Vec<String>,
-    /// Whether valkey-server is installed.
-    pub has_valkey: bool,
-    /// Whether the generator runs on another machine, so that all cores here are the server's.
-    #[serde(default)]
-    pub is_generator_elsewhere: bool,
-}
+pub use crate::matrix::{Matrix, Scale};
+use crate::rules::{Claim, Rules};
 
 /// A cell, and how often it is measured.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,78 +26,6 @@ pub struct Planned {
 pub const DEFAULT_ENGINE: &str = "dashmap";
 
 impl Matrix {
-    /// Repetitions, from those of the quick matrix.
-    pub fn rounds(&self, quick: u32) -> u32 {
-        match self.scale {
-            Scale::Quick => quick,
-            Scale::Full => 2 * quick,
-        }
-    }
-
-    /// How long measurements take.
-    pub fn times(&self) -> Times {
-        let ms = Duration::from_millis;
-        match self.scale {
-            Scale::Quick => Times {
-                warm_up: ms(120),
-                measured: ms(450),
-                tail: ms(600),
-                in_process: ms(200),
-                calm: ms(500),
-                saving: ms(800),
-            },
-            Scale::Full => Times {
-                warm_up: ms(1_000),
-                measured: ms(3_000),
-                tail: ms(5_000),
-                in_process: ms(1_500),
-                calm: ms(2_000),
-                saving: ms(2_000),
-            },
-        }
-    }
-
-    /// A number of threads on this machine.
-    pub fn threads(&self, threads: Threads) -> usize {
-        match threads {
-            Threads::One => 1,
-            Threads::Room => self.room(),
-            // As the server chooses, see its `start`.
-            Threads::Default => (self.cores - 1).max(1),
-            Threads::Cores => self.cores,
-            Threads::Twice => 2 * self.cores,
-        }
-    }
-
-    /// Server threads that have a core beside the generator's: at least one.
-    pub fn room(&self) -> usize {
-        if self.is_generator_elsewhere { self.cores } else { (self.cores - self.generators()).max(1) }
-    }
-
-    /// Threads of the generator: half of the cores, for a request costs it about as much as the server.
-    pub fn generators(&self) -> usize {
-        (self.cores / 2).max(1)
-    }
-
-    /// Whether a server of this name can be measured here.
-    pub fn has_server(&self, name: &str) -> bool {
-        match name {
-            "redis" | "" => true,
-            "valkey" => self.has_valkey,
-            engine => self.engines.iter().any(|offered| offered == engine),
-        }
-    }
-
-    /// Whether a cell's threads are more than the cores: then some wait for a core, and what is measured is the scheduler.
-    pub fn is_oversubscribed(&self, cell: &Cell) -> bool {
-        let own = if self.is_generator_elsewhere {
-            cell.setup().map_or_else(|| cell.threads(), |setup| setup.serving_threads())
-        } else {
-            cell.threads()
-        };
-        own > self.cores.max(2)
-    }
-
     /// The cells of claims, each once, with the repetitions of the most demanding use.
     pub fn plan(&self, claims: &[&Claim]) -> Vec<Planned> {
         let mut planned = Vec::new();
@@ -178,8 +79,12 @@ fn once(planned: Vec<Planned>) -> Vec<Planned> {
 /// The measurements in their order: the calibration, then round by round; within a round the groups of compared cells in
 /// random order, in a group its loads in random order, and under each load its servers in random order.
 pub fn schedule(planned: &[Planned], matrix: &Matrix, seed: u64) -> Vec<(Cell, u32)> {
-    let first = matrix.calibration(planned);
     let groups = groups(planned, matrix);
+    // With what they are compared with.
+    let calibrating: BTreeSet<usize> =
+        matrix.calibration(planned).iter().map(|planned| groups[&planned.cell.id()]).collect();
+    let first: Vec<Planned> =
+        planned.iter().filter(|planned| calibrating.contains(&groups[&planned.cell.id()])).cloned().collect();
     let mut random = Random::new(seed);
     let mut order = Vec::new();
     let mut done = BTreeSet::new();
@@ -309,14 +214,5 @@ mod tests {
         let order = schedule(&matrix.plan(&all()), &matrix, 1);
         let expected = expected(&order, &matrix);
         assert!(expected < Duration::from_secs(19 * 60), "{} measurements, {expected:?}", order.len());
-    }
-
-    #[test]
-    fn threads_fit_the_cores() {
-        assert_eq!((matrix(2).room(), matrix(2).generators()), (1, 1));
-        assert_eq!((matrix(8).room(), matrix(8).generators()), (4, 4));
-        assert_eq!((matrix(1).room(), matrix(1).threads(Threads::Default)), (1, 1));
-        let elsewhere = Matrix { is_generator_elsewhere: true, ..matrix(2) };
-        assert_eq!(elsewhere.room(), 2);
     }
 }

@@ -3,8 +3,9 @@
 use crate::claims::finding::fit_words;
 use crate::data::Data;
 use crate::load::figures::SLICE_MS;
+use crate::matrix::Threads;
 use crate::report::chart::{Axis, Chart, Drawing, Mark, Point, Series};
-use crate::rules::{ChartRule, Claim, Figure, HeatRule, Threads, TimelineRule};
+use crate::rules::{ChartRule, Claim, Figure, HeatRule, TimelineRule};
 use crate::stats::{Interval, coverage, usl};
 use crate::trial::saving;
 
@@ -34,8 +35,11 @@ fn scalability(rule: &ChartRule, data: &Data) -> String {
     let fits = rule.series.iter().map(|(name, cells)| {
         let mut points: Vec<(f64, f64)> = Vec::new();
         for spec in cells.iter().filter(|spec| matrix.threads(spec.threads) <= matrix.cores) {
+            let threads = matrix.threads(spec.threads) as f64;
             let found = data.interval(&spec.cell(matrix), rule.figure);
-            points.extend(found.map(|found| (matrix.threads(spec.threads) as f64, found.median)));
+            if points.iter().all(|(other, _)| *other != threads) {
+                points.extend(found.map(|found| (threads, found.median)));
+            }
         }
         format!("{name}: {}", fit_words(&usl::fit(&points)))
     });
@@ -56,17 +60,24 @@ fn has_points(chart: &Chart) -> bool {
 fn grid(rule: &ChartRule, data: &Data) -> Chart {
     let matrix = &data.settings.matrix;
     let base = rule.base.as_ref().and_then(|base| rule.series.iter().find(|(name, _)| name == base));
+    // On a small machine several places may be the same: half of two cores is one thread.
+    let is_new = |index: &usize| {
+        rule.series.iter().any(|(_, cells)| {
+            cells[..*index].iter().all(|earlier| earlier.cell(matrix) != cells[*index].cell(matrix))
+        })
+    };
+    let places: Vec<usize> = (0..rule.places.len()).filter(is_new).collect();
     let mut counts = Vec::new();
     let mut series = Vec::new();
     for (name, cells) in &rule.series {
         let mut points = Vec::new();
-        for (index, (spec, place)) in cells.iter().zip(&rule.places).enumerate() {
-            let cell = spec.cell(matrix);
+        for (at, &index) in places.iter().enumerate() {
+            let (cell, place) = (cells[index].cell(matrix), &rule.places[index]);
             let found = match base {
                 Some((_, bases)) => data.ratio(&cell, &bases[index].cell(matrix), rule.figure),
                 None => data.interval(&cell, rule.figure),
             };
-            let x = if rule.is_bars { Some(index as f64) } else { place.parse().ok() };
+            let x = if rule.is_bars { Some(at as f64) } else { place.parse().ok() };
             let Some((found, x)) = found.zip(x) else { continue };
             counts.push(found.count);
             points.push(point(x, found.map(|value| value * rule.scale)));
@@ -76,7 +87,8 @@ fn grid(rule: &ChartRule, data: &Data) -> Chart {
         }
     }
     let drawing = if rule.is_bars {
-        Drawing::Bars { categories: rule.places.clone(), series }
+        let categories = places.iter().map(|index| rule.places[*index].clone()).collect();
+        Drawing::Bars { categories, series }
     } else {
         let y = if rule.is_log { Axis::Log } else { Axis::Linear };
         Drawing::Lines { x: if rule.is_log { Axis::Linear } else { Axis::Log }, y, series, marks: Vec::new() }

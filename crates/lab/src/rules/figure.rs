@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cell::Measure;
-use crate::rules::Rules;
+use crate::rules::limits::Limits;
 
 /// A figure of a measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub enum Figure {
 
 impl Figure {
     /// Its value, if the measurement has it.
-    pub fn of(self, measure: &Measure) -> Option<f64> {
+    pub fn of(self, measure: &Measure, limits: &Limits) -> Option<f64> {
         let value = match self {
             Self::ServerUs => measure.server_us(),
             Self::CoresUsed => measure.server_cores,
@@ -57,11 +57,9 @@ impl Figure {
             Self::P99 => measure.main.p99_us,
             Self::P999 => measure.main.p999_us,
             Self::BytesPerKey => measure.server_bytes as f64 / measure.more.get("keys")?,
-            Self::CostPerMillion => {
-                measure.server_us() / 3_600.0 * Rules::frozen().limits.dollars_per_core_hour
-            }
+            Self::CostPerMillion => measure.server_us() / 3_600.0 * limits.dollars_per_core_hour,
             Self::Unsteadiness => {
-                let is_enough = measure.slices.len() >= Rules::frozen().limits.slices;
+                let is_enough = measure.slices.len() >= limits.slices;
                 is_enough.then(|| measure.unsteadiness())?
             }
             Self::Contended => {

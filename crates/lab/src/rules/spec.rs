@@ -3,24 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::cell::{Cell, Fairness, InProcess, Program, Reference, Setup, Snapshot, Tail, Tcp};
-use crate::plan::Matrix;
-
-/// A number of threads, of whatever machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Threads {
-    /// One.
-    One,
-    /// As many as have a core beside the generator's threads.
-    #[default]
-    Room,
-    /// As many as the server takes by itself.
-    Default,
-    /// As many as there are cores.
-    Cores,
-    /// Twice as many, of which half wait for a core.
-    Twice,
-}
+use crate::matrix::{Matrix, Threads};
 
 /// The kinds of cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
