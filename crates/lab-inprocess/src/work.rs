@@ -198,9 +198,19 @@ fn draw(shared: &Shared, plan: &Plan, index: usize) -> Vec<Ready> {
     commands
 }
 
-/// Writes the thread's share of the keys.
+/// Writes the thread's share of the keys; under one lock the first thread writes all, for it would only be handed round.
 async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
     let value = value(VALUE_BYTES);
+    if let Some(lock) = &shared.lock {
+        for number in (0..plan.keys).filter(|_| index == 0) {
+            let ready = [prepare(shared, &[b"SET", &key(number), &value])];
+            let mut output = Vec::new();
+            lock.with(|filling| {
+                clients::with_hand(|hand| hand.run_locked(shared, filling, &ready, &mut output));
+            });
+        }
+        return;
+    }
     for number in (index as u64..plan.keys).step_by(plan.threads) {
         let ready = prepare(shared, &[b"SET", &key(number), &value]);
         if let Some(lock) = &shared.lock {

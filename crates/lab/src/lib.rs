@@ -13,6 +13,7 @@ pub mod made_up;
 pub mod matrix;
 pub mod merge;
 pub mod plan;
+pub mod predict;
 pub mod reference;
 pub mod report;
 pub mod rules;

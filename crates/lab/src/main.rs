@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use rustredis_lab::data::Data;
-use rustredis_lab::{bench, compare, coverage, merge, report, run};
+use rustredis_lab::{bench, compare, coverage, merge, predict, report, run};
 
 /// Two signals within this time are one.
 const SECOND_AFTER: Duration = Duration::from_secs(1);
@@ -32,6 +32,8 @@ enum Task {
     Merge(merge::MergeArgs),
     /// Show by simulation how often the intervals hold the true median
     Coverage(coverage::CoverageArgs),
+    /// Predict what the engines do on more cores than are here, and say how far off such predictions are
+    Predict(predict::PredictArgs),
     /// Write the report of a run again from its raw data
     Report {
         /// The run's directory
@@ -61,6 +63,7 @@ fn main() -> ExitCode {
         Task::Compare(args) => compare::run(&args, &interrupted),
         Task::Merge(args) => merge::run(&args),
         Task::Coverage(args) => Ok(coverage::run(&args)),
+        Task::Predict(args) => predict::run(&args, &interrupted),
         Task::Report { directory } => write_report(&directory),
     };
     match result {
