@@ -12,7 +12,8 @@ use rustredis_keyspace::placement::part_of;
 use rustredis_keyspace::{Covered, View};
 use rustredis_lab::load::Spread;
 use rustredis_lab::load::keys::KeyDraw;
-use rustredis_lab::load::mix::{key, value};
+use rustredis_lab::load::mix::key;
+use rustredis_lab::load::value::value;
 use rustredis_metrics::{Clock, Metrics, Strategy};
 use rustredis_resp::Reply;
 use serde_json::Value;
@@ -181,14 +182,14 @@ fn prepare(shared: &Shared, parts: &[&[u8]]) -> Ready {
 
 fn draw(shared: &Shared, plan: &Plan, index: usize) -> Vec<Ready> {
     let mut draw = KeyDraw::new(plan.spread, plan.keys, plan.seed ^ ((index as u64 + 1) << 32));
-    let value = value(VALUE_BYTES);
     let mut commands = Vec::with_capacity(COMMANDS);
     while commands.len() < COMMANDS {
-        let key = key(draw.draw());
+        let number = draw.draw();
+        let key = key(number);
         let ready = if draw.below(100) < plan.reads_percent {
             prepare(shared, &[b"GET", &key])
         } else {
-            prepare(shared, &[b"SET", &key, &value])
+            prepare(shared, &[b"SET", &key, &value(number, VALUE_BYTES)])
         };
         // On every engine the same keys as where each thread owns a part of them.
         if !plan.has_own_keys || part_of(ready.shard, SHARDS, plan.threads) == index {
@@ -200,10 +201,9 @@ fn draw(shared: &Shared, plan: &Plan, index: usize) -> Vec<Ready> {
 
 /// Writes the thread's share of the keys; under one lock the first thread writes all, for it would only be handed round.
 async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
-    let value = value(VALUE_BYTES);
     if let Some(lock) = &shared.lock {
         for number in (0..plan.keys).filter(|_| index == 0) {
-            let ready = [prepare(shared, &[b"SET", &key(number), &value])];
+            let ready = [prepare(shared, &[b"SET", &key(number), &value(number, VALUE_BYTES)])];
             let mut output = Vec::new();
             lock.with(|filling| {
                 clients::with_hand(|hand| hand.run_locked(shared, filling, &ready, &mut output));
@@ -212,7 +212,7 @@ async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
         return;
     }
     for number in (index as u64..plan.keys).step_by(plan.threads) {
-        let ready = prepare(shared, &[b"SET", &key(number), &value]);
+        let ready = prepare(shared, &[b"SET", &key(number), &value(number, VALUE_BYTES)]);
         if let Some(lock) = &shared.lock {
             let (mut output, one) = (Vec::new(), std::slice::from_ref(&ready));
             lock.with(|filling| {

@@ -1,6 +1,5 @@
 //! `bench`: a single load on a server that runs already.
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
@@ -8,8 +7,11 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::json;
 
-use crate::cell::{GENERATOR_BOUND, Span};
+use crate::cell::{GENERATOR_BOUND, SENT_LATE, Span};
+use crate::cpus::{Cpus, Pinned};
 use crate::load::{self, Figures, Load, Mix, Pace, Phase, Spread, trace};
+use crate::placement::{GeneratorArgs, resolve};
+use crate::usage::{self, Usage, Used};
 use crate::workloads;
 
 /// Options of `bench`.
@@ -63,6 +65,12 @@ pub struct BenchArgs {
     /// Write the figures as JSON
     #[arg(long)]
     pub json: bool,
+    /// Hold the server's threads on these processors while it is measured, if it runs on this machine: 0,2-5
+    #[arg(long, value_name = "CPUS")]
+    pub pin_server: Option<Cpus>,
+    /// Where the generator runs.
+    #[command(flatten)]
+    pub generator: GeneratorArgs,
 }
 
 const DEFAULT_MIX: &str = "80 GET {key}\n20 SET {key} {value}";
@@ -70,10 +78,19 @@ const DEFAULT_MIX: &str = "80 GET {key}\n20 SET {key} {value}";
 /// Runs the load and prints its figures; false if there were errors.
 pub fn run(args: &BenchArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     let load = prepare(args)?;
+    let pid = usage::local_pid(load.address);
+    let _pinned = match (&args.pin_server, pid) {
+        (Some(cpus), Some(pid)) => Some(Pinned::new(pid, cpus)?),
+        (Some(_), None) => return Err("--pin-server: the server does not run here".to_owned()),
+        (None, _) => None,
+    };
+    let mut used = None;
     let figures = load::run(&load, "warm-up", interrupted, |conductor| {
         if conductor.wait(Duration::from_secs_f64(args.warm_up)) {
             conductor.phase("measured");
+            let before = pid.map(Usage::of);
             conductor.wait(Duration::from_secs_f64(args.seconds));
+            used = before.zip(pid).map(|(before, pid)| Usage::of(pid).since(&before));
         }
     })?;
     if let Some(fault) = &figures.fault {
@@ -81,17 +98,12 @@ pub fn run(args: &BenchArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     }
     let phase = figures.phase("measured").ok_or("ended before the warm-up did")?;
     if args.json {
-        println!("{}", as_json(&figures, phase));
+        println!("{}", as_json(&figures, phase, used));
     } else {
-        print!("{}", as_text(&figures, phase, load.pace));
+        print!("{}", as_text(&figures, phase, load.pace, used));
     }
-    Ok(phase.errors == 0 && !interrupted.load(Relaxed))
-}
-
-/// Resolves a host and port.
-pub fn resolve(target: &str) -> Result<SocketAddr, String> {
-    let mut addresses = target.to_socket_addrs().map_err(|error| format!("{target}: {error}"))?;
-    addresses.next().ok_or_else(|| format!("{target} has no address"))
+    let errors: u64 = figures.phases.iter().map(|phase| phase.errors).sum();
+    Ok(errors == 0 && !interrupted.load(Relaxed))
 }
 
 fn prepare(args: &BenchArgs) -> Result<Load, String> {
@@ -116,6 +128,8 @@ fn prepare(args: &BenchArgs) -> Result<Load, String> {
         }
         _ => Mix::parse(DEFAULT_MIX, &args.value_size)?,
     };
+    // What somebody else has written may have other lengths.
+    let mix = if args.no_fill { mix.with_any_length() } else { mix };
     let (keys, spread) = named.map_or((args.keys, args.spread), |workload| (workload.keys, workload.spread));
     if !args.no_fill && args.trace.is_none() {
         match named {
@@ -134,23 +148,35 @@ fn prepare(args: &BenchArgs) -> Result<Load, String> {
         spread,
         seed: args.seed,
         patience: Duration::from_secs(5),
+        generator: args.generator.resolve()?,
     })
 }
 
-fn as_json(figures: &Figures, phase: &Phase) -> serde_json::Value {
+fn as_json(figures: &Figures, phase: &Phase, used: Option<Used>) -> serde_json::Value {
     let busiest = phase.generator_cpu.iter().copied().fold(0.0, f64::max);
     let Span { rate, p50_us, p99_us, p999_us, max_us, requests, seconds, histogram, .. } =
         crate::trial::span(phase);
+    let late_us = |quantile: f64| phase.late.value_at_quantile(quantile) as f64 / 1e3;
+    let per_second = |time: Duration| time.as_secs_f64() / phase.seconds.max(1e-9);
+    let server = used.map(|used| {
+        json!({
+            "cores": per_second(used.cpu), "queued_cores": per_second(used.queued),
+            "us_per_request": used.cpu.as_secs_f64() * 1e6 / phase.requests.max(1) as f64,
+            "yielded": used.yielded, "preempted": used.preempted,
+        })
+    });
     json!({
         "requests": requests, "seconds": seconds, "rate": rate, "errors": phase.errors, "misses": phase.misses,
         "mean_us": phase.latency.mean() / 1e3, "p50_us": p50_us, "p99_us": p99_us, "p999_us": p999_us,
         "max_us": max_us, "unfinished": figures.unfinished, "generator_cpu": phase.generator_cpu,
         "is_generator_bound": busiest >= GENERATOR_BOUND, "error_texts": figures.error_texts,
-        "histogram": histogram,
+        "histogram": histogram, "in_flight": figures.in_flight, "held": phase.held, "server": server,
+        "late_p50_us": late_us(0.5), "late_p99_us": late_us(0.99), "late_max_us": late_us(1.0),
+        "late_share": phase.late_share(),
     })
 }
 
-fn as_text(figures: &Figures, phase: &Phase, pace: Pace) -> String {
+fn as_text(figures: &Figures, phase: &Phase, pace: Pace, used: Option<Used>) -> String {
     use std::fmt::Write as _;
     let mut out = String::new();
     // Writing to a String cannot fail.
@@ -166,8 +192,38 @@ fn as_text(figures: &Figures, phase: &Phase, pace: Pace) -> String {
     {
         let _ = writeln!(out, "  {name:<7}{:>10.3}", phase.latency.value_at_quantile(quantile) as f64 / 1e6);
     }
-    if figures.unfinished > 0 {
-        let _ = writeln!(out, "{} requests were due and not answered at the end", figures.unfinished);
+    let _ = writeln!(out, "{} requests were under way at the end, and were answered", figures.in_flight);
+    if pace != Pace::Closed {
+        let ms = |quantile: f64| phase.late.value_at_quantile(quantile) as f64 / 1e6;
+        let _ = writeln!(
+            out,
+            "sent late by (ms): p50 {:.3}, p99 {:.3}, max {:.3}; {:.2}% by more than 1 ms",
+            ms(0.5),
+            ms(0.99),
+            ms(1.0),
+            phase.late_share() * 100.0
+        );
+        if phase.late_share() >= SENT_LATE {
+            let _ = writeln!(out, "the generator was late: the latencies are its own, too");
+        }
+        let _ = writeln!(
+            out,
+            "{} requests found no room on their connection when they were due; {} had not at the end",
+            phase.held, figures.unfinished
+        );
+    }
+    if let Some(used) = used {
+        let per_second = |time: Duration| time.as_secs_f64() / phase.seconds.max(1e-9);
+        let _ = writeln!(
+            out,
+            "the server used {:.2} cores, {:.2} us per request; {:.2} threads waited for a core; \
+             {} switches to wait, {} by preemption",
+            per_second(used.cpu),
+            used.cpu.as_secs_f64() * 1e6 / phase.requests.max(1) as f64,
+            per_second(used.queued),
+            used.yielded,
+            used.preempted
+        );
     }
     let shares: Vec<String> =
         phase.generator_cpu.iter().map(|share| format!("{:.0}%", share * 100.0)).collect();

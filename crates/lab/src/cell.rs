@@ -320,9 +320,40 @@ pub struct Measure {
     /// Processors that the generator used.
     #[serde(default)]
     pub generator_cores: f64,
+    /// Requests that were under way at the end; all of them were answered after it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_flight: u64,
+    /// Open loop: requests that were due at the end and had found no room on their connection.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unfinished: u64,
+    /// Open loop: requests that found no room on their connection when they were due, and waited for replies.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub held: u64,
+    /// Open loop: by how many microseconds the generator sent requests later than they were due: the median.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_p50_us: f64,
+    /// 99 of 100 were sent no later than this.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_p99_us: f64,
+    /// The latest.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_max_us: f64,
+    /// The share that was sent more than a millisecond late.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub late_share: f64,
     /// Processors that the server used.
     #[serde(default)]
     pub server_cores: f64,
+    /// Threads of the server that were ready to run and had no processor, on average: the kernel's run queue, which is not
+    /// contention for the server's locks.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub server_queued_cores: f64,
+    /// Switches because a thread of the server waited for something.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub server_yielded: u64,
+    /// Switches because the kernel took a processor from a thread of the server.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub server_preempted: u64,
     /// Processors that neither the server nor the generator used, and that were busy all the same or taken by the host.
     #[serde(default)]
     pub foreign_cores: f64,
@@ -336,6 +367,14 @@ pub struct Measure {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shard_wait_ns: Vec<f64>,
 }
+
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
+}
+
+/// From this share of requests on that were sent more than a millisecond late, an open loop's latencies are the generator's
+/// as well.
+pub const SENT_LATE: f64 = 0.01;
 
 /// From this share of a processor on, the generator's thread was the bottleneck: as in the rules.
 pub const GENERATOR_BOUND: f64 = 0.92;
@@ -358,6 +397,11 @@ impl Measure {
     /// Whether the generator could not have sent more.
     pub fn is_generator_bound(&self) -> bool {
         self.generator_busiest >= GENERATOR_BOUND
+    }
+
+    /// Whether the generator sent too many requests too late.
+    pub fn is_sent_late(&self) -> bool {
+        self.late_share >= SENT_LATE
     }
 
     /// Processor time of the server per request, microseconds.

@@ -3,18 +3,13 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use clap::Args;
-use rustredis_testkit::Random;
 
-use crate::bench::resolve;
 use crate::claims::Verdict;
-use crate::claims::finding::times_interval;
 use crate::data::Data;
-use crate::load::{self, Load, Pace};
-use crate::stats::{self, Key};
-use crate::{judge, workloads};
+use crate::placement::GeneratorArgs;
+use crate::{duel, judge};
 
 /// Options of `compare`.
 #[derive(Debug, Clone, Args)]
@@ -44,6 +39,12 @@ pub struct CompareArgs {
     /// Servers: seed of the order and of what is drawn
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Servers: requests a second in the open loop, which tells latencies; without it 60% of the slower one's throughput
+    #[arg(long, value_name = "PER_SECOND")]
+    pub rate: Option<f64>,
+    /// Servers: where the generator runs.
+    #[command(flatten)]
+    pub generator: GeneratorArgs,
 }
 
 /// Prints the comparison. Of runs: true if no verdict of one excludes the other's.
@@ -58,7 +59,7 @@ pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String>
     if is_run(&args.a) || is_run(&args.b) {
         return Err("one is a run and the other is not".to_owned());
     }
-    servers(args, interrupted)
+    duel::run(args, interrupted)
 }
 
 fn read(directory: &str) -> Result<Data, String> {
@@ -128,67 +129,4 @@ fn excludes(a: Verdict, b: Verdict) -> bool {
         Verdict::Undecided | Verdict::Untestable => None,
     };
     side(a).zip(side(b)).is_some_and(|(a, b)| a != b)
-}
-
-/// Rates and p99s by rounds.
-#[derive(Debug, Default)]
-struct Series {
-    rates: Vec<(Key, f64)>,
-    p99s: Vec<(Key, f64)>,
-}
-
-fn servers(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String> {
-    let workload =
-        workloads::named(&args.workload).ok_or_else(|| format!("no workload is called {}", args.workload))?;
-    let addresses = [resolve(&args.a)?, resolve(&args.b)?];
-    for address in addresses {
-        workload.fill(address)?;
-    }
-    let mut series = [Series::default(), Series::default()];
-    let mut random = Random::new(args.seed);
-    for round in 0..args.rounds {
-        let first = random.below(2);
-        for index in [first, 1 - first] {
-            let load = Load {
-                address: addresses[index],
-                clients: args.clients.max(1),
-                threads: args.threads.max(1),
-                pipeline: args.pipeline.max(1),
-                pace: Pace::Closed,
-                mix: workload.mix(),
-                keys: workload.keys,
-                spread: workload.spread,
-                seed: args.seed.wrapping_add(u64::from(round)),
-                patience: Duration::from_secs(5),
-            };
-            let figures = load::run(&load, "warm-up", interrupted, |conductor| {
-                if conductor.wait(Duration::from_secs_f64(args.seconds * 0.2)) {
-                    conductor.phase("measured");
-                    conductor.wait(Duration::from_secs_f64(args.seconds));
-                }
-            })?;
-            let name = if index == 0 { &args.a } else { &args.b };
-            if let Some(fault) = figures.fault {
-                return Err(format!("{name}: {fault}"));
-            }
-            let phase = figures.phase("measured").ok_or("interrupted")?;
-            if phase.errors > 0 {
-                return Err(format!("{name}: {} errors: {:?}", phase.errors, figures.error_texts));
-            }
-            series[index].rates.push(((0, round), phase.rate()));
-            series[index].p99s.push(((0, round), phase.latency.value_at_quantile(0.99) as f64 / 1e3));
-        }
-    }
-    let line = |name: &str, figure: fn(&Series) -> &Vec<(Key, f64)>| {
-        let found = stats::ratio(figure(&series[1]), figure(&series[0]));
-        let verdict = match found {
-            Some(found) if found.contains(1.0) => "no difference",
-            Some(found) if found.median > 1.0 => "B is greater",
-            _ => "A is greater",
-        };
-        println!("{name}: B against A {} : {verdict}", times_interval(found));
-    };
-    line("throughput", |series| &series.rates);
-    line("p99", |series| &series.p99s);
-    Ok(true)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::{Parser, Subcommand};
 use rustredis_lab::data::Data;
+use rustredis_lab::load::remote;
 use rustredis_lab::{bench, compare, coverage, merge, predict, report, run};
 
 /// Two signals within this time are one.
@@ -26,6 +27,8 @@ enum Task {
     Run(run::RunArgs),
     /// Put one load on a server that runs already
     Bench(bench::BenchArgs),
+    /// Send loads for a lab on another machine
+    Generator(remote::GeneratorTask),
     /// Compare two runs cell by cell, or two servers under the same load
     Compare(compare::CompareArgs),
     /// Put runs together as sessions of one
@@ -60,6 +63,7 @@ fn main() -> ExitCode {
     let result = match Cli::parse().task {
         Task::Run(args) => run::run(&args, &interrupted),
         Task::Bench(args) => bench::run(&args, &interrupted),
+        Task::Generator(args) => remote::serve(&args, &interrupted),
         Task::Compare(args) => compare::run(&args, &interrupted),
         Task::Merge(args) => merge::run(&args),
         Task::Coverage(args) => Ok(coverage::run(&args)),

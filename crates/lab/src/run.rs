@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cell::{Cell, Trial, TrialEnd};
 use crate::data::{Data, Session, Settings};
+use crate::placement::PlacementArgs;
 use crate::plan::{Matrix, Scale, expected, schedule};
 use crate::rules::{Claim, Rules};
 use crate::target::Programs;
@@ -42,12 +43,16 @@ pub struct RunArgs {
     /// Say what would be measured and how long it would take, and measure nothing
     #[arg(long)]
     pub plan: bool,
+    /// Where servers and the generator run.
+    #[command(flatten)]
+    pub placement: PlacementArgs,
 }
 
 /// Measures what is not measured yet and writes the report; false if it was interrupted or a cell failed.
 pub fn run(args: &RunArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     let claims = chosen(&args.only)?;
-    let programs = Programs::find(args.server.as_deref())?;
+    let placement = args.placement.resolve()?;
+    let programs = Programs { placement, ..Programs::find(args.server.as_deref())? };
     if args.plan {
         print!("{}", plan(&matrix(args, &programs), &claims, args));
         return Ok(true);
@@ -95,7 +100,7 @@ fn matrix(args: &RunArgs, programs: &Programs) -> Matrix {
         cores: std::thread::available_parallelism().map_or(1, usize::from),
         engines: programs.engines.clone(),
         has_valkey: programs.has("valkey-server"),
-        is_generator_elsewhere: false,
+        is_generator_elsewhere: programs.placement.generator.address.is_some(),
     }
 }
 
@@ -137,7 +142,11 @@ fn open(args: &RunArgs, programs: &Programs) -> Result<Data, String> {
         rules: Rules::frozen().hash.clone(),
         seed: args.seed,
         matrix: matrix(args, programs),
-        machine: machine::describe(),
+        machine: {
+            let mut machine = machine::describe();
+            machine.extend(programs.placement.describe().map(|place| ("placement".to_owned(), place)));
+            machine
+        },
         versions: programs.versions.clone(),
         sessions: Vec::new(),
         cells: std::collections::BTreeMap::new(),

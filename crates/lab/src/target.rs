@@ -8,6 +8,9 @@ use std::time::Duration;
 use rustredis_testkit::{Binary, Client, Launch, Reply, Server, process};
 
 use crate::cell::{Program, Setup};
+use crate::load::Generator;
+use crate::placement::Placement;
+use crate::usage::Usage;
 
 /// Engines that the lab knows of; which of them the server offers, it asks.
 pub const ENGINES: &[&str] = &["mutex", "dashmap", "actor", "lockfree"];
@@ -23,6 +26,8 @@ pub struct Programs {
     pub engines: Vec<String>,
     /// Name and version of each program that is there.
     pub versions: Vec<(String, String)>,
+    /// Where servers and the generator run.
+    pub placement: Placement,
 }
 
 /// Why there is no running server.
@@ -57,6 +62,7 @@ impl Programs {
             in_process,
             engines: Vec::new(),
             versions: Vec::new(),
+            placement: Placement::default(),
         };
         programs.engines = offered_engines(&rustredis);
         let candidates = [
@@ -91,10 +97,15 @@ impl Programs {
                 format!("{:?} is not installed here", setup.program).to_lowercase(),
             ));
         };
-        let launch = Launch::new(Binary::Path(path)).arguments(&setup.options);
-        match launch.try_start() {
+        let launch =
+            Launch::new(Binary::Path(path)).arguments(&self.placement.options()).arguments(&setup.options);
+        let started = match &self.placement.server_cpus {
+            Some(cpus) => cpus.while_pinned(|| launch.try_start()).map_err(StartError::Failed)?,
+            None => launch.try_start(),
+        };
+        match started {
             Ok(server) => {
-                let running = Running { server: Some(server) };
+                let running = Running { server: Some(server), placement: self.placement.clone() };
                 if wants_aof(setup) && !running.has_aof() {
                     return Err(StartError::Absent(
                         "the server has no AOF: it starts, and INFO persistence does not say that one is on"
@@ -181,6 +192,7 @@ pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
 #[derive(Debug)]
 pub struct Running {
     server: Option<Server>,
+    placement: Placement,
 }
 
 impl Running {
@@ -191,6 +203,21 @@ impl Running {
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.server().address()
+    }
+
+    /// Where the generator finds it.
+    pub fn reach(&self) -> SocketAddr {
+        self.placement.reach(self.address())
+    }
+
+    /// Where loads on it are sent from.
+    pub fn generator(&self) -> &Generator {
+        &self.placement.generator
+    }
+
+    /// Whether that is another process, on another machine as a rule.
+    pub fn has_far_generator(&self) -> bool {
+        self.placement.generator.address.is_some()
     }
 
     /// Its process.
@@ -204,9 +231,9 @@ impl Running {
         matches!(info, Some(Reply::Bulk(text)) if String::from_utf8_lossy(&text).contains("aof_enabled:1"))
     }
 
-    /// Processor time that it has used so far.
-    pub fn cpu(&self) -> Duration {
-        process::cpu_time(self.pid()).unwrap_or_default()
+    /// What it has used so far.
+    pub fn usage(&self) -> Usage {
+        Usage::of(self.pid())
     }
 
     /// Its resident memory in bytes.

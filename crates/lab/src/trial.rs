@@ -8,19 +8,17 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use hdrhistogram::Histogram;
-use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
 use rustredis_testkit::Reply;
 
 use crate::cell::{Cell, InProcess, Measure, RATE, Reference, Setup, Snapshot, Span, Tail, Tcp, TrialEnd};
+pub use crate::load::histogram::{decode, encode};
 use crate::load::{self, Figures, Load, Pace, Phase};
 use crate::machine;
 use crate::target::{Programs, Running, StartError};
+use crate::usage::{Usage, Used};
 use crate::workloads;
 
-/// Silence of a server that counts as hanging.
+/// How long a request may be under way before it counts as lost.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest that a snapshot or rewrite is waited for.
 const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(20);
@@ -133,23 +131,27 @@ fn measure_tcp(
     let mut server = programs.start(&tcp.setup)?;
     let load = load_on(&mut server, &tcp.workload, seed)?;
     let load = Load { clients: tcp.clients, pipeline: tcp.pipeline, threads: tcp.generators, pace, ..load };
-    let mut server_cpu = (Duration::ZERO, Duration::ZERO);
+    let mut usage = (Usage::default(), Usage::default());
     let mut machine_cpu = (0.0, 0.0);
     let figures = load::run(&load, WARM_UP, interrupted, |conductor| {
         if !conductor.wait(times.warm_up) {
             return;
         }
-        (server_cpu.0, machine_cpu.0) = (server.cpu(), machine::busy_seconds());
+        (usage.0, machine_cpu.0) = (server.usage(), machine::busy_seconds());
         conductor.phase(MEASURED);
         conductor.wait(times.measured);
-        (server_cpu.1, machine_cpu.1) = (server.cpu(), machine::busy_seconds());
+        (usage.1, machine_cpu.1) = (server.usage(), machine::busy_seconds());
     });
     let figures = figures.map_err(|error| or_death(&mut server, error))?;
     let phase = checked(&figures, &mut server)?.clone();
     let mut measure = summary(&figures, &phase);
-    measure.server_cores = (server_cpu.1.saturating_sub(server_cpu.0)).as_secs_f64() / phase.seconds;
-    let foreign =
-        (machine_cpu.1 - machine_cpu.0) / phase.seconds - measure.server_cores - measure.generator_cores;
+    let Used { cpu, queued, yielded, preempted } = usage.1.since(&usage.0);
+    measure.server_cores = round(cpu.as_secs_f64() / phase.seconds);
+    measure.server_queued_cores = round(queued.as_secs_f64() / phase.seconds);
+    (measure.server_yielded, measure.server_preempted) = (yielded, preempted);
+    // A generator on another machine takes none of this one.
+    let own = if server.has_far_generator() { 0.0 } else { measure.generator_cores };
+    let foreign = (machine_cpu.1 - machine_cpu.0) / phase.seconds - measure.server_cores - own;
     measure.foreign_cores = round(foreign.max(0.0));
     measure.server_bytes = server.bytes();
     measure.more.insert("keys".to_owned(), load.keys as f64);
@@ -175,7 +177,7 @@ fn load_on(server: &mut Running, workload: &str, seed: u64) -> Result<Load, Star
         workloads::named(workload).ok_or_else(|| failed(format!("no workload is called {workload}")))?;
     workload.fill(server.address()).map_err(|error| or_death(server, error))?;
     Ok(Load {
-        address: server.address(),
+        address: server.reach(),
         clients: 1,
         threads: 1,
         pipeline: 1,
@@ -185,6 +187,7 @@ fn load_on(server: &mut Running, workload: &str, seed: u64) -> Result<Load, Star
         spread: workload.spread,
         seed,
         patience: PATIENCE,
+        generator: server.generator().clone(),
     })
 }
 
@@ -208,11 +211,22 @@ fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<&'f Phase, 
 
 fn summary(figures: &Figures, phase: &Phase) -> Measure {
     let slices = figures.slices_between(phase.start, phase.start + phase.seconds);
+    let late = |quantile: f64| match phase.late.len() {
+        0 => 0.0,
+        _ => round(phase.late.value_at_quantile(quantile) as f64 / 1e3),
+    };
     Measure {
         main: span(phase),
         errors: phase.errors,
         misses: phase.misses,
         slices: slices.iter().map(slice).collect(),
+        in_flight: figures.in_flight,
+        unfinished: figures.unfinished,
+        held: phase.held,
+        late_p50_us: late(0.5),
+        late_p99_us: late(0.99),
+        late_max_us: late(1.0),
+        late_share: round(phase.late_share()),
         generator_busiest: round(phase.generator_cpu.iter().copied().fold(0.0, f64::max)),
         generator_cores: round(phase.generator_cpu.iter().sum()),
         ..Measure::default()
@@ -248,21 +262,6 @@ pub fn span(phase: &Phase) -> Span {
         max_us: us(1.0),
         histogram: encode(&phase.latency),
     }
-}
-
-/// A histogram as text.
-pub fn encode(histogram: &Histogram<u64>) -> String {
-    let mut bytes = Vec::new();
-    V2DeflateSerializer::new()
-        .serialize(histogram, &mut bytes)
-        .expect("a histogram of in-memory counts is written to memory");
-    STANDARD.encode(bytes)
-}
-
-/// The histogram of such a text.
-pub fn decode(text: &str) -> Result<Histogram<u64>, String> {
-    let bytes = STANDARD.decode(text).map_err(|error| error.to_string())?;
-    Deserializer::new().deserialize(&mut bytes.as_slice()).map_err(|error| format!("{error:?}"))
 }
 
 fn measure_snapshot(
@@ -318,7 +317,6 @@ fn measure_snapshot(
     measure.slices = figures.slices.iter().map(slice).collect();
     measure.server_bytes = server.bytes();
     measure.more = saved;
-    measure.more.insert("unfinished".to_owned(), figures.unfinished as f64);
     Ok(measure)
 }
 
@@ -384,7 +382,11 @@ fn measure_in_process(
     if cell.contention {
         command.arg("--contention");
     }
-    let output = command.stdin(Stdio::null()).output().map_err(failed)?;
+    let output = match &programs.placement.server_cpus {
+        Some(cpus) => cpus.while_pinned(|| command.stdin(Stdio::null()).output()).map_err(failed)?,
+        None => command.stdin(Stdio::null()).output(),
+    };
+    let output = output.map_err(failed)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     match output.status.code() {
@@ -439,16 +441,6 @@ fn measure_reference(
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn histograms_survive_their_text() {
-        let mut histogram = load::figures::latency_histogram();
-        (1..1_000_u64).for_each(|value| histogram.record(value * 10_000).unwrap());
-        let back = decode(&encode(&histogram)).unwrap();
-        assert_eq!(back.value_at_quantile(0.99), histogram.value_at_quantile(0.99));
-        assert_eq!(back.len(), histogram.len());
-        assert!(decode("%").is_err());
-    }
 
     #[test]
     fn four_digits_are_kept() {

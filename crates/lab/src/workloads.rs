@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use rustredis_testkit::{Client, Command, Reply};
 
 use crate::load::keys::Spread;
-use crate::load::mix::{Mix, key, value};
+use crate::load::mix::{Mix, key};
+use crate::load::value::value;
 
 /// Commands of a pipeline while keys are written.
 const FILL_PIPELINE: usize = 1_000;
@@ -114,13 +115,14 @@ impl Workload {
 /// Writes all keys of a distribution.
 pub fn fill(address: SocketAddr, keys: u64, value_bytes: usize) -> Result<(), String> {
     let mut client = Client::try_connect(address).map_err(|error| error.to_string())?;
-    let value = value(value_bytes);
     let batch = (FILL_PIPELINE as u64).min((64 << 20) / (value_bytes as u64 + 64) + 1);
     let mut next = 0;
     while next < keys {
         let end = (next + batch).min(keys);
         let commands: Vec<Command> = (next..end)
-            .map(|number| Command { arguments: vec![b"SET".to_vec(), key(number), value.clone()] })
+            .map(|number| Command {
+                arguments: vec![b"SET".to_vec(), key(number), value(number, value_bytes)],
+            })
             .collect();
         let replies = client.try_pipeline(&commands).map_err(|error| format!("filling: {error}"))?;
         if let Some(wrong) = replies.iter().find(|reply| **reply != Reply::ok()) {

@@ -57,6 +57,7 @@ fn programs(rustredis: &Path) -> Programs {
         in_process: None,
         engines: vec!["dashmap".to_owned()],
         versions: vec![("redis-server".to_owned(), "7".to_owned())],
+        placement: rustredis_lab::placement::Placement::default(),
     }
 }
 

@@ -5,15 +5,15 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use crate::load::mix::{Expect, value};
-use crate::load::reply::{Malformed, Reply, ReplyKind, Scanner};
+use crate::load::check::{self, check};
+use crate::load::keys::KeyDraw;
+use crate::load::mix::{Expect, Template};
+use crate::load::reply::{Malformed, Scanner};
 
 /// How long the server may take to accept.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// Room for a read.
 const READ_BYTES: usize = 32 * 1024;
-/// Longest value that a GET's reply is compared with; of a longer one the first part is.
-const VALUE_BYTES_COMPARED: usize = 64 * 1024;
 
 /// A reply that is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -21,6 +21,8 @@ struct Awaited {
     expect: Expect,
     /// When the request was sent, or should have been; nanoseconds from the run's start.
     since: u64,
+    /// When it was handed to the socket, the same way.
+    sent: u64,
     is_last: bool,
 }
 
@@ -59,6 +61,13 @@ pub(crate) struct Connection {
     end: usize,
     scanner: Scanner,
     awaited: VecDeque<Awaited>,
+    /// Keys that the checks of the awaited replies must know, in order.
+    keys: VecDeque<u64>,
+    /// What commands inside transactions answer with EXEC, in order.
+    queued: VecDeque<Expect>,
+    /// Those of one reply.
+    keys_now: Vec<u64>,
+    queued_now: Vec<Expect>,
     /// What went wrong in the request whose replies are arriving.
     fault: Option<String>,
     is_miss: bool,
@@ -94,6 +103,10 @@ impl Connection {
             end: 0,
             scanner: Scanner::default(),
             awaited: VecDeque::new(),
+            keys: VecDeque::new(),
+            queued: VecDeque::new(),
+            keys_now: Vec::new(),
+            queued_now: Vec::new(),
             fault: None,
             is_miss: false,
             in_flight: 0,
@@ -102,13 +115,18 @@ impl Connection {
         })
     }
 
-    /// Where the next command is written; [`Self::expect`] must follow.
-    pub(crate) fn out(&mut self) -> &mut Vec<u8> {
-        &mut self.out
-    }
-
-    pub(crate) fn expect(&mut self, expect: Expect, since: u64, is_last: bool) {
-        self.awaited.push_back(Awaited { expect, since, is_last });
+    /// Writes a command, to be flushed: intended at `since`, and with that the last of its request or not.
+    pub(crate) fn write(
+        &mut self,
+        command: &Template,
+        draw: &mut KeyDraw,
+        last_key: &mut u64,
+        (since, now): (u64, u64),
+        is_last: bool,
+    ) {
+        command.write(&mut self.out, draw, last_key, &mut self.keys);
+        self.queued.extend(command.queued);
+        self.awaited.push_back(Awaited { expect: command.expect, since, sent: now, is_last });
         self.in_flight += usize::from(is_last);
     }
 
@@ -133,8 +151,10 @@ impl Connection {
     }
 
     /// Reads once and hands out each request that is answered: since when it ran, and how it ended. `now` is asked once.
+    /// Values may have these lengths.
     pub(crate) fn receive(
         &mut self,
+        lengths: &[usize],
         now: impl FnOnce() -> u64,
         mut answered: impl FnMut(u64, u64, Fate),
     ) -> Result<(), Broken> {
@@ -155,7 +175,16 @@ impl Connection {
                 let text = format!("a reply that nobody waits for: {:?}", reply.kind);
                 return Err(Broken::Malformed(Malformed(text)));
             };
-            match check(awaited.expect, &reply, bytes) {
+            self.keys_now.clear();
+            self.queued_now.clear();
+            let mut keys = awaited.expect.keys();
+            if let Expect::Exec(count) | Expect::Discard(count) = awaited.expect {
+                self.queued_now.extend(self.queued.drain(..usize::from(count).min(self.queued.len())));
+                keys = self.queued_now.iter().map(|expect| expect.keys()).sum();
+            }
+            self.keys_now.extend(self.keys.drain(..keys.min(self.keys.len())));
+            let (keys, queued) = (self.keys_now.as_slice(), self.queued_now.as_slice());
+            match check(check::Awaited { expect: awaited.expect, keys, queued, lengths }, &reply, bytes) {
                 Ok(is_miss) => self.is_miss |= is_miss,
                 Err(text) => {
                     self.fault.get_or_insert(text);
@@ -188,69 +217,14 @@ impl Connection {
         }
     }
 
+    /// When the oldest command without a reply was sent.
+    pub(crate) fn oldest_sent(&self) -> Option<u64> {
+        self.awaited.front().map(|awaited| awaited.sent)
+    }
+
     /// Since when each request under way or in the backlog waits.
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = u64> + '_ {
         let sent = self.awaited.iter().filter(|awaited| awaited.is_last).map(|awaited| awaited.since);
         sent.chain(self.backlog.iter().copied())
-    }
-}
-
-/// Whether the reply is what the command must answer; true for a read of a key that is not there.
-fn check(expect: Expect, reply: &Reply, bytes: &[u8]) -> Result<bool, String> {
-    let text = |range: &std::ops::Range<usize>| {
-        String::from_utf8_lossy(&bytes[range.start..range.end.min(range.start + 100)]).into_owned()
-    };
-    if reply.kind == ReplyKind::Error {
-        return Err(text(&reply.body));
-    }
-    if let Some(inner) = &reply.inner_error {
-        return Err(text(inner));
-    }
-    let body = &bytes[reply.body.clone()];
-    let is_right = match expect {
-        Expect::Ok => reply.kind == ReplyKind::Simple && body == b"OK",
-        Expect::Queued => reply.kind == ReplyKind::Simple && body == b"QUEUED",
-        Expect::Integer => reply.kind == ReplyKind::Scalar,
-        Expect::Array => reply.kind == ReplyKind::Aggregate,
-        Expect::Any => true,
-        Expect::Value => reply.kind == ReplyKind::Nil || (reply.kind == ReplyKind::Bulk && is_pattern(body)),
-    };
-    let is_miss = expect == Expect::Value && reply.kind == ReplyKind::Nil;
-    if is_right {
-        Ok(is_miss)
-    } else {
-        Err(format!(
-            "wrong reply: {:?} {} to a command that answers {expect:?}",
-            reply.kind,
-            text(&reply.body)
-        ))
-    }
-}
-
-/// Whether these bytes are a value as [`value`] makes it.
-fn is_pattern(body: &[u8]) -> bool {
-    static PATTERN: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| value(VALUE_BYTES_COMPARED));
-    let compared = body.len().min(PATTERN.len());
-    body[..compared] == PATTERN[..compared]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn checked(expect: Expect, bytes: &[u8]) -> Result<bool, String> {
-        let reply = Scanner::default().scan(bytes).unwrap().unwrap();
-        check(expect, &reply, bytes)
-    }
-
-    #[test]
-    fn replies_must_be_what_their_command_answers() {
-        assert_eq!(checked(Expect::Ok, b"+OK\r\n"), Ok(false));
-        assert_eq!(checked(Expect::Value, b"$-1\r\n"), Ok(true));
-        assert_eq!(checked(Expect::Value, b"$3\r\naho\r\n"), Ok(false));
-        assert_eq!(checked(Expect::Integer, b"-ERR no\r\n"), Err("ERR no".to_owned()));
-        assert!(checked(Expect::Value, b"$3\r\nxxx\r\n").unwrap_err().starts_with("wrong reply: Bulk xxx"));
-        assert!(checked(Expect::Queued, b"+OK\r\n").is_err());
-        assert_eq!(checked(Expect::Array, b"*1\r\n-ERR in\r\n"), Err("ERR in".to_owned()));
     }
 }

@@ -3,21 +3,24 @@
 use std::collections::BTreeMap;
 
 use hdrhistogram::Histogram;
+use serde::{Deserialize, Serialize};
+
+use crate::load::histogram;
 
 /// Width of a slice of the time series, in milliseconds.
 pub const SLICE_MS: u64 = 100;
-/// Longest latency that is told apart, in nanoseconds: 100 s.
-const LATENCY_NANOS_MAX: u64 = 100_000_000_000;
+/// A request that was sent so much later than it was due was sent late, nanoseconds.
+pub const LATE_NANOS: u64 = 1_000_000;
 /// Texts of different errors that are kept.
 pub(crate) const ERROR_TEXTS_MAX: usize = 8;
 
 /// An empty histogram of latencies in nanoseconds, from 1 us on, exact to two digits.
 pub fn latency_histogram() -> Histogram<u64> {
-    Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 2).expect("the bounds are in order")
+    histogram::empty()
 }
 
 /// One phase of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Phase {
     /// As the script called it.
     pub name: String,
@@ -32,22 +35,29 @@ pub struct Phase {
     /// Reads of a key that was not there.
     pub misses: u64,
     /// Latencies in nanoseconds.
+    #[serde(with = "histogram::text")]
     pub latency: Histogram<u64>,
+    /// Open loop: by how much requests were handed to their connections later than they were due, nanoseconds.
+    #[serde(with = "histogram::text")]
+    pub late: Histogram<u64>,
+    /// Open loop: requests whose connection had no room for them when they were due, so that they waited for its replies.
+    pub held: u64,
     /// For each thread of the generator: the share of the phase that it used a processor.
     pub generator_cpu: Vec<f64>,
 }
 
 /// A piece of the time series.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Slice {
     /// Requests that were answered.
     pub requests: u64,
     /// Their latencies in nanoseconds.
+    #[serde(with = "histogram::text")]
     pub latency: Histogram<u32>,
 }
 
 /// What a run has measured.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Figures {
     /// In order.
     pub phases: Vec<Phase>,
@@ -57,8 +67,11 @@ pub struct Figures {
     pub error_texts: BTreeMap<String, u64>,
     /// What ended the run before its time: a server that is gone, or silent, or talks nonsense.
     pub fault: Option<String>,
-    /// Open loop: requests whose time had come and that were not answered at the end. They are in the histogram of the last
-    /// phase with the age that they had.
+    /// Requests that were under way at the end. What answers them is waited for: in an open loop their latencies are in the
+    /// histogram of the last phase, and one that nothing answers is a fault.
+    pub in_flight: u64,
+    /// Open loop: requests that were due at the end and had found no room on their connection. They are in the histogram of
+    /// the last phase with the age that they had.
     pub unfinished: u64,
 }
 
@@ -69,12 +82,22 @@ pub(crate) struct Part {
     pub(crate) errors: u64,
     pub(crate) misses: u64,
     pub(crate) latency: Histogram<u64>,
+    pub(crate) late: Histogram<u64>,
+    pub(crate) held: u64,
     pub(crate) cpu_nanos: u64,
 }
 
 impl Part {
     pub(crate) fn new() -> Self {
-        Self { requests: 0, errors: 0, misses: 0, latency: latency_histogram(), cpu_nanos: 0 }
+        Self {
+            requests: 0,
+            errors: 0,
+            misses: 0,
+            latency: latency_histogram(),
+            late: latency_histogram(),
+            held: 0,
+            cpu_nanos: 0,
+        }
     }
 }
 
@@ -84,14 +107,13 @@ pub(crate) struct Share {
     pub(crate) phases: Vec<Part>,
     pub(crate) slices: Vec<Slice>,
     pub(crate) error_texts: BTreeMap<String, u64>,
+    pub(crate) in_flight: u64,
     pub(crate) unfinished: u64,
 }
 
 impl Slice {
     pub(crate) fn new() -> Self {
-        let latency =
-            Histogram::new_with_bounds(1_000, LATENCY_NANOS_MAX, 2).expect("the bounds are in order");
-        Self { requests: 0, latency }
+        Self { requests: 0, latency: histogram::empty() }
     }
 }
 
@@ -113,6 +135,8 @@ impl Figures {
                 errors: 0,
                 misses: 0,
                 latency: latency_histogram(),
+                late: latency_histogram(),
+                held: 0,
                 generator_cpu: Vec::new(),
             };
             for share in &shares {
@@ -123,7 +147,9 @@ impl Figures {
                 phase.requests += part.requests;
                 phase.errors += part.errors;
                 phase.misses += part.misses;
+                phase.held += part.held;
                 phase.latency.add(&part.latency).expect("both have the same bounds");
+                phase.late.add(&part.late).expect("both have the same bounds");
                 phase.generator_cpu.push(part.cpu_nanos as f64 / 1e9 / seconds.max(1e-9));
             }
             phase
@@ -144,8 +170,9 @@ impl Figures {
             }
         }
         slices.resize_with((elapsed * 1e3) as usize / SLICE_MS as usize, Slice::new);
+        let in_flight = shares.iter().map(|share| share.in_flight).sum();
         let unfinished = shares.iter().map(|share| share.unfinished).sum();
-        Self { phases, slices, error_texts, fault, unfinished }
+        Self { phases, slices, error_texts, fault, in_flight, unfinished }
     }
 
     /// The phase of this name.
@@ -166,5 +193,10 @@ impl Phase {
     /// Requests a second.
     pub fn rate(&self) -> f64 {
         self.requests as f64 / self.seconds.max(1e-9)
+    }
+    /// The share of requests that were sent more than [`LATE_NANOS`] later than they were due.
+    pub fn late_share(&self) -> f64 {
+        let late = self.late.len() - self.late.count_between(0, LATE_NANOS).min(self.late.len());
+        late as f64 / self.late.len().max(1) as f64
     }
 }
