@@ -197,7 +197,7 @@ impl<'r> Case<'r> {
         {
             let measures = data.measures(cell);
             let is_late = |(_, measure): &&(Key, &Measure)| {
-                let late = measure.more.get("late_p99_us").copied().unwrap_or(0.0);
+                let late = measure.late_p99_us;
                 figure.of(measure, limits).is_some_and(|value| late > limits.lateness * value)
             };
             let late = measures.iter().filter(is_late).count();
