@@ -22,7 +22,11 @@ mod task_result;
 mod tcl;
 mod test;
 mod tidy;
+<<<<<<< HEAD
 mod venv;
+=======
+mod valkey;
+>>>>>>> 286873a (Compare any servers command by command, and measure who could be starved)
 
 use std::process::ExitCode;
 
@@ -45,6 +49,7 @@ Usage: cargo xtask <task>
   states            every state of the server against every command and background task, in full
   soak connections  10,000 connections, and what they leave behind
   soak memory       RSS over what is used while sizes change, on every engine, beside redis-server
+  valkey            the newest valkey-server that Debian packages, built into target/peers, for the lab
 
 The options of a task are shown by `cargo xtask <task> --help`.
 ";
@@ -68,6 +73,7 @@ fn main() -> ExitCode {
         "sanitize" => sanitize::run(rest),
         "states" => states::run(rest),
         "soak" => soak::run(rest),
+        "valkey" => valkey::run(rest),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
             Ok(true)

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use clap::{Parser, Subcommand};
 use rustredis_lab::data::Data;
 use rustredis_lab::load::remote;
-use rustredis_lab::{bench, compare, coverage, merge, predict, report, run};
+use rustredis_lab::{bench, compare, coverage, merge, peers, predict, report, run};
 
 /// Two signals within this time are one.
 const SECOND_AFTER: Duration = Duration::from_secs(1);
@@ -37,6 +37,8 @@ enum Task {
     Coverage(coverage::CoverageArgs),
     /// Predict what the engines do on more cores than are here, and say how far off such predictions are
     Predict(predict::PredictArgs),
+    /// Compare any servers command by command: CPU per request, latency at equal rates, memory; writes docs/PERFORMANCE.md
+    Peers(peers::PeersArgs),
     /// Write the report of a run again from its raw data
     Report {
         /// The run's directory
@@ -68,6 +70,7 @@ fn main() -> ExitCode {
         Task::Merge(args) => merge::run(&args),
         Task::Coverage(args) => Ok(coverage::run(&args)),
         Task::Predict(args) => predict::run(&args, &interrupted),
+        Task::Peers(args) => peers::run(&args, &interrupted),
         Task::Report { directory } => write_report(&directory),
     };
     match result {

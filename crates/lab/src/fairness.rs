@@ -1,0 +1,193 @@
+//! Who could be starved: the waits of those who need more than others, or what others have all the time.
+//!
+//! Three cases: one writes a key that twenty read; one has a transaction over keys of hundreds of shards, which takes everything,
+//! while twenty have single keys; four have transactions over keys of all threads, which on the actor engine are borrowed in turn.
+//! Both sides run in closed loops, each with a thread of the generator to itself, so that the one's waits are not the other's
+//! queue in the generator. On redis-server, where one thread serves everybody in turn, the same load shows what waiting for one's
+//! turn alone costs. The longest wait is of a machine that does other things too, so p99.9 stands beside it.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use crate::load::{self, Conductor, Figures, Load, Mix, Pace, Spread};
+
+/// Clients that have single keys.
+pub const OTHERS: usize = 20;
+/// Keys of the transaction that takes everything: more shards than are locked one by one.
+const EVERYTHING: usize = 300;
+/// Keys of one that spans threads.
+const SPANNING: usize = 8;
+/// How often the others look whether the starved are done.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The phase that counts.
+pub const MEASURED: &str = "measured";
+
+/// Somebody who may be starved, among others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// As cells name it.
+    pub name: &'static str,
+    /// For readers.
+    pub title: &'static str,
+    /// How many may be starved.
+    pub clients: usize,
+    /// Keys that are fought for.
+    keys: usize,
+    /// What the starved send: a SET, or a transaction over all keys.
+    is_transaction: bool,
+}
+
+/// All of them.
+pub const CASES: &[Case] = &[
+    Case {
+        name: "hot-writer",
+        title: "SET of a key that 20 GET",
+        clients: 1,
+        keys: 1,
+        is_transaction: false,
+    },
+    Case {
+        name: "everything",
+        title: "MULTI over 300 keys beside 20 with one key each",
+        clients: 1,
+        keys: EVERYTHING,
+        is_transaction: true,
+    },
+    Case {
+        name: "borrowers",
+        title: "4 with MULTI over 8 keys beside 20 with one key each",
+        clients: 4,
+        keys: SPANNING,
+        is_transaction: true,
+    },
+];
+
+/// The case of this name.
+pub fn named(name: &str) -> Option<&'static Case> {
+    CASES.iter().find(|case| case.name == name)
+}
+
+impl Case {
+    /// What those send who may be starved, one request each time.
+    fn starved(&self) -> String {
+        if !self.is_transaction {
+            return "1 SET {key} {value:64}".to_owned();
+        }
+        let increments: Vec<String> = (0..self.keys).map(|key| format!("INCR counter:{key:012}")).collect();
+        format!("1 MULTI ; {} ; EXEC", increments.join(" ; "))
+    }
+
+    /// What the others send.
+    fn others(&self) -> &'static str {
+        if self.is_transaction { "1 INCR {key:counter:}" } else { "1 GET {key}" }
+    }
+
+    fn load(&self, address: SocketAddr, mix: &str, clients: usize, seed: u64) -> Result<Load, String> {
+        Ok(Load {
+            address,
+            clients,
+            threads: 1,
+            pipeline: 1,
+            pace: Pace::Closed,
+            mix: Mix::parse(mix, &[64])?,
+            keys: self.keys as u64,
+            spread: Spread::Uniform,
+            seed,
+            patience: PATIENCE,
+        })
+    }
+}
+
+/// What both sides have measured, in phases that begin and end together as well as two threads can.
+#[derive(Debug, Clone)]
+pub struct Waits {
+    /// Of those who may be starved.
+    pub starved: Figures,
+    /// Of the others.
+    pub others: Figures,
+}
+
+/// Runs both sides: `warm_up`, then [`MEASURED`]. `at` is called when the latter begins and when it ends.
+pub fn measure(
+    case: &Case,
+    address: SocketAddr,
+    (warm_up, measured): (Duration, Duration),
+    seed: u64,
+    interrupted: &AtomicBool,
+    mut at: impl FnMut(),
+) -> Result<Waits, String> {
+    let starved = case.load(address, &case.starved(), case.clients, seed)?;
+    let others = case.load(address, case.others(), OTHERS, seed.wrapping_add(1))?;
+    let is_over = AtomicBool::new(false);
+    let is_measured = AtomicBool::new(false);
+    let (starved, others) = std::thread::scope(|scope| {
+        let others = scope.spawn(|| {
+            load::run(&others, "warm-up", interrupted, |conductor| {
+                stay(conductor, &[&is_measured, &is_over]);
+                conductor.phase(MEASURED);
+                stay(conductor, &[&is_over]);
+            })
+        });
+        let starved = load::run(&starved, "warm-up", interrupted, |conductor| {
+            if conductor.wait(warm_up) {
+                at();
+                is_measured.store(true, Relaxed);
+                conductor.phase(MEASURED);
+                conductor.wait(measured);
+                at();
+            }
+        });
+        is_over.store(true, Relaxed);
+        (starved, others.join())
+    });
+    let others = others.map_err(|_| "a thread of the generator panicked".to_owned())?;
+    Ok(Waits { starved: starved?, others: others? })
+}
+
+/// Lets the load run until one of the flags is set.
+fn stay(conductor: &Conductor<'_>, flags: &[&AtomicBool]) {
+    while flags.iter().all(|flag| !flag.load(Relaxed)) {
+        if !conductor.wait(LOOK_INTERVAL) {
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustredis_testkit::Server;
+
+    #[test]
+    fn every_case_is_measured_on_both_sides() {
+        let server = Server::redis();
+        let times = (Duration::from_millis(20), Duration::from_millis(150));
+        for case in CASES {
+            assert_eq!(named(case.name), Some(case));
+            let mut calls = 0;
+            let interrupted = AtomicBool::new(false);
+            let waits = measure(case, server.address(), times, 1, &interrupted, || calls += 1).unwrap();
+            assert_eq!(calls, 2);
+            for figures in [&waits.starved, &waits.others] {
+                assert_eq!(figures.fault, None);
+                assert!(figures.error_texts.is_empty(), "{:?}", figures.error_texts);
+                let phase = figures.phase(MEASURED).unwrap();
+                assert!(phase.requests > 0 && phase.latency.max() > 0, "{}", case.name);
+            }
+        }
+        let sum: i64 = (0..EVERYTHING)
+            .map(|key| server.client().call(&["GET", &format!("counter:{key:012}")]).text())
+            .map(|text| text.parse::<i64>().unwrap())
+            .sum();
+        assert!(sum > EVERYTHING as i64, "{sum}");
+    }
+
+    #[test]
+    fn a_transaction_is_one_request() {
+        let mix = named("borrowers").unwrap().starved();
+        assert_eq!(mix.matches("INCR").count(), SPANNING);
+        assert_eq!(Mix::parse(&mix, &[64]).unwrap().len(), 1);
+    }
+}
