@@ -45,7 +45,8 @@ fn build(peers: &Path, work: &Path, suite: &str) -> Result<PathBuf, String> {
     let mut tar = shell::program("tar", &["--strip-components=1", "-xf"]);
     shell::run(tar.arg(tarball).arg("-C").arg(&tree))?;
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = [&format!("-j{cores}"), "BUILD_TLS=no", "USE_SYSTEMD=no", "MALLOC=jemalloc", "valkey-server"];
+    let options =
+        [&format!("-j{cores}"), "BUILD_TLS=no", "USE_SYSTEMD=no", "MALLOC=jemalloc", "valkey-server"];
     let mut make = shell::program("make", &["-C"]);
     shell::run(make.arg(tree.join("src")).args(options).stdout(std::process::Stdio::null()))?;
     let server = peers.join("valkey-server");

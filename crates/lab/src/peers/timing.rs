@@ -38,6 +38,9 @@ const OVERHEAD_SECONDS: f64 = 8e-3;
 /// Shorter than this nothing is measured, longer is not needed; in seconds.
 const SECONDS_MIN: f64 = 0.04;
 const SECONDS_MAX: f64 = 3.0;
+/// Requests that a connection of an open loop has under way at most; others wait in the generator, and count from their
+/// intended time.
+const OPEN_PIPELINE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(5);
 const MEASURED: &str = "measured";
 
@@ -202,6 +205,7 @@ impl Bench<'_> {
                         }
                         let server = self.servers[index].0.clone();
                         let load = load(self, index, round, Pace::Open(rate));
+                        let load = Load { pipeline: OPEN_PIPELINE, ..load };
                         match self.drive(index, &load, raw.tail_seconds) {
                             Ok((phase, _)) => {
                                 let span = trial::span(&phase);
