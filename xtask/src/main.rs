@@ -22,11 +22,8 @@ mod task_result;
 mod tcl;
 mod test;
 mod tidy;
-<<<<<<< HEAD
-mod venv;
-=======
 mod valkey;
->>>>>>> 286873a (Compare any servers command by command, and measure who could be starved)
+mod venv;
 
 use std::process::ExitCode;
 

@@ -117,7 +117,9 @@ class Audit:
         """Threads that want a core at the same time."""
         kind = spec["kind"]
         own = self.threads(spec.get("threads", "room"))
-        serving = 1 if spec.get("server") in ("redis", "valkey") else own
+        options = spec.get("options", [])
+        io = int(options[options.index("--io-threads") + 1]) if "--io-threads" in options else 1
+        serving = io if spec.get("server") in ("redis", "valkey") else own
         if kind == "in-process":
             return own
         if kind == "reference":

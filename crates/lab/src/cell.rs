@@ -54,9 +54,10 @@ impl Setup {
         self.label.split([' ', ',']).next().unwrap_or_default()
     }
 
-    /// Threads that serve: what was chosen, or the one of a Redis.
+    /// Threads that serve: what was chosen, or the one of a Redis, or its I/O threads.
     pub fn serving_threads(&self) -> usize {
-        self.threads.unwrap_or(1)
+        let io = self.options.windows(2).find(|pair| pair[0] == "--io-threads");
+        self.threads.or_else(|| io?[1].parse().ok()).unwrap_or(1)
     }
 }
 

@@ -6,11 +6,17 @@
 //! queue in the generator. On redis-server, where one thread serves everybody in turn, the same load shows what waiting for one's
 //! turn alone costs. The longest wait is of a machine that does other things too, so p99.9 stands beside it.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::load::{self, Conductor, Figures, Load, Mix, Pace, Spread};
+use crate::cell::{Fairness, Measure};
+use crate::load::{self, Conductor, Figures, Generator, Load, Mix, Pace, Spread};
+use crate::machine;
+use crate::target::{Programs, StartError};
+use crate::trial::{self, Times};
+use crate::usage::Used;
 
 /// Clients that have single keys.
 pub const OTHERS: usize = 20;
@@ -21,6 +27,10 @@ const SPANNING: usize = 8;
 /// How often the others look whether the starved are done.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A wait is rare: it is looked for twice as long as a rate.
+const TIMES_MEASURED: u32 = 2;
+/// The others' part of a measurement.
+pub const THEIRS: &str = "others";
 /// The phase that counts.
 pub const MEASURED: &str = "measured";
 
@@ -84,7 +94,13 @@ impl Case {
         if self.is_transaction { "1 INCR {key:counter:}" } else { "1 GET {key}" }
     }
 
-    fn load(&self, address: SocketAddr, mix: &str, clients: usize, seed: u64) -> Result<Load, String> {
+    fn load(
+        &self,
+        (address, generator): (SocketAddr, &Generator),
+        mix: &str,
+        clients: usize,
+        seed: u64,
+    ) -> Result<Load, String> {
         Ok(Load {
             address,
             clients,
@@ -96,6 +112,7 @@ impl Case {
             spread: Spread::Uniform,
             seed,
             patience: PATIENCE,
+            generator: generator.clone(),
         })
     }
 }
@@ -109,17 +126,61 @@ pub struct Waits {
     pub others: Figures,
 }
 
-/// Runs both sides: `warm_up`, then [`MEASURED`]. `at` is called when the latter begins and when it ends.
+/// Measures a cell once. What counts is those who may be starved; the others stand beside, as a phase.
+pub(crate) fn trial(
+    cell: &Fairness,
+    programs: &Programs,
+    times: &Times,
+    seed: u64,
+    interrupted: &AtomicBool,
+) -> Result<Measure, StartError> {
+    let case = named(&cell.case).ok_or_else(|| trial::failed(format!("no case is called {}", cell.case)))?;
+    let mut server = programs.start(&cell.setup)?;
+    let mut used = Vec::new();
+    let lasting = (times.warm_up, times.measured * TIMES_MEASURED);
+    let target = (server.reach(), server.generator());
+    let waits = measure(case, target, lasting, seed, interrupted, || {
+        used.push((server.usage(), machine::busy_seconds()));
+    });
+    let waits = waits.map_err(|error| trial::or_death(&mut server, error))?;
+    let theirs = trial::checked(&waits.others, &mut server)?.clone();
+    let own = trial::checked(&waits.starved, &mut server)?.clone();
+    let (Some((usage, busy)), Some((usage_end, busy_end))) = (used.first(), used.last()) else {
+        return Err(trial::failed("it ended before it began"));
+    };
+    let mut measure = trial::summary(&waits.starved, &own);
+    let others = trial::summary(&waits.others, &theirs);
+    measure.generator_cores = trial::round(measure.generator_cores + others.generator_cores);
+    measure.generator_busiest = measure.generator_busiest.max(others.generator_busiest);
+    let Used { cpu, queued, yielded, preempted } = usage_end.since(usage);
+    measure.server_cores = trial::round(cpu.as_secs_f64() / own.seconds);
+    measure.server_queued_cores = trial::round(queued.as_secs_f64() / own.seconds);
+    (measure.server_yielded, measure.server_preempted) = (yielded, preempted);
+    // A generator on another machine takes none of this one.
+    let ours = if server.has_far_generator() { 0.0 } else { measure.generator_cores };
+    let foreign = (busy_end - busy) / own.seconds - measure.server_cores - ours;
+    measure.foreign_cores = trial::round(foreign.max(0.0));
+    measure.server_bytes = server.bytes();
+    measure.more = BTreeMap::from([
+        ("others_rate".to_owned(), trial::round(theirs.rate())),
+        ("others_p999_us".to_owned(), others.main.p999_us),
+        ("others_max_us".to_owned(), others.main.max_us),
+    ]);
+    measure.phases = vec![crate::cell::Span { name: THEIRS.to_owned(), ..others.main }];
+    Ok(measure)
+}
+
+/// Runs both sides against the server at an address, from a generator: `warm_up`, then [`MEASURED`]. `at` is called when the latter begins and when it ends.
 pub fn measure(
     case: &Case,
-    address: SocketAddr,
+    target: (SocketAddr, &Generator),
     (warm_up, measured): (Duration, Duration),
     seed: u64,
     interrupted: &AtomicBool,
     mut at: impl FnMut(),
 ) -> Result<Waits, String> {
-    let starved = case.load(address, &case.starved(), case.clients, seed)?;
-    let others = case.load(address, case.others(), OTHERS, seed.wrapping_add(1))?;
+    let starved = case.load(target, &case.starved(), case.clients, seed)?;
+    let others = case.load(target, case.others(), OTHERS, seed.wrapping_add(1))?;
     let is_over = AtomicBool::new(false);
     let is_measured = AtomicBool::new(false);
     let (starved, others) = std::thread::scope(|scope| {
@@ -167,8 +228,9 @@ mod tests {
         for case in CASES {
             assert_eq!(named(case.name), Some(case));
             let mut calls = 0;
+            let target = (server.address(), &Generator::default());
             let interrupted = AtomicBool::new(false);
-            let waits = measure(case, server.address(), times, 1, &interrupted, || calls += 1).unwrap();
+            let waits = measure(case, target, times, 1, &interrupted, || calls += 1).unwrap();
             assert_eq!(calls, 2);
             for figures in [&waits.starved, &waits.others] {
                 assert_eq!(figures.fault, None);

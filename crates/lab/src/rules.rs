@@ -48,7 +48,7 @@ pub struct Peak {
 /// A claim: no verdict of its own, but a list of statements.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
-    /// 1 to 8; 0 is the instrument itself.
+    /// 1 to 8 are the article's, 9 is ours; 0 is the instrument itself.
     pub number: u8,
     /// In a few words.
     pub title: String,

@@ -31,7 +31,7 @@ pub struct RunArgs {
     /// Longer measurements and twice the repetitions
     #[arg(long)]
     pub full: bool,
-    /// Only these claims (1 to 8; 0 is the comparison of load generators); may be repeated
+    /// Only these claims (1 to 9; 0 is the comparison of load generators); may be repeated
     #[arg(long, value_name = "CLAIM")]
     pub only: Vec<u8>,
     /// A server that is built already, with rustredis-lab-inprocess beside it
@@ -89,7 +89,7 @@ const SESSION_SEEDS: u64 = 1_000;
 fn chosen(only: &[u8]) -> Result<Vec<&'static Claim>, String> {
     let claims = &Rules::frozen().claims;
     if let Some(wrong) = only.iter().find(|number| claims.iter().all(|claim| claim.number != **number)) {
-        return Err(format!("there is no claim {wrong}: 1 to 8, and 0 for the instrument"));
+        return Err(format!("there is no claim {wrong}: 1 to 9, and 0 for the instrument"));
     }
     Ok(claims.iter().filter(|claim| only.is_empty() || only.contains(&claim.number)).collect())
 }

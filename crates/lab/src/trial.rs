@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::Reply;
 
 use crate::cell::{Cell, InProcess, Measure, RATE, Reference, Setup, Snapshot, Span, Tail, Tcp, TrialEnd};
+use crate::fairness;
 pub use crate::load::histogram::{decode, encode};
 use crate::load::{self, Figures, Load, Pace, Phase};
 use crate::machine;
@@ -84,7 +85,7 @@ pub fn measure(
     let result = match cell {
         Cell::Tcp(tcp) => measure_tcp(tcp, Pace::Closed, programs, times, seed, interrupted),
         Cell::Tail(tail) => measure_tail(tail, rate, programs, times, seed, interrupted),
-        Cell::Fairness(_) => Err(failed("who could be starved is not measured by this program")),
+        Cell::Fairness(cell) => fairness::trial(cell, programs, times, seed, interrupted),
         Cell::Snapshot(snapshot) => measure_snapshot(snapshot, programs, times, seed, interrupted),
         Cell::InProcess(in_process) => measure_in_process(in_process, programs, times, seed),
         Cell::Reference(reference) => measure_reference(reference, programs, times),
@@ -99,7 +100,7 @@ pub fn measure(
     })
 }
 
-fn failed(reason: impl ToString) -> StartError {
+pub(crate) fn failed(reason: impl ToString) -> StartError {
     StartError::Failed(reason.to_string())
 }
 
@@ -159,7 +160,7 @@ fn measure_tcp(
 }
 
 /// What went wrong, or the server's death where that is behind it.
-fn or_death(server: &mut Running, error: String) -> StartError {
+pub(crate) fn or_death(server: &mut Running, error: String) -> StartError {
     // A connection ends a moment before its process can be waited for.
     let end = Instant::now() + DEATH_DEADLINE;
     while Instant::now() < end {
@@ -192,7 +193,7 @@ fn load_on(server: &mut Running, workload: &str, seed: u64) -> Result<Load, Star
 }
 
 /// The measured phase, if nothing went wrong. The reason names the server's death before the connection's.
-fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<&'f Phase, StartError> {
+pub(crate) fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<&'f Phase, StartError> {
     if let Some(fault) = &figures.fault {
         return Err(or_death(server, fault.clone()));
     }
@@ -209,7 +210,7 @@ fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<&'f Phase, 
         .ok_or_else(|| failed("no request was answered"))
 }
 
-fn summary(figures: &Figures, phase: &Phase) -> Measure {
+pub(crate) fn summary(figures: &Figures, phase: &Phase) -> Measure {
     let slices = figures.slices_between(phase.start, phase.start + phase.seconds);
     let late = |quantile: f64| match phase.late.len() {
         0 => 0.0,
@@ -239,7 +240,7 @@ fn slice(slice: &load::figures::Slice) -> (u64, f64, f64) {
 }
 
 /// Four significant digits are more than any measurement here has, and keep the raw data small.
-fn round(value: f64) -> f64 {
+pub(crate) fn round(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return 0.0;
     }

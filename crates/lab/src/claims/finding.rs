@@ -142,7 +142,7 @@ pub fn times_interval(figure: Option<Interval>) -> String {
 /// A claim's answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// 1 to 8; 0 is the instrument itself.
+    /// 1 to 8 are the article's, 9 is ours; 0 is the instrument itself.
     pub number: u8,
     /// In a few words.
     pub title: String,

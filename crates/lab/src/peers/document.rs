@@ -10,14 +10,15 @@ use super::commands::ROWS;
 use super::raw::{Cost, Raw, Server, Tail};
 use super::timing::{PIPELINES, TAIL_CLIENTS, TAIL_PERCENTS};
 use crate::cell::DISTURBED;
-use crate::stats;
+use crate::stats::{self, Key};
 
 /// Differences below this are none.
 const TENTH: f64 = 0.1;
 /// Commands whose throughput is shown as well.
 const SHOWN_RATES: [&str; 2] = ["GET", "SET"];
 
-type Series = Vec<(u32, f64)>;
+/// By repetitions; all are of one session.
+type Series = Vec<(Key, f64)>;
 
 /// A figure of two servers, judged.
 struct Pair {
@@ -132,7 +133,7 @@ fn pairs(raw: &Raw, first: &Server) -> Vec<Pair> {
     pairs
 }
 
-fn judged(other: &[(u32, f64)], own: &[(u32, f64)]) -> Option<(f64, Verdict)> {
+fn judged(other: &[(Key, f64)], own: &[(Key, f64)]) -> Option<(f64, Verdict)> {
     let ratio = stats::ratio(other, own)?;
     Some((ratio.median, verdict(ratio.low, ratio.median, ratio.high)))
 }
@@ -262,7 +263,8 @@ fn tails(out: &mut String, raw: &Raw, first: &Server) {
     line!(
         out,
         "80% GET and 20% SET of 64 bytes over 100,000 keys, open loop: every server gets the same requests a second, {} of the slowest \
-         server's peak, and a request's time counts from when it should have been sent. Medians of {} rounds of {:.0} ms in turn.\n",
+         server's peak, at the times of a Poisson process, and a request's time counts from when it should have been sent; how late the \
+         generator sent stands below, and is part of it. Medians of {} rounds of {:.0} ms in turn.\n",
         TAIL_PERCENTS.map(|percent| format!("{percent}%")).join(", "),
         raw.rounds,
         raw.tail_seconds * 1e3
@@ -289,6 +291,11 @@ fn tails(out: &mut String, raw: &Raw, first: &Server) {
                 let cells: Vec<String> = cells.collect();
                 line!(out, "| {percent}%, {}/s: {name} | {} |", thousands(rate), cells.join(" | "));
             }
+            let late = raw.servers.iter().map(|server| {
+                let late = tail_series(raw, &server.name, clients, percent, |tail| tail.late_p99_us);
+                format!("{:.2}", median(&late) / 1e3)
+            });
+            line!(out, "| *sent late, p99* | {} |", late.collect::<Vec<_>>().join(" | "));
         }
         line!(out);
     }
@@ -382,7 +389,7 @@ fn cost_series(
         .costs
         .iter()
         .filter(|cost| cost.server == server && cost.command == command && cost.pipeline == pipeline);
-    of.map(|cost| (cost.round, figure(cost))).collect()
+    of.map(|cost| ((0, cost.round), figure(cost))).collect()
 }
 
 fn tail_series(
@@ -396,7 +403,7 @@ fn tail_series(
         .tails
         .iter()
         .filter(|tail| tail.server == server && tail.clients == clients && tail.percent == percent);
-    of.map(|tail| (tail.round, figure(tail))).collect()
+    of.map(|tail| ((0, tail.round), figure(tail))).collect()
 }
 
 /// The shapes of data, in their order.
@@ -410,11 +417,11 @@ fn shapes(raw: &Raw) -> Vec<&str> {
     shapes
 }
 
-fn median(series: &[(u32, f64)]) -> f64 {
+fn median(series: &[(Key, f64)]) -> f64 {
     stats::median(&series.iter().map(|(_, value)| *value).collect::<Vec<_>>())
 }
 
-fn ratio_text(other: &[(u32, f64)], own: &[(u32, f64)]) -> String {
+fn ratio_text(other: &[(Key, f64)], own: &[(Key, f64)]) -> String {
     let Some(ratio) = stats::ratio(other, own) else { return "–".to_owned() };
     let text = format!("{:.2} ({:.2}–{:.2})", ratio.median, ratio.low, ratio.high);
     let is_ahead = verdict(ratio.low, ratio.median, ratio.high) == Verdict::Better;
@@ -501,6 +508,7 @@ mod tests {
                     p50_us: 100.0 * get,
                     p99_us: 400.0 * set,
                     p999_us: 900.0,
+                    late_p99_us: 20.0,
                 });
             }
             raw.memory.push(Memory {
@@ -527,6 +535,7 @@ mod tests {
             "| GET P16 | 1.00M/s, 0.50 |",
             "| 60%, 40k/s: p99 | 0.40 ms | 0.80, 2.00 (2.00–2.00) |",
             "| integer | 100 | 200, 2.00 | absent |",
+            "| *sent late, p99* | 0.02 | 0.02 | 0.02 |",
             "| redis | 1/2 |",
         ] {
             assert!(text.contains(part), "{part} is not in\n{text}");

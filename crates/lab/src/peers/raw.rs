@@ -56,6 +56,8 @@ pub struct Tail {
     pub p99_us: f64,
     /// 999 of 1,000 took no longer.
     pub p999_us: f64,
+    /// 99 of 100 requests were sent no later than so long after they were due.
+    pub late_p99_us: f64,
 }
 
 /// What a shape of data takes on a server.

@@ -2,8 +2,7 @@
 //!
 //! Unlike the lab's own servers these may be any program that speaks Redis's protocol: nothing is believed of its log, and it
 //! counts as ready when it answers PING. Port and directory are said as Redis takes them, or wherever the options say `{port}`
-//! and `{dir}`. Processor time comes from the scheduler, in nanoseconds: `/proc/PID/stat` counts in hundredths of a second, which
-//! is a tenth of what a measurement takes.
+//! and `{dir}`.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,6 +15,7 @@ use std::time::{Duration, Instant};
 use rustredis_testkit::{Client, Directory, process};
 
 use crate::target::{Programs, first_line};
+use crate::usage::Usage;
 
 /// How long a server may take until it answers.
 const READY_DEADLINE: Duration = Duration::from_secs(20);
@@ -175,12 +175,7 @@ impl Running {
 
     /// Processor time that its threads have used, those that have ended left out.
     pub fn cpu(&self) -> Duration {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
-        let nanos = tasks.filter_map(|task| {
-            let text = fs::read_to_string(task.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<u64>().ok()
-        });
-        Duration::from_nanos(nanos.sum())
+        Usage::of(self.child.id()).since(&Usage::default()).cpu
     }
 
     /// Its resident memory in bytes.

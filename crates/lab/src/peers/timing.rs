@@ -14,7 +14,7 @@ use rustredis_testkit::{Random, process};
 use super::commands::{self, ROWS, Row};
 use super::raw::{Cost, Raw, Tail};
 use super::subject::{Running, Subject};
-use crate::load::{self, Load, Pace, Phase};
+use crate::load::{self, Generator, Load, Pace, Phase};
 use crate::{machine, stats, trial, workloads};
 
 /// Depths of pipeline at which commands are measured.
@@ -210,6 +210,7 @@ impl Bench<'_> {
                             Ok((phase, _)) => {
                                 let span = trial::span(&phase);
                                 let (p50_us, p99_us, p999_us) = (span.p50_us, span.p99_us, span.p999_us);
+                                let late_p99_us = phase.late.value_at_quantile(0.99) as f64 / 1e3;
                                 raw.tails.push(Tail {
                                     server,
                                     clients,
@@ -219,6 +220,7 @@ impl Bench<'_> {
                                     p50_us,
                                     p99_us,
                                     p999_us,
+                                    late_p99_us,
                                 });
                             }
                             Err(reason) => raw
@@ -244,6 +246,7 @@ impl Bench<'_> {
             spread: Row::SPREAD,
             seed: self.settings.seed.wrapping_add(u64::from(round)),
             patience: PATIENCE,
+            generator: Generator::default(),
         }
     }
 
