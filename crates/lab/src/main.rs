@@ -44,6 +44,14 @@ enum Task {
         /// The run's directory
         directory: PathBuf,
     },
+    /// Photograph pictures of a run's report with Chromium, as CHART-light.png and CHART-dark.png beside it
+    Pictures {
+        /// The run's directory
+        directory: PathBuf,
+        /// Their names in the report, as in the page's addresses (#CHART)
+        #[arg(required = true)]
+        charts: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +80,7 @@ fn main() -> ExitCode {
         Task::Predict(args) => predict::run(&args, &interrupted),
         Task::Peers(args) => peers::run(&args, &interrupted),
         Task::Report { directory } => write_report(&directory),
+        Task::Pictures { directory, charts } => photograph(&directory, &charts),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -83,8 +92,22 @@ fn main() -> ExitCode {
     }
 }
 
+fn run_in(directory: &Path) -> Result<Data, String> {
+    Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))
+}
+
+fn photograph(directory: &Path, charts: &[String]) -> Result<bool, String> {
+    let data = run_in(directory)?;
+    for chart in charts {
+        for path in report::photograph(&data, chart)? {
+            println!("{}", path.display());
+        }
+    }
+    Ok(true)
+}
+
 fn write_report(directory: &Path) -> Result<bool, String> {
-    let data = Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))?;
+    let data = run_in(directory)?;
     let path = report::write(&data)?;
     print!("{}", report::overview(&data));
     println!("{}", path.display());

@@ -6,20 +6,18 @@ use crate::claims::finding::{Finding, Judged, Verdict};
 use crate::data::Data;
 use crate::plan::Scale;
 use crate::report::chart::Chart;
+use crate::report::svg::{self, escaped};
 use crate::report::{command, conditions};
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
-const CHARTS: &str = include_str!("../../vendor/echarts.min.js");
 
 /// The whole file.
 pub(super) fn render(data: &Data, findings: &[Finding]) -> Result<String, String> {
-    let charts: Vec<&Chart> = findings.iter().flat_map(|finding| &finding.charts).collect();
-    let charts = serde_json::to_string(&charts).map_err(|error| error.to_string())?.replace("</", "<\\/");
     let mut body = String::new();
     overview(&mut body, data, findings);
     for finding in findings {
-        claim(&mut body, data, finding);
+        claim(&mut body, data, finding)?;
     }
     troubles(&mut body, data);
     settings(&mut body, data);
@@ -27,14 +25,10 @@ pub(super) fn render(data: &Data, findings: &[Finding]) -> Result<String, String
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>Where does performance break under concurrency?</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n\
-         <script type=\"application/json\" id=\"charts\">{charts}</script>\n<script>{CHARTS}</script>\n\
-         <script>\n{SCRIPT}</script>\n</body>\n</html>\n"
+         <style>\n{}{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n\
+         <script>\n{SCRIPT}</script>\n</body>\n</html>\n",
+        svg::STYLE
     ))
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn badge(judged: &Judged) -> String {
@@ -73,7 +67,7 @@ fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
     out.push_str("</ol>\n");
 }
 
-fn claim(out: &mut String, data: &Data, finding: &Finding) {
+fn claim(out: &mut String, data: &Data, finding: &Finding) -> Result<(), String> {
     let _ = writeln!(
         out,
         "<section class=\"claim\" id=\"claim-{0}\"><h2><span class=\"number\">{0}</span>{1}</h2>\n<blockquote>{2}</blockquote>\n\
@@ -85,12 +79,12 @@ fn claim(out: &mut String, data: &Data, finding: &Finding) {
     );
     let (first, rest) = finding.charts.split_at(finding.charts.len().min(1));
     out.push_str("<div class=\"answer\">");
-    first.iter().for_each(|chart| figure(out, chart));
+    figures(out, first)?;
     parts(out, &finding.statements);
     out.push_str("</div>\n");
     if !rest.is_empty() {
         out.push_str("<div class=\"charts\">");
-        rest.iter().for_each(|chart| figure(out, chart));
+        figures(out, rest)?;
         out.push_str("</div>\n");
     }
     if !finding.notes.is_empty() {
@@ -105,16 +99,14 @@ fn claim(out: &mut String, data: &Data, finding: &Finding) {
         "<p class=\"again\">Again, with its pictures: <code>{}</code></p></section>",
         escaped(&command(data, finding.number))
     );
+    Ok(())
 }
 
-fn figure(out: &mut String, chart: &Chart) {
-    let _ = write!(
-        out,
-        "<figure id=\"{0}\"><h3>{1}</h3><div class=\"plot\" data-chart=\"{0}\"></div><figcaption>{2}</figcaption></figure>",
-        escaped(&chart.id),
-        escaped(&chart.title),
-        escaped(&chart.caption)
-    );
+fn figures(out: &mut String, charts: &[Chart]) -> Result<(), String> {
+    for chart in charts {
+        out.push_str(&svg::figure(chart)?);
+    }
+    Ok(())
 }
 
 fn parts(out: &mut String, parts: &[Judged]) {

@@ -1,13 +1,14 @@
 //! The report: one HTML file that needs nothing else, the same as Markdown, and the raw data as CSV and JSON.
 //!
 //! Everything is computed from the run's raw data by [`answers`], and by nothing else: a test recomputes a committed report
-//! and finds the same numbers. Pictures are drawn in the reader's browser by a charting library that is part of the file;
-//! pictures made here were rejected, for they could not follow the reader's colours, width and pointer.
+//! and finds the same numbers. Pictures are SVG in the page's own colours; the README's are photographs of the same.
 
 pub mod chart;
 mod html;
 mod markdown;
+mod photograph;
 mod raw;
+pub mod svg;
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use crate::cell::{Measure, TrialEnd};
 use crate::claims::{self, Finding};
 use crate::data::Data;
+
+pub use photograph::photograph;
 
 /// The answers of all claims that the run has planned.
 pub fn answers(data: &Data) -> Vec<Finding> {
