@@ -1,8 +1,8 @@
 //! The committed sample report: its numbers recomputed from its raw data, and its page opened in a browser.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod browser;
+
+use std::path::PathBuf;
 
 use rustredis_lab::claims::Verdict;
 use rustredis_lab::compare;
@@ -16,23 +16,16 @@ const PAGE_BYTES_MAX: u64 = 1_500_000;
 const PHOTOGRAPHED: &str = "cost-redis";
 
 /// A made-up run in a directory of its own, with its report.
-struct Copy(PathBuf, Data);
+struct Copy(PathBuf, Data, #[expect(dead_code, reason = "it is removed at the end")] browser::Directory);
 
 impl Copy {
     fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("rustredis-report-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory for the test");
+        let directory = browser::Directory::new(name);
+        let path = directory.0.clone();
         let data = made_up::run(path.clone(), 1, |label| if label.starts_with("redis") { 2.0 } else { 1.0 });
         data.write().expect("the directory is there");
         report::write(&data).expect("the report is written");
-        Self(path, data)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        // What cannot be removed stays behind in the temporary directory.
-        let _ = std::fs::remove_dir_all(&self.0);
+        Self(path, data, directory)
     }
 }
 
@@ -69,62 +62,6 @@ fn a_run_agrees_with_itself() {
     assert!(!comparison.agrees && !comparison.flips.is_empty(), "{}", comparison.text);
 }
 
-/// Looks at a page in a frame as wide as a phone or a screen, and writes what it sees into its own head: what is shown and in
-/// which colours, texts that others cover or that are cut off, and what is wider than the window.
-const LOOK: &str = r#"
-const frame = document.querySelector("iframe");
-frame.addEventListener("load", () => {
-  const page = frame.contentDocument;
-  const isShown = (element) => element.getClientRects().length > 0;
-  const pictures = [...page.querySelectorAll(".plot svg")].filter(isShown);
-  let [covered, cut] = [[], []];
-  for (const picture of pictures) {
-    const edge = picture.getBoundingClientRect();
-    const texts = [...picture.querySelectorAll("text")].map((text) => [text.textContent.trim(), text.getBoundingClientRect()]);
-    texts.forEach(([words, a], index) => {
-      if (a.left < edge.left - 1 || a.right > edge.right + 1 || a.top < edge.top - 1 || a.bottom > edge.bottom + 1) cut.push(words);
-      for (const [others, b] of texts.slice(index + 1)) {
-        const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
-        const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-        // The boxes of letters are higher than letters.
-        if (across > 0.5 && down > 4) covered.push(words + " / " + others);
-      }
-    });
-  }
-  Object.assign(document.documentElement.dataset, {
-    figures: page.querySelectorAll("figure").length, shown: pictures.length, covered: covered.join("; "), cut: cut.join("; "),
-    paper: frame.contentWindow.getComputedStyle(page.body).backgroundColor, width: frame.contentWindow.innerWidth,
-    overflow: Math.max(0, page.documentElement.scrollWidth - frame.contentWindow.innerWidth),
-    text: Math.min(...pictures.filter((picture) => picture.querySelector("text")).map((picture) => 24 * picture.getBoundingClientRect().width / picture.viewBox.baseVal.width)),
-  });
-});
-"#;
-
-/// What is seen of the page in Chromium.
-fn rendered(page: &Path, width: u32, is_dark: bool) -> BTreeMap<String, String> {
-    let profile = page.with_file_name(format!("profile-{width}-{is_dark}"));
-    let mut command = Command::new("chromium");
-    command.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]);
-    command.args(["--disable-background-networking", "--disable-component-update", "--disable-sync"]);
-    command.args(["--allow-file-access-from-files", "--virtual-time-budget=20000", "--dump-dom"]);
-    command.arg(format!("--window-size={},900", width.max(600)));
-    command.arg(format!("--blink-settings=preferredColorScheme={}", u8::from(!is_dark)));
-    command.arg(format!("--user-data-dir={}", profile.display()));
-    // A window is never as narrow as a phone, but a frame in it can be.
-    let frame = page.with_file_name(format!("frame-{width}.html"));
-    let text = format!(
-        "<!doctype html><iframe src=\"report.html\" style=\"width:{width}px;height:2000px;border:0\"></iframe><script>{LOOK}</script>"
-    );
-    std::fs::write(&frame, text).expect("the directory is there");
-    let output = command.arg(format!("file://{}", frame.display())).stdin(Stdio::null()).output();
-    let output = output.expect("chromium runs: `cargo xtask test` installs it");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let head =
-        text.split_once("<html").and_then(|(_, rest)| rest.split_once('>')).map_or("", |(head, _)| head);
-    let pairs = head.split("data-").skip(1).filter_map(|pair| pair.split_once("=\""));
-    pairs.map(|(name, value)| (name.to_owned(), value.trim_end().trim_end_matches('"').to_owned())).collect()
-}
-
 #[test]
 fn the_page_renders_in_a_browser() {
     let copy = Copy::new("page");
@@ -132,19 +69,8 @@ fn the_page_renders_in_a_browser() {
     let size = std::fs::metadata(&page).unwrap().len();
     assert!(size < PAGE_BYTES_MAX, "{size} bytes");
     let charts: usize = report::answers(&copy.1).iter().map(|finding| finding.charts.len()).sum();
-    let is_dark = |colour: &str| {
-        let numbers = colour.trim_start_matches("rgb(").trim_end_matches(')').split(", ");
-        numbers.map(|number| number.parse::<u32>().unwrap()).sum::<u32>() < 300
-    };
-    for (width, wants_dark) in [(1280, false), (1280, true), (360, false), (360, true)] {
-        let facts = rendered(&page, width, wants_dark);
-        let fact = |name: &str| facts.get(name).map_or("", String::as_str);
-        assert_eq!(fact("width"), width.to_string(), "{facts:?}");
-        assert_eq!(is_dark(fact("paper")), wants_dark, "{facts:?}");
-        assert_eq!([fact("shown"), fact("figures")], [charts.to_string(), charts.to_string()], "{width}");
-        assert_eq!([fact("covered"), fact("cut")], ["", ""], "{width}: texts of pictures cannot be read");
-        assert!(fact("text").parse::<f64>().unwrap() > 9.0, "{width}: letters of {} pixels", fact("text"));
-        assert_eq!(fact("overflow"), "0", "{width}: the page is wider than the window");
+    for (width, is_dark) in [(1280, false), (1280, true), (360, false), (360, true)] {
+        browser::look(&page, width, is_dark).is_legible(charts);
     }
 }
 

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use super::extrapolate::Curve;
 use super::report::{Drawn, METHOD, Prediction, parameters};
 use crate::report::chart::{Axis, Chart, Drawing, Point, Series};
+use crate::report::svg;
+use crate::report::words::escaped;
 
 const STYLE: &str = include_str!("../report/report.css");
 
@@ -31,8 +33,8 @@ pub(super) fn render(prediction: &Prediction) -> String {
     section(&mut body, "How far off it was", |body| {
         table(body, &["cells that were not fitted", "median error", "cells"], &rows);
     });
-    for drawn in &prediction.drawn {
-        section(&mut body, &drawn.load.title, |body| curves(body, drawn));
+    for (index, drawn) in prediction.drawn.iter().enumerate() {
+        section(&mut body, &drawn.load.title, |body| curves(body, drawn, index));
     }
     section(&mut body, "Published: I/O threads of Redis and Valkey", |body| published(body, prediction));
     section(&mut body, "Every check", |body| {
@@ -62,12 +64,9 @@ pub(super) fn render(prediction: &Prediction) -> String {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>What more cores would do</title>\n\
-         <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n"
+         <style>\n{}{STYLE}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        svg::STYLE
     )
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 fn section(body: &mut String, title: &str, fill: impl FnOnce(&mut String)) {
@@ -93,7 +92,13 @@ fn table(body: &mut String, head: &[&str], rows: &[Vec<String>]) {
     body.push_str("</tbody></table></div>");
 }
 
-fn curves(body: &mut String, drawn: &Drawn) {
+fn curves(body: &mut String, drawn: &Drawn, index: usize) {
+    match svg::figure(&chart(drawn, index)) {
+        Ok(figure) => body.push_str(&figure),
+        Err(why) => {
+            let _ = write!(body, "<p class=\"rule\">Not drawn: {}</p>", escaped(&why));
+        }
+    }
     let rows: Vec<Vec<String>> =
         drawn.rankings.iter().map(|(threads, ranking)| vec![threads.to_string(), ranking.clone()]).collect();
     table(body, &["threads", "told apart"], &rows);

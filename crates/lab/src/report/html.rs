@@ -6,8 +6,11 @@ use crate::claims::finding::{Finding, Judged, Verdict};
 use crate::data::Data;
 use crate::plan::Scale;
 use crate::report::chart::Chart;
-use crate::report::svg::{self, escaped};
-use crate::report::{command, conditions};
+use crate::report::efficiency;
+use crate::report::front::{self, Sentence};
+use crate::report::method::{self, VERDICTS, command, conditions};
+use crate::report::svg;
+use crate::report::words::escaped;
 
 const STYLE: &str = include_str!("report.css");
 const SCRIPT: &str = include_str!("report.js");
@@ -15,10 +18,13 @@ const SCRIPT: &str = include_str!("report.js");
 /// The whole file.
 pub(super) fn render(data: &Data, findings: &[Finding]) -> Result<String, String> {
     let mut body = String::new();
-    overview(&mut body, data, findings);
+    first_page(&mut body, data, findings);
+    efficiency_tables(&mut body, data);
+    claims(&mut body, findings);
     for finding in findings {
         claim(&mut body, data, finding)?;
     }
+    how(&mut body, data, findings);
     troubles(&mut body, data);
     settings(&mut body, data);
     Ok(format!(
@@ -40,7 +46,7 @@ fn badge(judged: &Judged) -> String {
     format!("<span class=\"badge {class}\">{}</span>", judged.verdict_words())
 }
 
-fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
+fn first_page(out: &mut String, data: &Data, findings: &[Finding]) {
     let scale = match data.settings.matrix.scale {
         Scale::Quick => "the quick matrix",
         Scale::Full => "the full matrix",
@@ -49,12 +55,47 @@ fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
     let _ = write!(
         out,
         "<header><div><p class=\"eyebrow\">RustRedis laboratory</p><h1>Where does performance break under concurrency?</h1>\
-         <p class=\"lead\">{} measurements in random order, {scale}, seed {}, on {} cores. What an article claimed, and what this machine says.</p></div>\
-         <button id=\"theme\" type=\"button\" aria-label=\"Switch between light and dark\">◐</button></header>\n<ol class=\"verdicts\">\n",
+         <p class=\"lead\">{} measurements in random order, {scale}, seed {}, on {} cores; rules of {}.</p></div>\
+         <button id=\"theme\" type=\"button\" aria-label=\"Switch between light and dark\">◐</button></header>\n<dl class=\"answers\">\n",
         data.trials.len(),
         data.settings.seed,
-        data.settings.matrix.cores
+        data.settings.matrix.cores,
+        escaped(&data.settings.rules.chars().take(12).collect::<String>())
     );
+    for Sentence { head, text } in front::sentences(data, findings) {
+        let _ = writeln!(out, "<div><dt>{head}</dt><dd>{}</dd></div>", escaped(&text));
+    }
+    out.push_str("</dl>\n<nav><a href=\"#choose\">What to choose</a> <a href=\"#efficiency\">Efficiency</a> \
+                  <a href=\"#claims\">Claims</a> <a href=\"#method\">Method</a> <a href=\"#machine\">Machine</a></nav>\n");
+    let choices = front::choices(data);
+    if !choices.rows.is_empty() {
+        let _ = writeln!(
+            out,
+            "<section id=\"choose\"><h2>What to choose for which load</h2>{}</section>",
+            choices.html()
+        );
+    }
+}
+
+fn efficiency_tables(out: &mut String, data: &Data) {
+    let tables = efficiency::tables(data);
+    if tables.is_empty() {
+        return;
+    }
+    out.push_str("<section id=\"efficiency\"><h2>What a request costs</h2>\n<p class=\"rule\">Closed loops; medians, with the interval \
+                  of what leads. A closed loop tells no latency: see the open loops under the claims.</p>\n");
+    let (first, rest) = tables.split_at(tables.len().min(2));
+    first.iter().for_each(|table| out.push_str(&table.html()));
+    if !rest.is_empty() {
+        let _ = writeln!(out, "<details><summary>{} more loads</summary>", rest.len());
+        rest.iter().for_each(|table| out.push_str(&table.html()));
+        out.push_str("</details>");
+    }
+    out.push_str("</section>\n");
+}
+
+fn claims(out: &mut String, findings: &[Finding]) {
+    out.push_str("<section id=\"claims\"><h2>What an article claimed, statement by statement</h2>\n<ol class=\"verdicts\">\n");
     for finding in findings {
         let _ = writeln!(
             out,
@@ -64,7 +105,15 @@ fn overview(out: &mut String, data: &Data, findings: &[Finding]) {
             escaped(&finding.sentence)
         );
     }
-    out.push_str("</ol>\n");
+    let _ = writeln!(out, "</ol>\n<p class=\"rule\">{}</p></section>", escaped(VERDICTS));
+}
+
+fn how(out: &mut String, data: &Data, findings: &[Finding]) {
+    let _ = write!(out, "<section id=\"method\"><h2>Method</h2>{}", method::facts(data, findings).html());
+    if let Some(table) = method::contention(data) {
+        out.push_str(&table.html());
+    }
+    out.push_str("</section>\n");
 }
 
 fn claim(out: &mut String, data: &Data, finding: &Finding) -> Result<(), String> {

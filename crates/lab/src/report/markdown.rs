@@ -5,18 +5,34 @@ use std::fmt::Write as _;
 use crate::claims::finding::Finding;
 use crate::data::Data;
 use crate::report::chart::{Chart, Drawing, Series};
-use crate::report::{command, conditions, short};
+use crate::report::efficiency;
+use crate::report::front::{self, Sentence};
+use crate::report::method::{self, VERDICTS, command, conditions};
+use crate::report::words::short;
 
 /// The whole report.
 pub(super) fn render(data: &Data, findings: &[Finding]) -> String {
     let mut out = String::from("# Where does performance break under concurrency?\n\n");
-    out.push_str("| claim | its statements |\n|---|---|\n");
-    for finding in findings {
+    for Sentence { head, text } in front::sentences(data, findings) {
         // Writing to a String cannot fail, here and below.
+        let _ = writeln!(out, "- **{head}.** {text}");
+    }
+    let _ = write!(out, "\n## What to choose for which load\n\n{}", front::choices(data).markdown());
+    out.push_str("\n## What a request costs\n\nClosed loops; medians, with the interval of what leads.\n");
+    efficiency::tables(data).iter().for_each(|table| out.push_str(&table.markdown()));
+    out.push_str(
+        "\n## What an article claimed, statement by statement\n\n| claim | its statements |\n|---|---|\n",
+    );
+    for finding in findings {
         let _ = writeln!(out, "| {}. {} | {} |", finding.number, finding.title, cell(&finding.sentence));
     }
+    let _ = writeln!(out, "\n{}", VERDICTS);
     for finding in findings {
         claim(&mut out, data, finding);
+    }
+    let _ = write!(out, "\n## Method\n\n{}", method::facts(data, findings).markdown());
+    if let Some(table) = method::contention(data) {
+        out.push_str(&table.markdown());
     }
     troubles(&mut out, data);
     out.push_str("\n## Machine, versions, settings\n\n| | |\n|---|---|\n");

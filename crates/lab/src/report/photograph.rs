@@ -21,7 +21,7 @@ const TEXTS: u32 = 170;
 ///
 /// If the report has no such picture, or Chromium is not installed or fails.
 pub fn photograph(data: &Data, id: &str) -> Result<Vec<PathBuf>, String> {
-    let charts = || super::answers(data).into_iter().flat_map(|finding| finding.charts);
+    let charts = || crate::claims::answers(data).into_iter().flat_map(|finding| finding.charts);
     let Some(chart) = charts().find(|chart| chart.id == id) else {
         let ids: Vec<String> = charts().map(|chart| chart.id).collect();
         return Err(format!("no picture is named {id}; there are {}", ids.join(", ")));

@@ -4,9 +4,9 @@ use plotters::element::{PathElement, Rectangle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, VPos};
 
+use super::plane::{Column, Margins, Plane, drawn, figure_words, looks, opacity, plane, units};
 use super::scale::{Scale, Side};
 use super::sheet::{self, Area, Ink, Tips, text_width};
-use super::{Column, Margins, Plane, drawn, figure_words, looks, opacity, plane, units};
 use crate::report::chart::{Chart, Point, Series};
 
 /// Share of a category's room that its bars take.

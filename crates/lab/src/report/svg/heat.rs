@@ -4,11 +4,11 @@ use plotters::element::{Rectangle, Text};
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, VPos};
 
+use super::plane::{Column, Margins, drawn, plane, units};
 use super::scale::Scale;
 use super::sheet::{self, Ink, text_width};
-use super::{Column, Margins, drawn, plane, units};
 use crate::report::chart::Chart;
-use crate::report::short;
+use crate::report::words::short;
 
 /// Steps of colour above the first.
 const LEVELS: f64 = 10.0;

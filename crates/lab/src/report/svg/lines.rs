@@ -5,9 +5,11 @@ use plotters::element::{Circle, EmptyElement, PathElement, Polygon, Rectangle, T
 use plotters::style::Color;
 use plotters::style::text_anchor::{HPos, VPos};
 
+use super::plane::{
+    Column, Look, Margins, Plane, drawn, figure_words, is_computed, looks, plane, sign, units,
+};
 use super::scale::{Scale, Side};
 use super::sheet::{self, Area, FINE, Ink, Stroke, Tips, text_width};
-use super::{Column, Look, Margins, Plane, drawn, figure_words, is_computed, looks, plane, sign, units};
 use crate::report::chart::{Axis, Chart, Mark, Series};
 
 /// Height of a row of names, in pixels.

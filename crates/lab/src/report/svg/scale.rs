@@ -9,7 +9,7 @@ use plotters::coord::ranged1d::{KeyPointHint, NoDefaultFormatting, Ranged, Value
 
 use super::sheet::text_width;
 use crate::report::chart::Axis;
-use crate::report::short;
+use crate::report::words::short;
 
 /// Room between two labels, in pixels.
 const GAP: f64 = 14.0;

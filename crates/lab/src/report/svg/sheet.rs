@@ -13,7 +13,7 @@ use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 use plotters::style::{IntoFont, RGBAColor, RGBColor, TextStyle};
 
-use super::escaped;
+use crate::report::words::escaped;
 
 /// Units to a pixel.
 pub(super) const FINE: i32 = 2;
