@@ -60,6 +60,12 @@ pub(super) fn facts(data: &Data, findings: &[Finding]) -> Table {
             format!("measured {} s apart (median), {} s at most", short(stats::median(&apart)), short(most)),
         );
     }
+    if let Some(text) = lateness(data) {
+        say("lateness of sending", text);
+    }
+    if let Some(text) = queued(data) {
+        say("server threads ready without a core", text);
+    }
     let peaks = data.settings.sessions.iter().flat_map(|session| &session.peaks);
     let peaks: Vec<String> = peaks
         .map(|(name, peak)| format!("{name}: {} requests/s, of {}", thousands(peak.rate), peak.cell))
@@ -68,6 +74,42 @@ pub(super) fn facts(data: &Data, findings: &[Finding]) -> Table {
         say("peaks that open loops take shares of", peaks.join("; "));
     }
     table
+}
+
+/// Measurements of these cells.
+fn measures(data: &Data, is_wanted: impl Fn(&Cell) -> bool) -> Vec<&Measure> {
+    let cells = data.settings.cells.values().filter(|cell| is_wanted(cell));
+    cells.flat_map(|cell| data.measures(cell)).map(|(_, measure)| measure).collect()
+}
+
+/// An open loop's latencies count from when requests were due: what the generator was late is in them.
+fn lateness(data: &Data) -> Option<String> {
+    let all = measures(data, |cell| matches!(cell, Cell::Tail(_)));
+    let late: Vec<f64> = all.iter().map(|measure| measure.late_p99_us).collect();
+    let most = late.iter().copied().reduce(f64::max)?;
+    let too_late = all.iter().filter(|measure| measure.is_sent_late()).count();
+    Some(format!(
+        "open loops: 99 of 100 requests were sent no later than {} µs after they were due (median of {} measurements; {} µs at most); \
+         {too_late} sent too many too late",
+        short(stats::median(&late)),
+        late.len(),
+        short(most)
+    ))
+}
+
+/// The kernel's run queue, which is not contention for the server's locks.
+fn queued(data: &Data) -> Option<String> {
+    let all = measures(data, |cell| matches!(cell, Cell::Tcp(_)));
+    let queued: Vec<f64> = all.iter().map(|measure| measure.server_queued_cores).collect();
+    let most = queued.iter().copied().reduce(f64::max)?;
+    let preempted = |measure: &&Measure| measure.server_preempted as f64 / measure.main.seconds.max(1e-9);
+    let preempted: Vec<f64> = all.iter().map(preempted).collect();
+    Some(format!(
+        "closed loops: {} on average (median; {} at most); the kernel took a core from them {} times a second",
+        short(stats::median(&queued)),
+        short(most),
+        short(stats::median(&preempted))
+    ))
 }
 
 fn sessions(data: &Data) -> String {
