@@ -132,11 +132,13 @@ fn lower(judged: &Judged) -> Option<bool> {
 fn tails(data: &Data, findings: &[Finding]) -> Option<String> {
     let statements = findings.iter().flat_map(|finding| &finding.statements);
     let judged = statements.filter(|judged| judged.figure == Figure::P99);
-    let mut all = 0;
+    let (mut all, mut alike, mut untestable) = (0, 0, 0);
     let (mut ours, mut redis) = (Wins::default(), Wins::default());
     for judged in judged {
         let Some((tail, is_left)) = equal_load(data, judged) else { continue };
         all += 1;
+        alike += usize::from(judged.verdict == Verdict::NoDifference);
+        untestable += usize::from(judged.verdict == Verdict::Untestable);
         let Some(ratio) = judged.ratio else { continue };
         let ratio = if is_left { ratio } else { ratio.map(|ratio| 1.0 / ratio) };
         match lower(judged) {
@@ -148,14 +150,22 @@ fn tails(data: &Data, findings: &[Finding]) -> Option<String> {
     if all == 0 {
         return None;
     }
-    let rest = all - ours.count - redis.count;
+    let undecided = all - ours.count - redis.count - alike - untestable;
     let mut text = format!(
         "In {all} comparisons of p99 with redis-server RustRedis wins {}; redis-server wins {}",
         ours.words(),
         redis.words()
     );
-    text += &if rest > 0 { format!("; {rest} show no difference of a tenth.") } else { ".".to_owned() };
-    Some(text)
+    for (count, what) in [
+        (alike, "show no difference of a tenth"),
+        (undecided, "are undecided"),
+        (untestable, "are untestable here"),
+    ] {
+        if count > 0 {
+            text += &format!("; {count} {what}");
+        }
+    }
+    Some(text + ".")
 }
 
 /// Comparisons that one side won, by server and clients.
@@ -222,51 +232,59 @@ fn hidden(data: &Data, findings: &[Finding]) -> String {
     }
 }
 
+/// A write's load with an `appendfsync` or none, on one server; `None` where that was not measured.
+fn write_cell<'d>(data: &'d Data, load: &Tcp, server: &str, policy: Option<&str>) -> Option<&'d Cell> {
+    data.settings.cells.values().find(|cell| {
+        let Cell::Tcp(tcp) = cell else { return false };
+        let is_same =
+            (&tcp.workload, tcp.clients, tcp.pipeline) == (&load.workload, load.clients, load.pipeline);
+        let options = &tcp.setup.options;
+        let has = |wanted: &str| options.iter().any(|option| option == wanted);
+        let is_wanted = policy.map_or(!has("yes"), |policy| has("yes") && has(policy));
+        let has_threads = server == REDIS || tcp.setup.threads == load.setup.threads;
+        is_same && is_wanted && has_threads && tcp.setup.name() == server && !data.measures(cell).is_empty()
+    })
+}
+
 fn durability(data: &Data) -> Option<String> {
-    let of = |policy: &str| {
-        data.settings.cells.values().find(|cell| match cell {
-            Cell::Tcp(Tcp { setup, .. }) => {
-                setup.name() == DEFAULT_ENGINE && setup.options.iter().any(|option| option == policy)
-            }
-            _ => false,
-        })
-    };
-    let always = of("always")?;
-    let Cell::Tcp(load) = always else { return None };
-    let base = data.settings.cells.values().find(|cell| match cell {
+    let always = |cell: &'_ Cell| match cell {
         Cell::Tcp(tcp) => {
-            let is_same =
-                (&tcp.workload, tcp.clients, tcp.pipeline) == (&load.workload, load.clients, load.pipeline);
-            let is_off = !tcp.setup.options.iter().any(|option| option == "yes");
-            is_same && is_off && tcp.setup.name() == DEFAULT_ENGINE && tcp.setup.threads == load.setup.threads
+            let is_always = tcp.setup.options.iter().any(|option| option == "always");
+            (is_always && tcp.setup.name() == DEFAULT_ENGINE).then(|| tcp.clone())
         }
-        _ => false,
-    })?;
-    let words = |name: &str, cell: &Cell| {
+        _ => None,
+    };
+    let mut loads: Vec<Tcp> = data.settings.cells.values().filter_map(always).collect();
+    loads.sort_by_key(|load| std::cmp::Reverse(load.clients));
+    let against = |load: &Tcp, policy: &str| {
+        let (cell, base) = (
+            write_cell(data, load, DEFAULT_ENGINE, Some(policy))?,
+            write_cell(data, load, DEFAULT_ENGINE, None)?,
+        );
         let us = data.ratio(cell, base, Figure::ServerUs)?;
         let rate = data.ratio(cell, base, Figure::Throughput)?;
         Some(format!(
-            "{name} takes {} of the CPU per write and leaves {:.0}% of the throughput",
+            "appendfsync {policy} takes {} of the CPU per write and leaves {:.0}% of the throughput",
             times(us.median),
             rate.median * 100.0
         ))
     };
-    let policies = [("appendfsync everysec", of("everysec")), ("always", Some(always))];
-    let all: Vec<String> = policies.into_iter().filter_map(|(name, cell)| words(name, cell?)).collect();
-    let redis = data.settings.cells.values().find(|cell| match cell {
-        Cell::Tcp(tcp) => {
-            tcp.setup.name() == REDIS && tcp.setup.options.iter().any(|option| option == "always")
-        }
-        _ => false,
-    });
-    let beside = redis.and_then(|redis| {
-        let ratio = data.ratio(always, redis, Figure::Throughput)?;
-        Some(format!(
-            "; with always {DEFAULT_ENGINE} does {} of redis-server's writes",
-            times_interval(Some(ratio))
-        ))
-    });
-    (!all.is_empty()).then(|| format!("Beside no AOF, {}{}.", all.join(", "), beside.unwrap_or_default()))
+    let of_load = |load: &Tcp| {
+        let policies: Vec<String> =
+            ["everysec", "always"].into_iter().filter_map(|policy| against(load, policy)).collect();
+        let redis = write_cell(data, load, REDIS, Some("always"))
+            .and_then(|redis| {
+                let ours = write_cell(data, load, DEFAULT_ENGINE, Some("always"))?;
+                let ratio = data.ratio(ours, redis, Figure::Throughput)?;
+                Some(format!(", {} of redis-server's with it", times_interval(Some(ratio))))
+            })
+            .unwrap_or_default();
+        let clients =
+            if load.clients == 1 { "1 client".to_owned() } else { format!("{} clients", load.clients) };
+        (!policies.is_empty()).then(|| format!("with {clients} {}{redis}", policies.join(", ")))
+    };
+    let all: Vec<String> = loads.iter().filter_map(of_load).collect();
+    (!all.is_empty()).then(|| format!("Beside no AOF, {}.", all.join("; ")))
 }
 
 /// What to choose: for each load the cheapest server, and those that were not shown to cost a tenth more.
