@@ -1,0 +1,3 @@
+//! Lua scripts.
+
+pub mod proof;
