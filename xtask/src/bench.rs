@@ -29,8 +29,8 @@ Usage: cargo xtask bench [throughput|memory|grow|matrix|durability|snapshot|load
 
   durability   SET under every appendfsync, beside redis-server on the same disk, and everysec on a slow one
   snapshot     what BGSAVE and BGREWRITEAOF of 5M keys cost 20,000 writes a second, beside redis-server
-  fairness     longest waits of who could be starved: a writer among readers, transactions over everything and over all
-               threads, on every engine with the threads that --argument says, beside redis-server
+  fairness     the lab's waits of who could be starved: a writer among readers, transactions over everything and over all
+               threads, on every engine with a thread per core, beside redis-server (--server alone)
   load         seconds to start with an RDB file and an append-only file of 5M keys, beside redis-server
 
   --engine E        the engine (throughput, memory, grow: the server's default; matrix: all)

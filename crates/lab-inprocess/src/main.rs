@@ -17,7 +17,6 @@ mod clients;
 mod counters;
 mod locks;
 mod probe;
-mod usage;
 mod window;
 mod work;
 
@@ -73,7 +72,7 @@ struct Cli {
     /// Each thread's clients ask for keys of one part alone: where threads own parts, for those of their own
     #[arg(long)]
     own_keys: bool,
-    /// Measure what a cache line's way to another core costs, a wake-up, a lock's hand-off, and nothing else
+    /// Measure what a cache line's way to another core costs, a wake-up, an addition to a line of one's own, and nothing else
     #[arg(long, conflicts_with_all = ["lock", "contention"])]
     probe: bool,
 }

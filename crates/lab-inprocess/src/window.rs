@@ -6,10 +6,10 @@
 
 use std::time::{Duration, Instant};
 
+use rustredis_lab::usage::Used;
 use serde_json::{Value, json};
 
 use crate::counters;
-use crate::usage::Usage;
 use crate::work::{Plan, Shared};
 
 /// Shards of the heat map: this many neighbours' sums.
@@ -26,23 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Sums {
     seconds: f64,
     commands: Vec<u64>,
-    usages: Vec<Usage>,
+    usages: Vec<Used>,
 }
 
 impl Sums {
     fn new(threads: usize) -> Self {
-        Self { seconds: 0.0, commands: vec![0; threads], usages: vec![Usage::default(); threads] }
+        Self { seconds: 0.0, commands: vec![0; threads], usages: vec![Used::default(); threads] }
     }
 
     /// Lets the threads run for so long, and until they have run something, and adds what they did.
     fn add_piece(&mut self, shared: &Shared, seconds: f64) {
-        let look = || -> Vec<(u64, Usage)> {
+        let look = || -> Vec<(u64, Used)> {
             (0..self.commands.len()).map(|index| (shared.counted(index), shared.usage(index))).collect()
         };
         let (before, started) = (look(), Instant::now());
         std::thread::sleep(Duration::from_secs_f64(seconds));
         let mut after = look();
-        let is_still = |after: &[(u64, Usage)]| before.iter().zip(after).all(|(a, b)| a.0 == b.0);
+        let is_still = |after: &[(u64, Used)]| before.iter().zip(after).all(|(a, b)| a.0 == b.0);
         while is_still(&after) && started.elapsed() < PATIENCE {
             std::thread::sleep(Duration::from_secs_f64(seconds));
             after = look();
@@ -50,7 +50,7 @@ impl Sums {
         self.seconds += started.elapsed().as_secs_f64();
         for (index, ((count_before, usage_before), (count, usage))) in before.iter().zip(after).enumerate() {
             self.commands[index] += count - count_before;
-            self.usages[index] = self.usages[index].plus(usage.since(*usage_before));
+            self.usages[index] += usage.since(*usage_before);
         }
     }
 
@@ -87,25 +87,26 @@ pub(crate) fn measure(shared: &Shared, plan: &Plan) -> Value {
 }
 
 fn figures(shared: &Shared, sums: &Sums) -> Value {
-    let total = sums.usages.iter().fold(Usage::default(), |sum, usage| sum.plus(*usage));
+    let mut total = Used::default();
+    sums.usages.iter().for_each(|usage| total += *usage);
     let threads = sums.usages.len();
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     let mut figures = json!({
         "commands": sums.commands.iter().sum::<u64>(),
         "seconds": sums.seconds,
-        "cpu_seconds": total.cpu_seconds,
-        "queued_seconds": total.queued_seconds,
-        "queued_share": total.queued_seconds / (sums.seconds * threads as f64),
-        "switches_voluntary": total.voluntary,
-        "switches_involuntary": total.involuntary,
+        "cpu_seconds": total.cpu.as_secs_f64(),
+        "queued_seconds": total.queued.as_secs_f64(),
+        "queued_share": total.queued.as_secs_f64() / (sums.seconds * threads as f64),
+        "switches_voluntary": total.yielded,
+        "switches_involuntary": total.preempted,
         "threads_per_core": threads as f64 / cores as f64,
     });
     for (index, (commands, usage)) in sums.commands.iter().zip(&sums.usages).enumerate() {
         figures[format!("thread_{index}_commands")] = json!(commands);
-        figures[format!("thread_{index}_cpu_seconds")] = json!(usage.cpu_seconds);
-        figures[format!("thread_{index}_queued_seconds")] = json!(usage.queued_seconds);
-        figures[format!("thread_{index}_switches_voluntary")] = json!(usage.voluntary);
-        figures[format!("thread_{index}_switches_involuntary")] = json!(usage.involuntary);
+        figures[format!("thread_{index}_cpu_seconds")] = json!(usage.cpu.as_secs_f64());
+        figures[format!("thread_{index}_queued_seconds")] = json!(usage.queued.as_secs_f64());
+        figures[format!("thread_{index}_switches_voluntary")] = json!(usage.yielded);
+        figures[format!("thread_{index}_switches_involuntary")] = json!(usage.preempted);
     }
     contention(shared, &mut figures);
     figures

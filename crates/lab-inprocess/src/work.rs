@@ -1,6 +1,7 @@
 //! The threads and what each of them does.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, SystemTime};
@@ -14,13 +15,13 @@ use rustredis_lab::load::Spread;
 use rustredis_lab::load::keys::KeyDraw;
 use rustredis_lab::load::mix::key;
 use rustredis_lab::load::value::value;
+use rustredis_lab::usage::Used;
 use rustredis_metrics::{Clock, Metrics, Strategy};
 use rustredis_resp::Reply;
 use serde_json::Value;
 
 use crate::clients::{self, Client, Hand};
 use crate::locks::{LockKind, OneLock};
-use crate::usage::{Usage, thread_number};
 use crate::window;
 
 /// As the server has it.
@@ -139,6 +140,12 @@ pub(crate) fn measure(plan: &Plan) -> Result<Value, String> {
     Ok(figures)
 }
 
+/// The calling thread's number in the kernel.
+fn thread_number() -> i32 {
+    // SAFETY: the call takes nothing and cannot fail.
+    unsafe { libc::gettid() }
+}
+
 /// A thread from start to end.
 fn work(
     index: usize,
@@ -213,13 +220,6 @@ async fn fill(shared: &Arc<Shared>, plan: &Plan, index: usize) {
     }
     for number in (index as u64..plan.keys).step_by(plan.threads) {
         let ready = prepare(shared, &[b"SET", &key(number), &value(number, VALUE_BYTES)]);
-        if let Some(lock) = &shared.lock {
-            let (mut output, one) = (Vec::new(), std::slice::from_ref(&ready));
-            lock.with(|filling| {
-                clients::with_hand(|hand| hand.run_locked(shared, filling, one, &mut output))
-            });
-            continue;
-        }
         let access = shared.registry.row(ready.row).access;
         let mut held = shared.engine.borrow(Covered::One(ready.shard), access).await;
         clients::with_hand(|hand| hand.run_held(shared, &mut held, [&ready], false, &mut Vec::new(), |_| {}));
@@ -239,7 +239,9 @@ impl Shared {
     }
 
     /// What a thread has used so far.
-    pub(crate) fn usage(&self, index: usize) -> Usage {
-        Usage::of(self.numbers[index].load(Relaxed))
+    pub(crate) fn usage(&self, index: usize) -> Used {
+        let thread = self.numbers[index].load(Relaxed);
+        // Where the kernel does not tell, nothing was used.
+        Used::of_thread(Path::new(&format!("/proc/self/task/{thread}"))).unwrap_or_default()
     }
 }

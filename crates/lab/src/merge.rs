@@ -1,5 +1,6 @@
 //! `merge A B ... --out C`: runs of the same rules as sessions of one, for their difference is a random effect.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -24,8 +25,13 @@ pub fn run(args: &MergeArgs) -> Result<bool, String> {
         return Err(format!("{} holds a run; choose another --out", args.out.display()));
     }
     let mut runs = Vec::new();
+    let mut seen = BTreeSet::new();
     for directory in &args.runs {
         let run = Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))?;
+        // What is counted twice looks like two sessions that agree.
+        if !run.trials.iter().all(|trial| seen.insert((trial.unix_ms, trial.cell.clone(), trial.round))) {
+            return Err(format!("{} holds measurements that another run holds, too", directory.display()));
+        }
         runs.push(run);
     }
     let merged = merged(runs, args.out.clone())?;
@@ -88,6 +94,17 @@ mod tests {
             |judged: &crate::claims::Judged| judged.ratio.map(|ratio| ratio.high / ratio.low).unwrap();
         assert_eq!(alike.verdict, Verdict::Holds);
         assert!(width(&apart) > 1.3 * width(&alike), "{} {}", width(&apart), width(&alike));
+    }
+
+    #[test]
+    fn a_run_is_not_merged_with_itself() {
+        let directory = std::env::temp_dir().join(format!("rustredis-lab-merge-{}", std::process::id()));
+        let own = made_up::run(directory.join("run"), 1, |_| 1.0);
+        own.write().unwrap();
+        let runs = vec![own.directory.clone(), own.directory];
+        let refused = super::run(&MergeArgs { runs, out: directory.join("out") }).unwrap_err();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(refused.ends_with("holds measurements that another run holds, too"), "{refused}");
     }
 
     #[test]

@@ -85,6 +85,8 @@ pub fn run(args: &RunArgs, interrupted: &AtomicBool) -> Result<bool, String> {
 
 /// Sessions draw differently: their seeds lie so far apart, for each round adds one.
 const SESSION_SEEDS: u64 = 1_000;
+/// The line that tells where servers and generator are held, among those of the machine.
+const PLACEMENT: &str = "placement";
 
 fn chosen(only: &[u8]) -> Result<Vec<&'static Claim>, String> {
     let claims = &Rules::frozen().claims;
@@ -144,7 +146,7 @@ fn open(args: &RunArgs, programs: &Programs) -> Result<Data, String> {
         matrix: matrix(args, programs),
         machine: {
             let mut machine = machine::describe();
-            machine.extend(programs.placement.describe().map(|place| ("placement".to_owned(), place)));
+            machine.extend(programs.placement.describe().map(|place| (PLACEMENT.to_owned(), place)));
             machine
         },
         versions: programs.versions.clone(),
@@ -163,16 +165,22 @@ fn open(args: &RunArgs, programs: &Programs) -> Result<Data, String> {
         ));
     }
     let is_same = old.settings.seed == settings.seed
+        && placement_of(&old.settings) == placement_of(&settings)
         && old.settings.matrix == settings.matrix
         && old.settings.versions == settings.versions;
     if is_same {
         Ok(old)
     } else {
         Err(format!(
-            "{} holds a run with another seed, scale, machine or server; choose another --out",
+            "{} holds a run with another seed, scale, placement, machine or server; choose another --out",
             args.out.display()
         ))
     }
+}
+
+/// Where servers and generator were held: figures of different places are not of one run.
+fn placement_of(settings: &Settings) -> Option<&str> {
+    settings.machine.iter().find(|(name, _)| name == PLACEMENT).map(|(_, place)| place.as_str())
 }
 
 /// Measures what of a session is not measured yet, in its order; false if it was interrupted.

@@ -8,27 +8,20 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
+use std::path::Path;
 use std::time::Duration;
 
 use rustredis_testkit::{Client, Reply, process};
 
-/// What one thread has used since it began.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Thread {
-    cpu_nanos: u64,
-    queued_nanos: u64,
-    yielded: u64,
-    preempted: u64,
-}
-
 /// What a process has used so far, by threads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Usage {
-    threads: BTreeMap<u32, Thread>,
+    threads: BTreeMap<u32, Used>,
     ticked: Duration,
 }
 
-/// What a process has used between two looks.
+/// What a thread has used since it began, or threads between two looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Used {
     /// Processor time.
@@ -47,8 +40,7 @@ impl Usage {
         let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
         let threads = tasks.filter_map(|task| {
             let id = task.file_name().to_str()?.parse().ok()?;
-            let read = |name: &str| fs::read_to_string(task.path().join(name)).ok();
-            Some((id, Thread::parse(&read("schedstat")?, &read("status").unwrap_or_default())?))
+            Some((id, Used::of_thread(&task.path())?))
         });
         Self { threads: threads.collect(), ticked: process::cpu_time(pid).unwrap_or_default() }
     }
@@ -57,15 +49,9 @@ impl Usage {
     /// processor time.
     pub fn since(&self, before: &Self) -> Used {
         let mut used = Used::default();
-        let mut cpu_nanos = 0;
         for (id, now) in &self.threads {
-            let then = before.threads.get(id).copied().unwrap_or_default();
-            cpu_nanos += now.cpu_nanos.saturating_sub(then.cpu_nanos);
-            used.queued += Duration::from_nanos(now.queued_nanos.saturating_sub(then.queued_nanos));
-            used.yielded += now.yielded.saturating_sub(then.yielded);
-            used.preempted += now.preempted.saturating_sub(then.preempted);
+            used += now.since(before.threads.get(id).copied().unwrap_or_default());
         }
-        used.cpu = Duration::from_nanos(cpu_nanos);
         let has_lost_threads = before.threads.keys().any(|id| !self.threads.contains_key(id));
         if self.threads.is_empty() || has_lost_threads {
             used.cpu = used.cpu.max(self.ticked.saturating_sub(before.ticked));
@@ -102,10 +88,29 @@ fn listening(port: u16) -> Vec<String> {
     tables.iter().flat_map(|table| table.lines()).filter_map(of_line).collect()
 }
 
-impl Thread {
+impl Used {
+    /// Of a thread since it began, from its directory under `/proc`; `None` where the kernel does not tell.
+    pub fn of_thread(task: &Path) -> Option<Self> {
+        let read = |name: &str| fs::read_to_string(task.join(name)).ok();
+        Self::parse(&read("schedstat")?, &read("status").unwrap_or_default())
+    }
+
+    /// What has come to it since then.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            cpu: self.cpu.saturating_sub(before.cpu),
+            queued: self.queued.saturating_sub(before.queued),
+            yielded: self.yielded.saturating_sub(before.yielded),
+            preempted: self.preempted.saturating_sub(before.preempted),
+        }
+    }
+
+    /// `schedstat` is nanoseconds on a core, nanoseconds in the run queue, turns.
     fn parse(schedstat: &str, status: &str) -> Option<Self> {
-        let mut fields = schedstat.split_ascii_whitespace().map(str::parse);
-        let (Some(Ok(cpu_nanos)), Some(Ok(queued_nanos))) = (fields.next(), fields.next()) else {
+        let mut fields =
+            schedstat.split_ascii_whitespace().map(|field| field.parse().map(Duration::from_nanos));
+        let (Some(Ok(cpu)), Some(Ok(queued))) = (fields.next(), fields.next()) else {
             return None;
         };
         let field = |name: &str| {
@@ -113,7 +118,16 @@ impl Thread {
             line.and_then(|line| line.trim().parse().ok()).unwrap_or(0)
         };
         let (yielded, preempted) = (field("voluntary_ctxt_switches:"), field("nonvoluntary_ctxt_switches:"));
-        Some(Self { cpu_nanos, queued_nanos, yielded, preempted })
+        Some(Self { cpu, queued, yielded, preempted })
+    }
+}
+
+impl AddAssign for Used {
+    fn add_assign(&mut self, other: Self) {
+        self.cpu += other.cpu;
+        self.queued += other.queued;
+        self.yielded += other.yielded;
+        self.preempted += other.preempted;
     }
 }
 
@@ -126,9 +140,18 @@ mod tests {
     #[test]
     fn the_kernels_files_are_read() {
         let status = "Name:\tx\nvoluntary_ctxt_switches:\t12\nnonvoluntary_ctxt_switches:\t3\n";
-        let thread = Thread::parse("1000 200 7\n", status).unwrap();
-        assert_eq!(thread, Thread { cpu_nanos: 1_000, queued_nanos: 200, yielded: 12, preempted: 3 });
-        assert_eq!(Thread::parse("", ""), None);
+        let thread = Used::parse("1000 200 7\n", status).unwrap();
+        let expected = Used {
+            cpu: Duration::from_nanos(1_000),
+            queued: Duration::from_nanos(200),
+            yielded: 12,
+            preempted: 3,
+        };
+        assert_eq!(thread, expected);
+        assert_eq!(Used::parse("", ""), None);
+        let mut sum = expected.since(expected);
+        sum += expected;
+        assert_eq!(sum, expected);
     }
 
     #[test]

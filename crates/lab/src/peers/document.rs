@@ -10,6 +10,7 @@ use super::commands::ROWS;
 use super::raw::{Cost, Raw, Server, Tail};
 use super::timing::{PIPELINES, TAIL_CLIENTS, TAIL_PERCENTS};
 use crate::cell::DISTURBED;
+use crate::report::words;
 use crate::stats::{self, Key};
 
 /// Differences below this are none.
@@ -310,7 +311,7 @@ fn memory(out: &mut String, raw: &Raw, first: &Server) {
         out,
         "Growth of the resident memory of a fresh server in bytes, by key, or by element of a big collection: {} strings, or as many \
          elements, or fewer keys where each has several. Each program once, with its first options.\n",
-        grouped(raw.keys)
+        words::thousands(raw.keys as f64)
     );
     let programs: Vec<&Server> = raw
         .servers
@@ -432,19 +433,6 @@ fn thousands(rate: f64) -> String {
     if rate >= 1e6 { format!("{:.2}M", rate / 1e6) } else { format!("{:.0}k", rate / 1e3) }
 }
 
-/// `1,000,000`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
 /// The day, UTC, of a time since 1970 (Hinnant's civil_from_days).
 fn date(unix_seconds: u64) -> String {
     let shifted = (unix_seconds / 86_400) as i64 + 719_468;
@@ -548,7 +536,6 @@ mod tests {
     fn days_and_numbers_are_written_out() {
         assert_eq!(date(0), "1970-01-01");
         assert_eq!(date(951_782_400), "2000-02-29");
-        assert_eq!((grouped(999), grouped(1_000_000)), ("999".to_owned(), "1,000,000".to_owned()));
         assert_eq!((thousands(1_857_000.0), thousands(90_400.0)), ("1.86M".to_owned(), "90k".to_owned()));
     }
 }

@@ -103,7 +103,7 @@ fn table(data: &Data, load: &Load<'_>) -> Table {
         "cores used",
         "requests per core-second",
         "requests/s",
-        "bytes per key",
+        "resident bytes of the process per key",
         "$ per million requests",
     ];
     let mut table = Table::new(&load.words(), &columns);

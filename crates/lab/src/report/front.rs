@@ -69,7 +69,14 @@ fn cheapest_of(data: &Data, load: &Load<'_>) -> Option<String> {
         }
         None => String::new(),
     };
-    Some(format!("{how}, {} is cheapest: {} µs of CPU{beside}", best.setup.label, with_interval(&best.us)))
+    let as_good = as_good(data, load);
+    let alike = if as_good.is_empty() {
+        String::new()
+    } else {
+        format!(" (not shown to cost a tenth more: {})", as_good.join(", "))
+    };
+    let name = &best.setup.label;
+    Some(format!("{how}, {name} is cheapest{alike}: {} µs of CPU{beside}", with_interval(&best.us)))
 }
 
 fn by_default(data: &Data, loads: &[Load<'_>]) -> Option<String> {
@@ -287,20 +294,25 @@ fn durability(data: &Data) -> Option<String> {
     (!all.is_empty()).then(|| format!("Beside no AOF, {}.", all.join("; ")))
 }
 
+/// The servers that were not shown to cost a tenth more than the cheapest.
+fn as_good<'a>(data: &Data, load: &'a Load<'_>) -> Vec<&'a str> {
+    let difference = Rules::frozen().limits.difference;
+    let Some(best) = load.servers.first() else { return Vec::new() };
+    let ratio = |cell: &Cell| data.ratio(cell, best.cell, Figure::ServerUs);
+    let others = load.servers.iter().skip(1);
+    let as_good = others.filter(|server| ratio(server.cell).is_none_or(|ratio| ratio.low < difference));
+    as_good.map(|server| server.setup.label.as_str()).collect()
+}
+
 /// What to choose: for each load the cheapest server, and those that were not shown to cost a tenth more.
 pub(super) fn choices(data: &Data) -> Table {
     let columns =
         ["load", "cheapest", "CPU per request, µs", "not shown to cost a tenth more", "redis-server"];
     let mut table = Table::new("", &columns);
-    let difference = Rules::frozen().limits.difference;
     for load in efficiency::loads(data) {
         let Some(best) = load.servers.first() else { continue };
         let ratio = |cell: &Cell| data.ratio(cell, best.cell, Figure::ServerUs);
-        let others = load.servers.iter().skip(1);
-        let as_good: Vec<&str> = others
-            .filter(|server| ratio(server.cell).is_none_or(|ratio| ratio.low < difference))
-            .map(|server| server.setup.label.as_str())
-            .collect();
+        let as_good = as_good(data, &load);
         let redis = match load.of(REDIS) {
             Some(redis) if redis.cell == best.cell => "cheapest".to_owned(),
             Some(redis) => times_interval(ratio(redis.cell)),
