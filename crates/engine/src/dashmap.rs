@@ -20,7 +20,7 @@ use rustredis_metrics::{Contention, Sharing};
 
 use crate::measured::Measured;
 use crate::notices::Locks;
-use crate::sync::spin;
+use crate::sync::spin_unless;
 
 /// Passes the hash that an entry computes of its key through, so that the map's idea of where an entry lies is ours.
 #[derive(Clone, Copy, Default)]
@@ -98,7 +98,7 @@ impl Locks for Doors {
 }
 
 impl Doors {
-    /// Takes a lock, trying for a moment; where the shard `is_kept`, once.
+    /// Takes a lock, trying for a moment, or once where more is in vain.
     ///
     /// A group takes 32 locks in a row: called, and not inlined, it was 20 instructions a lock (of 1,400 for a GET).
     #[inline(always)]
@@ -106,13 +106,13 @@ impl Doors {
         &self,
         shard: u32,
         access: Access,
-        is_kept: impl FnOnce() -> bool,
+        is_in_vain: impl Fn() -> bool,
         contention: &Contention,
         measured: &mut Measured,
     ) -> bool {
         let is_measured = contention.is_enabled();
         (!is_measured && Locks::try_lock(self, shard, access))
-            || self.try_lock_longer(shard, access, is_kept, is_measured.then_some(contention), measured)
+            || self.try_lock_longer(shard, access, is_in_vain, is_measured.then_some(contention), measured)
     }
 
     /// The rest of [`Doors::try_lock_soon`]: what is measured is measured from the first try on.
@@ -122,12 +122,12 @@ impl Doors {
         &self,
         shard: u32,
         access: Access,
-        is_kept: impl FnOnce() -> bool,
+        is_in_vain: impl Fn() -> bool,
         contention: Option<&Contention>,
         measured: &mut Measured,
     ) -> bool {
         let try_lock = || Locks::try_lock(self, shard, access).then_some(());
-        let try_longer = || if is_kept() { None } else { spin(try_lock) };
+        let try_longer = || spin_unless(is_in_vain, try_lock);
         let Some(contention) = contention else { return try_longer().is_some() };
         let held = contention.try_acquire(shard as usize, held_as(access), try_lock, try_longer);
         let is_locked = held.is_some();

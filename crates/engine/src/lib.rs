@@ -272,8 +272,7 @@ impl Engine {
                 if self.is_closed() {
                     return None;
                 }
-                let is_kept = || self.is_kept(Covered::All);
-                let measured = doors.try_lock_soon(is_kept, &self.contention)?;
+                let measured = doors.try_lock_soon(|| self.is_trying_vain(Covered::All), &self.contention)?;
                 let held = self.held_all(measured, Access::Write, Guard::Mutex(doors));
                 let must_yield = self.gate.word().has(URGENT);
                 (!must_yield).then_some(held)
@@ -319,8 +318,8 @@ impl Engine {
     fn try_locks(&self, doors: &dashmap::Doors, covered: Covered<'_>, access: Access) -> Option<Measured> {
         let mut measured = Measured::default();
         let mut try_one = |shard: u32| {
-            let is_kept = || self.is_kept(Covered::One(shard as usize));
-            doors.try_lock_soon(shard, access, is_kept, &self.contention, &mut measured)
+            let is_in_vain = || self.is_trying_vain(Covered::One(shard as usize));
+            doors.try_lock_soon(shard, access, is_in_vain, &self.contention, &mut measured)
         };
         match covered {
             Covered::None | Covered::All => {}

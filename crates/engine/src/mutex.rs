@@ -7,7 +7,7 @@ use rustredis_metrics::{Contention, Sharing};
 
 use crate::measured::Measured;
 use crate::notices::Locks;
-use crate::sync::spin;
+use crate::sync::spin_unless;
 
 /// The lock.
 pub(crate) struct Doors(RawMutex);
@@ -19,15 +19,15 @@ impl Default for Doors {
 }
 
 impl Doors {
-    /// Takes the lock, trying for a moment; if `is_kept`, once.
+    /// Takes the lock, trying for a moment, or once where more is in vain.
     #[inline]
     pub(crate) fn try_lock_soon(
         &self,
-        is_kept: impl FnOnce() -> bool,
+        is_in_vain: impl Fn() -> bool,
         contention: &Contention,
     ) -> Option<Measured> {
         let try_lock = || self.0.try_lock().then_some(());
-        let try_longer = || if is_kept() { None } else { spin(try_lock) };
+        let try_longer = || spin_unless(is_in_vain, try_lock);
         if !contention.is_enabled() {
             try_lock().or_else(try_longer)?;
             return Some(Measured::default());

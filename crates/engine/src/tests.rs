@@ -208,6 +208,9 @@ fn a_writer_is_not_starved_by_readers_who_overlap() {
         let mut writer = Box::pin(engine.borrow(Covered::One(1), Access::Write));
         let mut rounds = 0;
         while poll_once(writer.as_mut()).is_pending() {
+            if rounds == 0 {
+                std::thread::sleep(crate::notices::PATIENCE);
+            }
             rounds += 1;
             assert!(rounds < 10, "the writer is starved");
             // The next comes before the last has gone.

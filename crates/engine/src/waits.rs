@@ -72,6 +72,13 @@ impl Engine {
         self.gate.kept_since(covered, None).is_some()
     }
 
+    /// Whether a lock of these should not be tried again and again: it is held for long, or goes to those who wait for it. They may be
+    /// tasks of this thread, which cannot give it back meanwhile.
+    #[inline]
+    pub(crate) fn is_trying_vain(&self, covered: Covered<'_>) -> bool {
+        self.gate.word().has(URGENT) || self.is_kept(covered)
+    }
+
     /// Returns once some of these shards have been held for long, and for at least `patience`.
     pub async fn until_busy(&self, covered: Covered<'_>, patience: Duration) {
         if self.gate.kept_since(covered, None).is_some_and(|since| since.elapsed() >= patience) {
@@ -215,9 +222,15 @@ impl Taken<'_> {
         let (engine, covered) = (self.engine, Covered::One(shard as usize));
         let must_wait =
             manner == Manner::InTurn || engine.gate.word().has(URGENT) && engine.notices.is_urgent(covered);
-        let is_kept = || engine.is_kept(covered);
+        let is_in_vain = || engine.is_trying_vain(covered);
         let is_taken = !must_wait
-            && self.doors.try_lock_soon(shard, self.access, is_kept, &engine.contention, &mut self.measured);
+            && self.doors.try_lock_soon(
+                shard,
+                self.access,
+                is_in_vain,
+                &engine.contention,
+                &mut self.measured,
+            );
         self.count += usize::from(is_taken);
         is_taken
     }

@@ -20,9 +20,10 @@ fn set(journal: &Journal, lane: usize, db: usize, words: &[&str]) -> Place {
     set_for(Audience::Both, journal, lane, db, words)
 }
 
+/// Gives all that there is. What is staged of a lane is given before more of it is collected, so it collects again.
 fn pump(journal: &Journal) -> Place {
-    journal.collect();
     loop {
+        journal.collect();
         let turn = journal.give();
         if !turn.has_given {
             return turn.taken;
