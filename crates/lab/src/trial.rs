@@ -50,7 +50,7 @@ pub struct Times {
 }
 
 /// Starting and filling a server, and ending it.
-const AROUND: Duration = Duration::from_millis(250);
+const AROUND: Duration = Duration::from_millis(130);
 
 impl Times {
     /// About how long a measurement of this cell takes, with everything around it.
