@@ -288,9 +288,11 @@ fn durability(data: &Data) -> Option<String> {
         let us = data.ratio(cell, base, Figure::ServerUs)?;
         let rate = data.ratio(cell, base, Figure::Throughput)?;
         Some(format!(
-            "appendfsync {policy} takes {} of the CPU per write and leaves {:.0}% of the throughput",
-            times(us.median),
-            rate.median * 100.0
+            "appendfsync {policy} takes {} of the CPU per write and leaves {:.0}% ({:.0} to {:.0}) of the throughput",
+            times_interval(Some(us)),
+            rate.median * 100.0,
+            rate.low * 100.0,
+            rate.high * 100.0
         ))
     };
     let of_load = |load: &Tcp| {
@@ -300,7 +302,7 @@ fn durability(data: &Data) -> Option<String> {
             .and_then(|redis| {
                 let ours = write_cell(data, load, DEFAULT_ENGINE, Some("always"))?;
                 let ratio = data.ratio(ours, redis, Figure::Throughput)?;
-                Some(format!(", {} of redis-server's with it", times_interval(Some(ratio))))
+                Some(format!(", {} of redis-server's throughput with it", times_interval(Some(ratio))))
             })
             .unwrap_or_default();
         let clients =
