@@ -81,7 +81,7 @@ const RATE_MAX: f64 = 1e9;
 /// Reads how long something is measured: what is no time would end as a panic amid a load.
 pub(crate) fn seconds(text: &str) -> Result<f64, String> {
     let number = text.parse::<f64>().ok().filter(|number| (0.0..=SECONDS_MAX).contains(number));
-    number.ok_or_else(|| format!("seconds, from 0 to {SECONDS_MAX}"))
+    number.ok_or_else(|| format!("a number from 0 to {SECONDS_MAX}"))
 }
 
 /// Reads requests a second.

@@ -33,6 +33,16 @@ pub struct Settings {
     pub cells: BTreeMap<String, Cell>,
 }
 
+/// The line that tells where servers and generator are held, among those of the machine.
+pub(crate) const PLACEMENT: &str = "placement";
+
+impl Settings {
+    /// Where servers and generator were held: figures of different places are not of one run.
+    pub(crate) fn placement(&self) -> Option<&str> {
+        self.machine.iter().find(|(name, _)| name == PLACEMENT).map(|(_, place)| place.as_str())
+    }
+}
+
 /// A run over all cells, on one machine in one piece.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Session {
