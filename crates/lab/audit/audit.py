@@ -6,6 +6,7 @@ Nothing here is shared with the program that wrote the report: another language,
 the rules as they stand in the file. What differs is listed; the exit code says whether anything does.
 """
 
+import csv
 import hashlib
 import itertools
 import json
@@ -21,6 +22,9 @@ from scipy import stats
 import histogram
 
 CLOSE = 1e-9
+# Each cell has these, where its trials have them.
+FIGURES = ["server-us", "cores-used", "requests-per-core-second", "throughput", "p50", "p99", "p999"]
+FIGURES += ["bytes-per-key", "cost-per-million", "unsteadiness"]
 # Figures of a trial are kept with four digits.
 ROUNDED = 1e-3
 DECIDES_MIN, INFORMS_MIN = 10, 6
@@ -57,13 +61,14 @@ class Audit:
         self.checked += 1
         if (stated is None) != (found is None):
             self.wrong.append(f"{what}: the report says {stated}, the raw data {found}")
-        elif stated is not None and abs(stated - found) > tolerance * max(abs(stated), abs(found), 1e-12):
+        # Whatever is compared with NaN is false: what is close must be shown, not what is far.
+        elif stated is not None and not abs(stated - found) <= tolerance * max(abs(stated), abs(found), 1e-12):
             self.wrong.append(f"{what}: the report says {stated}, the raw data {found}")
 
     def interval(self, what, stated, found):
-        if (stated is None) != (found is None):
-            self.wrong.append(f"{what}: the report says {stated}, the raw data {found}")
-        elif stated is not None:
+        if stated is None or found is None:
+            self.same(what, stated, found)
+        else:
             for name in ("low", "median", "high"):
                 self.close(f"{what}, {name}", stated[name], found[name])
             self.same(f"{what}, count", stated["count"], found["count"])
@@ -216,7 +221,11 @@ class Audit:
                     yield row, chosen, sides
 
     def check_statements(self):
-        stated = {j["id"]: j for f in self.report["findings"] for j in f["statements"]}
+        judged = [(f["number"], j) for f in self.report["findings"] for j in f["statements"]]
+        stated = {j["id"]: j for _, j in judged}
+        self.same("the statements", sorted(j["id"] for _, j in judged), sorted(stated))
+        for number, j in judged:
+            self.same(f"statement {j['id']}, claim", number, int(j["id"].split(".")[0]))
         cases = [self.case(*parts) for parts in self.statements()]
         if len(self.run["sessions"]) > 1:
             self.combine_sessions(cases)
@@ -239,19 +248,47 @@ class Audit:
             if case["p"] is not None and case["adjusted"] > 1 - self.limits["confidence"] + 1e-15:
                 verdict = "undecided"
             name = f"statement {case['id']}"
+            case["verdict"] = verdict
             self.same(f"{name}, verdict", judged["verdict"], verdict)
+            for field in ("text", "article", "effect", "figure", "right_figure", "direction"):
+                self.same(f"{name}, {field}", judged[field], case[field])
+            if verdict in ("undecided", "untestable"):
+                self.same(f"{name}, has a reason", bool(judged["note"]), True)
             self.same(f"{name}, cells", [judged["left"], judged["right"]], case["cells"])
             self.same(f"{name}, decides", judged["decides"], case["decides"])
             self.close(f"{name}, needed", judged["needed"], case["needed"])
             self.interval(f"{name}, ratio", judged["ratio"], case["interval"])
             self.interval(f"{name}, left", judged["left_value"], self.of_median(case["left"].values()))
             self.interval(f"{name}, right", judged["right_value"], self.of_median(case["right"].values()))
+            self.close(f"{name}, seconds apart", judged["apart_s"], self.apart(case["cells"]), 1e-5)
             self.close(f"{name}, p", judged["p"], case["p"], 1e-6)
             self.close(f"{name}, adjusted p", judged["p_adjusted"], case["adjusted"], 1e-6)
-        planned = {f["number"] for f in self.report["findings"]}
-        for (row, chosen, _), case in zip(self.statements(), cases):
-            if int(case["id"].split(".")[0]) in planned and case["id"] not in stated:
-                self.wrong.append(f"statement {case['id']} is missing from the report")
+        of_claims = defaultdict(list)
+        for case in cases:
+            of_claims[int(case["id"].split(".")[0])].append(case)
+        planned = [number for number, own in of_claims.items() if all(self.is_planned(case) for case in own)]
+        self.same("the claims", sorted(f["number"] for f in self.report["findings"]), sorted(planned))
+        for number in planned:
+            own = [case["id"] for case in of_claims[number]]
+            self.same(f"claim {number}, statements", sorted(set(own) - set(stated)), [])
+        rows = {claim["number"]: claim for claim in self.rules["claim"]}
+        for finding in self.report["findings"]:
+            row = rows[finding["number"]]
+            for field in ("title", "claim"):
+                self.same(f"claim {finding['number']}, {field}", finding[field], row[field])
+            self.same(f"claim {finding['number']}, notes", set(row.get("notes", [])) <= set(finding["notes"]), True)
+            own = [case for case in of_claims[finding["number"]] if case["decides"]]
+            self.same(f"claim {finding['number']}, sentence", finding["sentence"], sentence(own))
+
+    def is_planned(self, case):
+        """Whether the run has the statement's cells, or need not."""
+        return case["needless"] or all(cell in self.run["cells"] for cell in case["cells"])
+
+    def apart(self, cells):
+        """Seconds between the starts of both sides, the median of the rounds."""
+        left, right = [{(t["session"], t["round"]): t["unix_ms"] for t in self.trials.get(c, [])} for c in cells]
+        apart = [abs(start - right[key]) / 1e3 for key, start in left.items() if key in right]
+        return float(np.median(apart)) if apart else None
 
     def case(self, row, chosen, sides):
         figure = text(row["figure"], chosen)
@@ -267,7 +304,11 @@ class Audit:
         }[row["direction"]]
         case = {
             "id": text(row["id"], chosen),
+            "text": text(row["text"], chosen),
+            "article": row.get("article", "–"),
+            "effect": effect,
             "figure": figure,
+            "right_figure": right_figure,
             "direction": row["direction"],
             "decides": row.get("decides", True),
             "needed": needed,
@@ -278,6 +319,11 @@ class Audit:
             "interval": self.of_median(ratios.values()),
             "sessions": None,
         }
+        case["needless"] = (
+            ("needs" in row and row["needs"]["room"] > self.room())
+            or (cells[0] == cells[1] and figure == right_figure)
+            or not all(self.has_server(side.get("server", "")) for side in sides)
+        )
         case["untestable"] = self.untestable(row, case, sides, right_figure)
         return case
 
@@ -395,7 +441,9 @@ class Audit:
     # The rest of the report.
 
     def check_cells(self):
+        self.same("the cells", sorted(self.report["cells"]), sorted(self.run["cells"]))
         for cell, figures in self.report["cells"].items():
+            self.same(f"{cell}, figures", sorted(figures), sorted(f for f in FIGURES if self.series(cell, f)))
             for figure, stated in figures.items():
                 found = self.of_median(self.series(cell, figure).values())
                 for index, name in enumerate(("low", "median", "high")):
@@ -408,6 +456,23 @@ class Audit:
                 chart = drawn.get(row["id"])
                 if chart:
                     self.check_chart(row, chart)
+                elif any(f["number"] == claim["number"] for f in self.report["findings"]):
+                    self.same(f"{row['id']}, points", 0, len(self.points(row)))
+
+    def points(self, row):
+        """Series and cells that have something to draw: on a small machine several places are one cell."""
+        more = lambda place: {name: value for name, value in place.items() if name != "name"}
+        found = set()
+        for series in row["series"]:
+            for place in row["places"]:
+                cell = self.cell({**row["cell"], **more(series), **more(place)})
+                values = self.series(cell, row["figure"])
+                if "base" in row:
+                    base = next(other for other in row["series"] if other["name"] == row["base"])
+                    base = self.series(self.cell({**row["cell"], **more(base), **more(place)}), row["figure"])
+                    values = {key: value for key, value in values.items() if key in base}
+                found |= {(series["name"], cell)} if values else set()
+        return found
 
     def check_chart(self, row, chart):
         more = lambda place: {name: value for name, value in place.items() if name != "name"}
@@ -415,6 +480,11 @@ class Audit:
             series["name"]: [self.cell({**row["cell"], **more(series), **more(place)}) for place in row["places"]]
             for series in row["series"]
         }
+        for field in ("title", "x_name", "y_name"):
+            self.same(f"{row['id']}, {field}", chart[field], row.get(field, ""))
+        self.same(f"{row['id']}, caption", chart["caption"].startswith(row["caption"]), True)
+        drawn = sum(len(series["points"]) for series in chart["drawing"]["series"])
+        self.same(f"{row['id']}, points", drawn, len(self.points(row)))
         for series in chart["drawing"]["series"]:
             for point in series["points"]:
                 names = [place["name"] for place in row["places"]]
@@ -432,8 +502,15 @@ class Audit:
                     self.close(f"{row['id']}, {series['name']} at {point['x']}, {name}", point[name], stated)
 
     def check_trials(self):
+        for name in ("seed", "machine", "versions"):
+            self.same(f"{name} in report.json", self.report[name], self.run[name])
         for cell, trials in self.trials.items():
+            self.same(f"{cell}, is planned", cell in self.run["cells"], True)
+            keys = [(trial["session"], trial["round"]) for trial in trials]
+            self.same(f"{cell}, repetitions", len(keys), len(set(keys)))
+            self.same(f"{cell}, sessions", [k for k in keys if k[0] >= len(self.run["sessions"])], [])
             for trial in trials:
+                self.check_counts(cell, trial)
                 measure = trial["outcome"].get("measured")
                 for span in [measure["main"], *measure.get("phases", [])] if measure else []:
                     if not span.get("histogram"):
@@ -442,20 +519,65 @@ class Audit:
                     for name, share in (("p50_us", 0.5), ("p99_us", 0.99), ("p999_us", 0.999), ("max_us", 1.0)):
                         self.close(f"{cell}, {name}", span[name], found.at(share) / 1e3, ROUNDED)
 
+    def check_counts(self, cell, trial):
+        measure = trial["outcome"].get("measured")
+        if not measure:
+            return
+        main = measure["main"]
+        self.same(f"{cell}, errors", measure.get("errors", 0), 0)
+        self.same(f"{cell}, misses", measure.get("misses", 0), 0)
+        if cell.startswith(("tcp", "tail", "fairness", "snapshot", "in-process")):
+            tolerance = ROUNDED if cell.startswith("in-process") else CLOSE
+            self.close(f"{cell}, rate", main["rate"], main["requests"] / main["seconds"], tolerance)
+        if cell.startswith("tcp"):
+            self.same(f"{cell}, latencies", histogram.Histogram(main["histogram"]).total, main["requests"])
+
+    def check_csv(self):
+        """Each trial is a line, with the figures that it has."""
+        with open(self.directory / "trials.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.same("lines of trials.csv", len(rows), sum(len(trials) for trials in self.trials.values()))
+        by_key = {(t["cell"], t["session"], t["round"]): t for own in self.trials.values() for t in own}
+        for row in rows:
+            key = (row["cell"], int(row["session"]), int(row["round"]))
+            measure = by_key[key]["outcome"].get("measured") if key in by_key else None
+            self.same(f"trials.csv, {key}, is measured", row["outcome"] == "measured", measure is not None)
+            if not measure or row["outcome"] != "measured":
+                continue
+            main = measure["main"]
+            of = {"requests_per_s": main["rate"], "server_cores": measure["server_cores"]}
+            of |= {name: main[name] for name in ("requests", "seconds", "p50_us", "p99_us", "p999_us", "max_us")}
+            for name, found in of.items():
+                self.close(f"trials.csv, {key}, {name}", float(row[name]), found)
+
+    def check_markdown(self):
+        """Each statement is a line of report.md, with the ratio and the verdict of report.json."""
+        lines = defaultdict(int)
+        for line in (self.directory / "report.md").read_text().splitlines():
+            lines[" | ".join(line.strip("| ").split(" | ")[:5])] += 1
+        for finding in self.report["findings"]:
+            for judged in finding["statements"]:
+                self.same(f"statement {judged['id']} in report.md", lines[row_of(judged)] > 0, True)
+
     def check_peaks(self):
         full = 2 if self.matrix["scale"] == "full" else 1
         rounds = self.limits["rounds"]["calibration"] * full
         for number, session in enumerate(self.run["sessions"]):
             for peak in self.rules["peak"]:
-                if peak["name"] not in session["peaks"]:
-                    continue
-                rates = []
+                rates, names = [], []
                 for chosen in combinations(peak.get("each", {})):
                     series = self.series(self.cell(filled(peak["cell"], chosen)), "throughput")
                     own = [rate for (of, round), rate in series.items() if of == number and round < rounds]
                     rates += [float(np.median(own))] if own else []
+                    names += [self.cell(filled(peak["cell"], chosen))] if own else []
+                is_told = peak["name"] in session["peaks"]
+                self.same(f"the peak {peak['name']} of session {number} is told", is_told, bool(rates))
+                if not is_told or not rates:
+                    continue
                 stated = session["peaks"][peak["name"]]["rate"]
                 self.close(f"the peak {peak['name']} of session {number}", stated, min(rates))
+                slowest = names[rates.index(min(rates))]
+                self.same(f"whose the peak {peak['name']} is", session["peaks"][peak["name"]]["cell"], slowest)
                 for cell, trials in self.trials.items():
                     if cell.startswith("tail") and f"% of {peak['name']}," in cell:
                         percent = int(cell.split("% of ")[0].split()[-1])
@@ -463,6 +585,51 @@ class Audit:
                             if trial["session"] == number and "measured" in trial["outcome"]:
                                 asked = trial["outcome"]["measured"]["more"]["rate_asked"]
                                 self.close(f"{cell}, rate", asked, stated * percent / 100, 1.0 / asked)
+
+
+def sentence(cases):
+    """How many statements became what."""
+    if not cases:
+        return "No statement decides."
+    counts = defaultdict(int)
+    for verdict in WORDS:
+        for case in cases:
+            if case["verdict"] == verdict:
+                counts[verdict_words(case)] += 1
+    told = ", ".join(f"{count} {words}" for words, count in counts.items())
+    return f"Of {len(cases)} statements that decide: {told}."
+
+
+WORDS = {
+    "holds": "holds",
+    "holds-less": "holds less",
+    "no-difference": "no difference of a tenth",
+    "other-way-round": "the other way round",
+    "undecided": "undecided",
+    "untestable": "untestable here",
+}
+
+
+def verdict_words(case):
+    differ = case["direction"] == "same" and case["verdict"] == "other-way-round"
+    return "they differ" if differ else WORDS[case["verdict"]]
+
+
+def times(ratio):
+    return f"{ratio:.{0 if ratio >= 100 else 1 if ratio >= 10 else 2}f}×"
+
+
+def row_of(judged):
+    """A statement's line in report.md, but for its note."""
+    ratio, needed = judged["ratio"], times(judged["needed"])
+    ours = f"{times(ratio['median'])} ({times(ratio['low'])} to {times(ratio['high'])})" if ratio else "not measured"
+    rule = {
+        "more": f"at least {needed}",
+        "less": f"at most {needed}",
+        "same": f"within {times(1 / judged['needed'])} and {needed}",
+    }[judged["direction"]]
+    verdict = f"**{verdict_words(judged)}**" if judged["decides"] else verdict_words(judged)
+    return " | ".join([judged["text"], judged["article"], ours, rule, verdict])
 
 
 def combinations(each):
@@ -494,6 +661,8 @@ def main():
     audit.check_cells()
     audit.check_charts()
     audit.check_statements()
+    audit.check_csv()
+    audit.check_markdown()
     for line in audit.wrong[:50]:
         print(line)
     print(f"{audit.checked - len(audit.wrong)} passed, {len(audit.wrong)} failed")

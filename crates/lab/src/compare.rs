@@ -9,7 +9,8 @@ use clap::Args;
 use crate::claims::Verdict;
 use crate::data::Data;
 use crate::placement::GeneratorArgs;
-use crate::{duel, judge};
+use crate::rules::Rules;
+use crate::{bench, duel, judge};
 
 /// Options of `compare`.
 #[derive(Debug, Clone, Args)]
@@ -31,23 +32,23 @@ pub struct CompareArgs {
     #[arg(long, short, default_value_t = 1)]
     pub threads: usize,
     /// Servers: repetitions
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     pub rounds: u32,
     /// Servers: seconds of each repetition
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = bench::seconds)]
     pub seconds: f64,
     /// Servers: seed of the order and of what is drawn
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Servers: requests a second in the open loop, which tells latencies; without it 60% of the slower one's throughput
-    #[arg(long, value_name = "PER_SECOND")]
+    #[arg(long, value_name = "PER_SECOND", value_parser = bench::rate)]
     pub rate: Option<f64>,
     /// Servers: where the generator runs.
     #[command(flatten)]
     pub generator: GeneratorArgs,
 }
 
-/// Prints the comparison. Of runs: true if no verdict of one excludes the other's.
+/// Prints the comparison. Of runs: true if both decide something, and no verdict of one excludes the other's.
 pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     let is_run = |text: &str| Path::new(text).is_dir();
     if is_run(&args.a) && is_run(&args.b) {
@@ -72,8 +73,11 @@ fn read(directory: &str) -> Result<Data, String> {
 pub struct Comparison {
     /// For readers.
     pub text: String,
-    /// Whether they agree: no statement that decides flips from *holds* to *no difference* or the other way round, or back.
+    /// Whether they agree: there are statements that both decide, and none flips from *holds* to *no difference* or the
+    /// other way round, or back.
     pub agrees: bool,
+    /// How many statements both decide; where none is, nothing can flip.
+    pub decided: usize,
     /// Statements that decide and that flip.
     pub flips: Vec<String>,
     /// Statements that decide and that are undecided in A, and in B.
@@ -86,18 +90,29 @@ pub fn runs(a: &Data, b: &Data) -> Comparison {
     if a.settings.rules != b.settings.rules {
         text += "The two were measured under different rules.\n\n";
     }
+    for (name, run) in [("A", a), ("B", b)] {
+        if run.settings.rules != Rules::frozen().hash {
+            // Writing to a String cannot fail, here and below.
+            let _ = writeln!(
+                text,
+                "{name} is judged by other rules than it was measured under: this is no test.\n"
+            );
+        }
+    }
     text += "| statement | A | B | verdict of A | of B | |\n|---|---|---|---|---|---|\n";
     let (of_a, of_b) = (judge::all(a), judge::all(b));
     let mut flips = Vec::new();
-    let mut undecided = (0, 0);
+    let (mut undecided, mut decided) = ((0, 0), 0);
     for (left, right) in of_a.iter().zip(&of_b).filter(|(left, _)| left.decides) {
-        let is_flip = excludes(left.verdict, right.verdict);
+        let sides = side(left.verdict).zip(side(right.verdict));
+        decided += usize::from(sides.is_some());
+        // More and less of a direction can both be true; and what is undecided or untestable excludes nothing.
+        let is_flip = sides.is_some_and(|(a, b)| a != b);
         if is_flip {
             flips.push(left.id.clone());
         }
         undecided.0 += usize::from(left.verdict == Verdict::Undecided);
         undecided.1 += usize::from(right.verdict == Verdict::Undecided);
-        // Writing to a String cannot fail, here and below.
         let _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} |",
@@ -111,22 +126,23 @@ pub fn runs(a: &Data, b: &Data) -> Comparison {
     }
     let _ = writeln!(
         text,
-        "\n{} statements flip. Undecided: {} in A, {} in B.",
+        "\n{} of {decided} statements that both decide flip. Undecided: {} in A, {} in B.",
         flips.len(),
         undecided.0,
         undecided.1
     );
-    Comparison { text, agrees: flips.is_empty(), flips, undecided }
+    if decided == 0 {
+        text += "No statement is decided in both: whether they agree is not shown.\n";
+    }
+    Comparison { text, agrees: decided > 0 && flips.is_empty(), decided, flips, undecided }
 }
 
-/// Whether two verdicts cannot both be true. More and less of a direction can; and what is undecided or untestable excludes
-/// nothing.
-fn excludes(a: Verdict, b: Verdict) -> bool {
-    let side = |verdict| match verdict {
+/// On which side of 1 a verdict sees a ratio, if it sees it.
+fn side(verdict: Verdict) -> Option<i8> {
+    match verdict {
         Verdict::Holds | Verdict::HoldsLess => Some(1),
         Verdict::NoDifference => Some(0),
         Verdict::OtherWayRound => Some(-1),
         Verdict::Undecided | Verdict::Untestable => None,
-    };
-    side(a).zip(side(b)).is_some_and(|(a, b)| a != b)
+    }
 }

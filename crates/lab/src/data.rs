@@ -1,8 +1,8 @@
 //! A run's raw data, and the questions that claims and reports ask of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,16 @@ pub struct Settings {
     pub sessions: Vec<Session>,
     /// Cells by identity.
     pub cells: BTreeMap<String, Cell>,
+}
+
+/// The line that tells where servers and generator are held, among those of the machine.
+pub(crate) const PLACEMENT: &str = "placement";
+
+impl Settings {
+    /// Where servers and generator were held: figures of different places are not of one run.
+    pub(crate) fn placement(&self) -> Option<&str> {
+        self.machine.iter().find(|(name, _)| name == PLACEMENT).map(|(_, place)| place.as_str())
+    }
 }
 
 /// A run over all cells, on one machine in one piece.
@@ -81,18 +91,45 @@ impl Data {
         let text = fs::read_to_string(&path).map_err(|what| error(&path, &what))?;
         let settings = serde_json::from_str(&text).map_err(|what| error(&path, &what))?;
         let path = directory.join(TRIALS_FILE);
-        let text = fs::read_to_string(&path).unwrap_or_default();
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            // Nothing is measured yet. What cannot be read is not nothing: a run that goes on would write over it.
+            Err(what) if what.kind() == ErrorKind::NotFound => String::new(),
+            Err(what) => return Err(error(&path, &what)),
+        };
         let mut trials = Vec::new();
         let lines: Vec<&str> = text.lines().collect();
         for (index, line) in lines.iter().enumerate() {
             match serde_json::from_str(line) {
                 Ok(trial) => trials.push(trial),
                 // The last line may be half written, by a lab that was killed.
-                Err(_) if index + 1 == lines.len() => {}
+                Err(_) if index + 1 == lines.len() && !text.ends_with('\n') => {}
                 Err(what) => return Err(error(&path, &format!("line {}: {what}", index + 1))),
             }
         }
-        Ok(Some(Self { directory: directory.to_owned(), settings, trials }))
+        let data = Self { directory: directory.to_owned(), settings, trials };
+        data.consistent().map_err(|what| error(&path, &what))?;
+        Ok(Some(data))
+    }
+
+    /// Each trial is of a cell and a session of the run, and there once: what is there twice counts as two repetitions.
+    fn consistent(&self) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        for Trial { cell, session, round, .. } in &self.trials {
+            if !self.settings.cells.contains_key(cell) {
+                return Err(format!("{cell} is no cell of the run"));
+            }
+            if *session as usize >= self.session_count() {
+                return Err(format!(
+                    "{cell} in session {session}, and there are {} from 0 on",
+                    self.session_count()
+                ));
+            }
+            if !seen.insert((cell, *session, *round)) {
+                return Err(format!("{cell} is there twice in session {session}, round {round}"));
+            }
+        }
+        Ok(())
     }
 
     /// Writes the settings, and the trials so far.
@@ -100,13 +137,13 @@ impl Data {
         let error = |what: std::io::Error| format!("{}: {what}", self.directory.display());
         fs::create_dir_all(&self.directory).map_err(error)?;
         let settings = serde_json::to_string_pretty(&self.settings).map_err(|what| what.to_string())?;
-        fs::write(self.directory.join(SETTINGS_FILE), settings + "\n").map_err(error)?;
+        replace(&self.directory.join(SETTINGS_FILE), &(settings + "\n")).map_err(error)?;
         let mut text = String::new();
         for trial in &self.trials {
             text += &serde_json::to_string(trial).map_err(|what| what.to_string())?;
             text.push('\n');
         }
-        fs::write(self.directory.join(TRIALS_FILE), text).map_err(error)
+        replace(&self.directory.join(TRIALS_FILE), &text).map_err(error)
     }
 
     /// Adds a trial, on disk as well.
@@ -235,5 +272,54 @@ impl Data {
         absences.sort_unstable();
         absences.dedup();
         absences
+    }
+}
+
+/// Writes a file that is there as it was or as it shall be, whenever the lab is killed.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    fs::write(&new, text)?;
+    fs::rename(&new, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::made_up;
+
+    /// What a run says that was written, and whose trials were then changed.
+    fn read(name: &str, change: impl Fn(String) -> Vec<u8>) -> Result<usize, String> {
+        let directory = std::env::temp_dir().join(format!("rustredis-lab-{name}-{}", std::process::id()));
+        made_up::run(directory.clone(), 1, |_| 1.0).write().unwrap();
+        let path = directory.join(TRIALS_FILE);
+        fs::write(&path, change(fs::read_to_string(&path).unwrap())).unwrap();
+        let read = Data::read(&directory).map(|data| data.unwrap().trials.len());
+        fs::remove_dir_all(&directory).unwrap();
+        read
+    }
+
+    #[test]
+    fn only_a_line_without_an_end_is_left_out() {
+        let all = read("whole", String::into_bytes).unwrap();
+        let cut = |text: String| text[..text.len() - 9].as_bytes().to_vec();
+        assert_eq!(read("half", cut), Ok(all - 1));
+        let ended = |text: String| [cut(text).as_slice(), b"\n"].concat();
+        assert!(read("ended", ended).unwrap_err().contains("line"));
+    }
+
+    #[test]
+    fn trials_that_cannot_be_read_are_not_none() {
+        let damaged = |text: String| [b"\xff", text.as_bytes()].concat();
+        assert!(read("damaged", damaged).is_err());
+    }
+
+    #[test]
+    fn trials_that_do_not_belong_here_are_refused() {
+        let twice = |text: String| [text.as_bytes(), text.lines().next().unwrap().as_bytes(), b"\n"].concat();
+        assert!(read("twice", twice).unwrap_err().contains("is there twice"));
+        let elsewhere = |text: String| text.replacen("\"session\":0", "\"session\":4", 1).into_bytes();
+        assert!(read("session", elsewhere).unwrap_err().contains("in session 4"));
+        let unknown = |text: String| text.replacen("\"cell\":\"", "\"cell\":\"no ", 1).into_bytes();
+        assert!(read("unknown", unknown).unwrap_err().contains("is no cell"));
     }
 }

@@ -14,7 +14,8 @@ use crate::claims::finding::times_interval;
 use crate::compare::CompareArgs;
 use crate::load::{self, Figures, Load, Pace};
 use crate::placement::resolve;
-use crate::stats::{self, Key};
+use crate::rules::Rules;
+use crate::stats::{self, Interval, Key};
 use crate::usage::{self, Usage};
 use crate::workloads::{self, Workload};
 
@@ -50,6 +51,9 @@ struct Side<'a> {
 pub fn run(args: &CompareArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     let workload =
         workloads::named(&args.workload).ok_or_else(|| format!("no workload is called {}", args.workload))?;
+    if args.a == args.b {
+        return Err("A and B are the same server".to_owned());
+    }
     let mut sides = Vec::new();
     for name in [&args.a, &args.b] {
         let address = resolve(name)?;
@@ -119,6 +123,9 @@ impl Side<'_> {
             return Err(format!("{}: {fault}", self.name));
         }
         let phase = figures.phase("measured").ok_or("interrupted")?;
+        if figures.phases.iter().any(|phase| phase.misses > 0) {
+            return Err(format!("{}: it did not find keys that had been written", self.name));
+        }
         if figures.phases.iter().any(|phase| phase.errors > 0) {
             return Err(format!("{}: errors: {:?}", self.name, figures.error_texts));
         }
@@ -141,6 +148,26 @@ fn values(series: &[(Key, f64)]) -> Vec<f64> {
     series.iter().map(|(_, value)| *value).collect()
 }
 
+/// Fewest rounds whose interval holds the median as often as it says.
+const ROUNDS_MIN: usize = 6;
+const TOO_FEW: &str = "too few rounds";
+
+/// What an interval shows: an end on the other side of 1 is no proof that there is no difference.
+fn verdict(found: &Interval) -> &'static str {
+    let tenth = Rules::frozen().limits.difference;
+    if found.count < ROUNDS_MIN {
+        TOO_FEW
+    } else if found.low > 1.0 {
+        "B is greater"
+    } else if found.high < 1.0 {
+        "A is greater"
+    } else if found.low > 1.0 / tenth && found.high < tenth {
+        "no difference of a tenth"
+    } else {
+        "undecided"
+    }
+}
+
 fn tell(sides: &[Side<'_>], rate: f64) {
     let [a, b] = sides else { return };
     let line = |name: &str, unit: &str, figure: fn(&Series) -> &Vec<(Key, f64)>| {
@@ -150,12 +177,7 @@ fn tell(sides: &[Side<'_>], rate: f64) {
             return;
         }
         let found = stats::ratio(of_b, of_a);
-        let verdict = match found {
-            Some(found) if found.contains(1.0) => "no difference",
-            Some(found) if found.median > 1.0 => "B is greater",
-            Some(_) => "A is greater",
-            None => "too few rounds",
-        };
+        let verdict = found.map_or(TOO_FEW, |found| verdict(&found));
         let [median_a, median_b] = [of_a, of_b].map(|of| stats::median(&values(of)));
         println!(
             "{name}: A {median_a:.2}, B {median_b:.2} {unit}; B against A {} : {verdict}",
@@ -174,5 +196,19 @@ fn tell(sides: &[Side<'_>], rate: f64) {
             side.name,
             side.series.late * 100.0
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_shown_is_said() {
+        let of = |low, high, count| verdict(&Interval { low, median: f64::midpoint(low, high), high, count });
+        assert_eq!(of(0.99, 0.99, 1), "too few rounds");
+        assert_eq!(of(0.5, 2.0, 7), "undecided");
+        assert_eq!(of(0.97, 1.04, 7), "no difference of a tenth");
+        assert_eq!((of(1.02, 1.3, 7), of(0.5, 0.9, 7)), ("B is greater", "A is greater"));
     }
 }

@@ -28,6 +28,10 @@ pub fn run(args: &MergeArgs) -> Result<bool, String> {
     let mut seen = BTreeSet::new();
     for directory in &args.runs {
         let run = Data::read(directory)?.ok_or_else(|| format!("{} holds no run", directory.display()))?;
+        let is_empty = |session: &usize| !run.trials.iter().any(|trial| trial.session as usize == *session);
+        if let Some(session) = (0..run.session_count()).find(is_empty) {
+            return Err(format!("session {session} of {} holds no measurements", directory.display()));
+        }
         // What is counted twice looks like two sessions that agree.
         if !run.trials.iter().all(|trial| seen.insert((trial.unix_ms, trial.cell.clone(), trial.round))) {
             return Err(format!("{} holds measurements that another run holds, too", directory.display()));
@@ -56,6 +60,9 @@ pub fn merged(runs: Vec<Data>, directory: PathBuf) -> Result<Data, String> {
                 "{} was measured with another scale, number of cores or set of engines",
                 run.directory.display()
             ));
+        }
+        if run.settings.placement() != all.settings.placement() {
+            return Err(format!("{} was measured with another placement", run.directory.display()));
         }
         let first = u32::try_from(all.session_count()).map_err(|error| error.to_string())?;
         all.settings.sessions.extend(run.settings.sessions);
@@ -105,6 +112,25 @@ mod tests {
         let refused = super::run(&MergeArgs { runs, out: directory.join("out") }).unwrap_err();
         std::fs::remove_dir_all(&directory).unwrap();
         assert!(refused.ends_with("holds measurements that another run holds, too"), "{refused}");
+    }
+
+    #[test]
+    fn sessions_without_measurements_and_other_places_are_not_merged() {
+        let directory = std::env::temp_dir().join(format!("rustredis-lab-empty-{}", std::process::id()));
+        let own = made_up::run(directory.join("run"), 1, |_| 1.0);
+        let none = Data { directory: directory.join("none"), trials: Vec::new(), ..own.clone() };
+        own.write().unwrap();
+        none.write().unwrap();
+        let runs = vec![own.directory.clone(), none.directory];
+        let refused = super::run(&MergeArgs { runs, out: directory.join("out") }).unwrap_err();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert!(refused.ends_with("holds no measurements"), "{refused}");
+        let mut pinned = own.clone();
+        pinned
+            .settings
+            .machine
+            .push((crate::data::PLACEMENT.to_owned(), "servers on processors 0".to_owned()));
+        assert!(merged(vec![own, pinned], PathBuf::new()).unwrap_err().contains("placement"));
     }
 
     #[test]

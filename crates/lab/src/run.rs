@@ -12,7 +12,7 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cell::{Cell, Trial, TrialEnd};
-use crate::data::{Data, Session, Settings};
+use crate::data::{Data, PLACEMENT, Session, Settings};
 use crate::placement::PlacementArgs;
 use crate::plan::{Matrix, Scale, expected, schedule};
 use crate::rules::{Claim, Rules};
@@ -85,8 +85,6 @@ pub fn run(args: &RunArgs, interrupted: &AtomicBool) -> Result<bool, String> {
 
 /// Sessions draw differently: their seeds lie so far apart, for each round adds one.
 const SESSION_SEEDS: u64 = 1_000;
-/// The line that tells where servers and generator are held, among those of the machine.
-const PLACEMENT: &str = "placement";
 
 fn chosen(only: &[u8]) -> Result<Vec<&'static Claim>, String> {
     let claims = &Rules::frozen().claims;
@@ -165,7 +163,7 @@ fn open(args: &RunArgs, programs: &Programs) -> Result<Data, String> {
         ));
     }
     let is_same = old.settings.seed == settings.seed
-        && placement_of(&old.settings) == placement_of(&settings)
+        && old.settings.placement() == settings.placement()
         && old.settings.matrix == settings.matrix
         && old.settings.versions == settings.versions;
     if is_same {
@@ -176,11 +174,6 @@ fn open(args: &RunArgs, programs: &Programs) -> Result<Data, String> {
             args.out.display()
         ))
     }
-}
-
-/// Where servers and generator were held: figures of different places are not of one run.
-fn placement_of(settings: &Settings) -> Option<&str> {
-    settings.machine.iter().find(|(name, _)| name == PLACEMENT).map(|(_, place)| place.as_str())
 }
 
 /// Measures what of a session is not measured yet, in its order; false if it was interrupted.

@@ -145,6 +145,7 @@ fn measure_tcp(
     });
     let figures = figures.map_err(|error| or_death(&mut server, error))?;
     let phase = checked(&figures, &mut server)?.clone();
+    found_all(&figures)?;
     let mut measure = summary(&figures, &phase);
     let Used { cpu, queued, yielded, preempted } = usage.1.since(&usage.0);
     measure.server_cores = round(cpu.as_secs_f64() / phase.seconds);
@@ -208,6 +209,14 @@ pub(crate) fn checked<'f>(figures: &'f Figures, server: &mut Running) -> Result<
         .iter()
         .find(|phase| phase.name != WARM_UP && phase.requests > 0)
         .ok_or_else(|| failed("no request was answered"))
+}
+
+/// Named loads read what was written before and nobody deletes: a server that does not find it has lost it, and is cheap.
+pub(crate) fn found_all(figures: &Figures) -> Result<(), StartError> {
+    match figures.phases.iter().map(|phase| phase.misses).sum::<u64>() {
+        0 => Ok(()),
+        misses => Err(failed(format!("{misses} reads did not find a key that had been written"))),
+    }
 }
 
 pub(crate) fn summary(figures: &Figures, phase: &Phase) -> Measure {
@@ -310,6 +319,7 @@ fn measure_snapshot(
     });
     let figures = figures.map_err(|error| or_death(&mut server, error))?;
     let before = checked(&figures, &mut server)?.clone();
+    found_all(&figures)?;
     if let Some(error) = script_error {
         return Err(failed(error));
     }
@@ -442,6 +452,29 @@ fn measure_reference(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A server that answers nil to every GET makes no errors, and is the cheapest of all.
+    #[test]
+    fn a_key_that_is_not_found_fails_a_trial() {
+        let figures = |misses| {
+            let phase = serde_json::json!({
+                "name": MEASURED, "start": 0.0, "seconds": 1.0, "requests": 100, "errors": 0, "misses": misses, "held": 0,
+                "latency": encode(&load::figures::latency_histogram()),
+                "late": encode(&load::figures::latency_histogram()), "generator_cpu": [],
+            });
+            let phase = serde_json::from_value(phase).expect("it has all of a phase");
+            Figures {
+                phases: vec![phase],
+                slices: Vec::new(),
+                error_texts: BTreeMap::new(),
+                fault: None,
+                in_flight: 0,
+                unfinished: 0,
+            }
+        };
+        assert!(found_all(&figures(0)).is_ok());
+        assert!(matches!(found_all(&figures(1)), Err(StartError::Failed(why)) if why.starts_with("1 reads")));
+    }
 
     #[test]
     fn four_digits_are_kept() {

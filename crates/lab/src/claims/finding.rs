@@ -159,13 +159,20 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// How many statements that decide became what.
-    pub fn counts(&self) -> Vec<(Verdict, usize)> {
-        let of = |verdict| {
-            let with = self.statements.iter().filter(|judged| judged.decides && judged.verdict == verdict);
-            (verdict, with.count())
-        };
-        Verdict::ALL.into_iter().map(of).filter(|(_, count)| *count > 0).collect()
+    /// How many statements that decide became what, in the words that stand beside them.
+    pub fn counts(&self) -> Vec<(&'static str, usize)> {
+        let mut counts: Vec<(&'static str, usize)> = Vec::new();
+        for verdict in Verdict::ALL {
+            for judged in self.statements.iter().filter(|judged| judged.decides && judged.verdict == verdict)
+            {
+                let words = judged.verdict_words();
+                match counts.iter_mut().find(|(counted, _)| *counted == words) {
+                    Some((_, count)) => *count += 1,
+                    None => counts.push((words, 1)),
+                }
+            }
+        }
+        counts
     }
 }
 

@@ -54,6 +54,6 @@ fn sentence(finding: &Finding) -> String {
     if all == 0 {
         return "No statement decides.".to_owned();
     }
-    let words = counts.iter().map(|(verdict, count)| format!("{count} {}", verdict.words()));
+    let words = counts.iter().map(|(words, count)| format!("{count} {words}"));
     format!("Of {all} statements that decide: {}.", words.collect::<Vec<_>>().join(", "))
 }

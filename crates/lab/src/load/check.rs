@@ -33,7 +33,7 @@ pub(crate) fn check(awaited: Awaited<'_>, reply: &Reply, bytes: &[u8]) -> Result
     let is_miss = match awaited.expect {
         Expect::Ok | Expect::Discard(_) => (kind == ReplyKind::Simple && body == b"OK").then_some(false),
         Expect::Queued => (kind == ReplyKind::Simple && body == b"QUEUED").then_some(false),
-        Expect::Integer => (kind == ReplyKind::Scalar).then_some(false),
+        Expect::Integer => (kind == ReplyKind::Scalar && is_integer(body)).then_some(false),
         Expect::Array => (kind == ReplyKind::Aggregate).then_some(false),
         Expect::Any => Some(false),
         Expect::Text => matches!(kind, ReplyKind::Bulk | ReplyKind::Nil).then_some(kind == ReplyKind::Nil),
@@ -50,6 +50,10 @@ pub(crate) fn check(awaited: Awaited<'_>, reply: &Reply, bytes: &[u8]) -> Result
     is_miss.ok_or_else(|| {
         format!("wrong reply: {kind:?} {} to a command that answers {:?}", shown(body), awaited.expect)
     })
+}
+
+fn is_integer(body: &[u8]) -> bool {
+    std::str::from_utf8(body).is_ok_and(|text| text.parse::<i64>().is_ok())
 }
 
 fn value(awaited: Awaited<'_>, kind: ReplyKind, body: &[u8]) -> Result<bool, String> {
@@ -137,6 +141,9 @@ mod tests {
         assert_eq!(checked(Expect::Ok, &[], b"+OK\r\n"), Ok(false));
         assert_eq!(checked(Expect::Integer, &[], b"-ERR no\r\n"), Err("ERR no".to_owned()));
         assert!(is_wrong(&checked(Expect::Queued, &[], b"+OK\r\n")));
+        assert_eq!(checked(Expect::Integer, &[], b":-12\r\n"), Ok(false));
+        assert!(is_wrong(&checked(Expect::Integer, &[], b":many\r\n")));
+        assert!(is_wrong(&checked(Expect::Integer, &[], b"#t\r\n")));
         assert_eq!(checked(Expect::Array, &[], b"*1\r\n-ERR in\r\n"), Err("ERR in".to_owned()));
         assert_eq!(checked(Expect::Text, &[], b"$1\r\nx\r\n"), Ok(false));
     }

@@ -132,6 +132,15 @@ impl Control {
     }
 }
 
+/// Ends the run when it goes, also where a panic takes it: the threads would be waited for without end.
+struct Over<'c>(&'c Control);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.is_over.store(true, Relaxed);
+    }
+}
+
 /// Switches phases while the load runs.
 #[derive(Debug)]
 pub struct Conductor<'c> {
@@ -210,10 +219,11 @@ pub fn run(
         let control = &control;
         let running: Vec<_> =
             drivers.into_iter().map(|driver| scope.spawn(move || driver.drive(control, started))).collect();
+        let over = Over(control);
         script(&mut conductor);
         control.is_interrupted.store(interrupted.load(Relaxed), Relaxed);
         elapsed = started.elapsed().as_secs_f64();
-        control.is_over.store(true, Relaxed);
+        drop(over);
         running.into_iter().map(std::thread::ScopedJoinHandle::join).collect::<Vec<_>>()
     });
     let mut complete = Vec::new();

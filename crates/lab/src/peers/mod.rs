@@ -12,6 +12,7 @@ mod raw;
 mod subject;
 mod timing;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
@@ -22,7 +23,7 @@ pub use document::render;
 pub use raw::Raw;
 pub use subject::{Running, Subject};
 
-use crate::machine;
+use crate::{bench, machine};
 
 /// Options of `peers`.
 #[derive(Debug, Clone, Args)]
@@ -45,7 +46,7 @@ pub struct PeersArgs {
     #[arg(long, value_name = "FILE", conflicts_with_all = ["servers", "server"])]
     pub from: Option<PathBuf>,
     /// About how long all of it may take
-    #[arg(long, default_value_t = 8.0)]
+    #[arg(long, default_value_t = 8.0, value_parser = bench::seconds)]
     pub minutes: f64,
     /// Repetitions
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..))]
@@ -71,6 +72,10 @@ pub fn run(args: &PeersArgs, interrupted: &AtomicBool) -> Result<bool, String> {
     } else {
         (args.servers.clone(), Vec::new())
     };
+    let names: BTreeSet<&str> = subjects.iter().map(|subject| subject.name.as_str()).collect();
+    if names.len() < subjects.len() {
+        return Err("two servers have the same name".to_owned());
+    }
     let (began, started) = (SystemTime::now(), Instant::now());
     let mut raw = Raw {
         unix_seconds: began.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs()),

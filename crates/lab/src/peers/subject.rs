@@ -108,9 +108,10 @@ impl FromStr for Subject {
         if name.is_empty() || path.is_empty() {
             return Err(format!("{text:?} is not NAME=PATH[:OPTIONS]"));
         }
-        // Servers are started in directories of their own, where a relative path leads nowhere.
+        // Servers are started in directories of their own, where a relative path leads nowhere. Links stay: Debian's
+        // redis-server is one, to a program that looks at the name that it is called by.
         let path = if path.contains('/') {
-            fs::canonicalize(path).unwrap_or_else(|_| path.into())
+            std::path::absolute(path).unwrap_or_else(|_| path.into())
         } else {
             path.into()
         };
@@ -212,6 +213,17 @@ mod tests {
         for wrong in ["redis-server", "=x", "a=", "a=:--port 1"] {
             assert!(wrong.parse::<Subject>().is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_link_is_called_by_its_own_name() {
+        let directory = std::env::temp_dir().join(format!("rustredis-lab-link-{}", std::process::id()));
+        fs::create_dir_all(&directory).unwrap();
+        let link = directory.join("server");
+        std::os::unix::fs::symlink("/bin/true", &link).unwrap();
+        let subject: Subject = format!("a={}", link.display()).parse().unwrap();
+        fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(subject.path, link);
     }
 
     #[test]

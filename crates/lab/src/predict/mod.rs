@@ -33,6 +33,7 @@ use self::fit::{AllDraws, Fitted, fit, fit_tcp, resampled, unseen_cases};
 use self::measure::{Samples, probe};
 use self::report::{Check, Drawn, Prediction};
 use self::tcp::OverTcp;
+use crate::bench;
 use crate::stats::median;
 use crate::target::Programs;
 
@@ -61,7 +62,7 @@ pub struct PredictArgs {
     #[arg(long, default_value_t = 5)]
     pub rounds: usize,
     /// How long each measurement takes, in seconds
-    #[arg(long, default_value_t = 0.2)]
+    #[arg(long, default_value_t = 0.2, value_parser = bench::seconds)]
     pub seconds: f64,
     /// Seed of everything that is drawn
     #[arg(long, default_value_t = 1)]

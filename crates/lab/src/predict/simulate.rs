@@ -291,6 +291,21 @@ pub(super) mod tests {
         }
     }
 
+    /// However crowded a lock is, nobody waits for more than all others: the slowest hold bounds what the hot shard does.
+    #[test]
+    fn a_crowd_is_no_larger_than_the_threads() {
+        let draws = Draws::new(Spread::One, 512e3);
+        let mut costs = costs(Kind::DashMap);
+        costs.meeting = costs.meeting.with(&[1.0, 1.0, 1.0, 20.0, 20.0]);
+        costs.unknowns.crowding = 0.5;
+        for threads in [4, 32, 64] {
+            let case = Case::new(Kind::DashMap, threads, 16, 80).spread(Spread::One);
+            let nanos = simulate(&case, &costs, &draws, 40_000) / threads as f64;
+            let slowest = 60.0 * (1.0 + 0.5 * threads as f64) + 20.0;
+            assert!(nanos <= slowest, "{threads} threads: {nanos} ns between commands, {slowest} at most");
+        }
+    }
+
     #[test]
     fn another_socket_costs() {
         let case = Case::new(Kind::DashMap, 32, 1, 50);

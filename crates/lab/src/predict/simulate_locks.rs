@@ -1,7 +1,7 @@
 //! Waiting for locks: those of shards in the order of coming, and the one lock as its waiters try for it.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 
 use super::case::{Kind, SHARDS};
 use super::simulate::{Meeting, Time, World, ticks};
@@ -25,7 +25,8 @@ pub(super) fn shards(world: &mut World<'_>) -> f64 {
     let alone = world.costs.alone_ns(batch);
     // A string that has been read three times since it was written is read without its lock.
     let lockless = if world.case.kind == Kind::LockFree { (1.0 - world.case.writes()).powi(3) } else { 0.0 };
-    let mut free_at: Vec<Time> = vec![0; SHARDS];
+    // When each of those who have come to a shard's lock, and are not past it, will be.
+    let mut queues: Vec<VecDeque<Time>> = vec![VecDeque::new(); SHARDS];
     let mut last: Vec<usize> = vec![usize::MAX; SHARDS];
     let mut arrivals: BinaryHeap<Reverse<(Time, usize)>> =
         (0..threads).map(|thread| Reverse((ticks(alone * world.fraction()), thread))).collect();
@@ -48,12 +49,18 @@ pub(super) fn shards(world: &mut World<'_>) -> f64 {
             // It writes nothing that others want, but what was written since must come.
             time + ticks(fetch + serial)
         } else {
-            let start = time.max(free_at[shard]);
-            let waiting = (start - time) / ticks(fetch + serial).max(1);
+            let queue = &mut queues[shard];
+            while queue.front().is_some_and(|end| *end <= time) {
+                queue.pop_front();
+            }
+            // All but the one inside. Waiting time divided by a hold would count more of them than there are threads,
+            // and each hold that grows by that makes the next one count more.
+            let waiting = queue.len().saturating_sub(1);
             fetch *= 1.0 + world.costs.unknowns.crowding * waiting as f64;
-            free_at[shard] = start + ticks(fetch + serial);
+            let end = queue.back().copied().unwrap_or(time).max(time) + ticks(fetch + serial);
+            queue.push_back(end);
             last[shard] = thread;
-            free_at[shard]
+            end
         };
         arrivals.push(Reverse((end + ticks(world.about(alone - serial)), thread)));
     }

@@ -82,7 +82,8 @@ pub(super) fn loads(data: &Data) -> Vec<Load<'_>> {
     loads
 }
 
-/// The share of the machine's cores that were busy, if that was so much that throughput is the machine's.
+/// The share of the machine's cores that were busy in the trial that used most of them, if that was so much that throughput
+/// is the machine's. Busy time is counted in ticks: it may come to a little more than there is.
 pub(super) fn full(data: &Data, cell: &Cell) -> Option<f64> {
     let matrix = &data.settings.matrix;
     let cores = matrix.cores as f64;
@@ -128,7 +129,7 @@ fn table(data: &Data, load: &Load<'_>) -> Table {
     if is_any_full {
         let share = Rules::frozen().limits.machine_bound * 100.0;
         table.note = format!(
-            "† {share:.0}% or more of the machine's cores were busy: this throughput decides nothing."
+            "† In a trial or more {share:.0}% or more of the machine's cores were busy: this throughput decides nothing."
         );
     }
     table

@@ -102,8 +102,8 @@ fn by_default(data: &Data, loads: &[Load<'_>]) -> Option<String> {
     match cells.into_iter().filter_map(|cell| efficiency::full(data, cell)).reduce(f64::max) {
         Some(share) => {
             text += &format!(
-                ". {:.0}% of the {} cores were busy, the generator's too: that is efficiency, not parallelism.",
-                share * 100.0,
+                ". Up to {:.0}% of the {} cores were busy, the generator's too: that is efficiency, not parallelism.",
+                share.min(1.0) * 100.0,
                 matrix.cores
             );
         }
@@ -139,7 +139,7 @@ fn lower(judged: &Judged) -> Option<bool> {
 fn tails(data: &Data, findings: &[Finding]) -> Option<String> {
     let statements = findings.iter().flat_map(|finding| &finding.statements);
     let judged = statements.filter(|judged| judged.figure == Figure::P99);
-    let (mut all, mut alike, mut untestable) = (0, 0, 0);
+    let (mut all, mut alike, mut untestable, mut uncorrected) = (0, 0, 0, 0);
     let (mut ours, mut redis) = (Wins::default(), Wins::default());
     for judged in judged {
         let Some((tail, is_left)) = equal_load(data, judged) else { continue };
@@ -151,8 +151,9 @@ fn tails(data: &Data, findings: &[Finding]) -> Option<String> {
         match lower(judged) {
             Some(is_lower) if is_lower == is_left => ours.add(tail, ratio.median),
             Some(_) => redis.add(tail, ratio.median),
-            None => {}
+            None => continue,
         }
+        uncorrected += usize::from(!judged.decides);
     }
     if all == 0 {
         return None;
@@ -163,6 +164,11 @@ fn tails(data: &Data, findings: &[Finding]) -> Option<String> {
         ours.words(),
         redis.words()
     );
+    if uncorrected > 0 {
+        text += &format!(
+            "; {uncorrected} of these are of statements that inform, not corrected for their number"
+        );
+    }
     for (count, what) in [
         (alike, "show no difference of a tenth"),
         (undecided, "are undecided"),
@@ -204,12 +210,21 @@ impl Wins {
     }
 }
 
+/// Reasons that name cells behind them, for which they are the same reason.
+const OF_CELLS: [&str; 3] = ["machine-bound", "generator-bound", "sent too late"];
+
+/// Why a statement is untestable. The note of one begins with its reason; what else is known of it follows.
+fn reason(note: &str) -> &str {
+    let reason = note.split("; ").next().unwrap_or_default();
+    OF_CELLS.into_iter().find(|of| reason.starts_with(of)).unwrap_or(reason)
+}
+
 fn hidden(data: &Data, findings: &[Finding]) -> String {
     let statements = || findings.iter().flat_map(|finding| &finding.statements);
     let untestable = || statements().filter(|judged| judged.verdict == Verdict::Untestable);
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     for judged in untestable() {
-        *reasons.entry(judged.note.as_str()).or_default() += 1;
+        *reasons.entry(reason(&judged.note)).or_default() += 1;
     }
     let mut reasons: Vec<(&str, usize)> = reasons.into_iter().collect();
     reasons.sort_by_key(|(_, count)| usize::MAX - count);
@@ -235,7 +250,9 @@ fn hidden(data: &Data, findings: &[Finding]) -> String {
     }
     text + &match full {
         0 => format!("; none of {all} closed loops filled the machine."),
-        _ => format!("; {full} of {all} closed loops filled the machine: their throughput decides nothing."),
+        _ => format!(
+            "; {full} of {all} closed loops filled the machine in a trial or more: their throughput decides nothing."
+        ),
     }
 }
 
@@ -271,9 +288,11 @@ fn durability(data: &Data) -> Option<String> {
         let us = data.ratio(cell, base, Figure::ServerUs)?;
         let rate = data.ratio(cell, base, Figure::Throughput)?;
         Some(format!(
-            "appendfsync {policy} takes {} of the CPU per write and leaves {:.0}% of the throughput",
-            times(us.median),
-            rate.median * 100.0
+            "appendfsync {policy} takes {} of the CPU per write and leaves {:.0}% ({:.0} to {:.0}) of the throughput",
+            times_interval(Some(us)),
+            rate.median * 100.0,
+            rate.low * 100.0,
+            rate.high * 100.0
         ))
     };
     let of_load = |load: &Tcp| {
@@ -283,7 +302,7 @@ fn durability(data: &Data) -> Option<String> {
             .and_then(|redis| {
                 let ours = write_cell(data, load, DEFAULT_ENGINE, Some("always"))?;
                 let ratio = data.ratio(ours, redis, Figure::Throughput)?;
-                Some(format!(", {} of redis-server's with it", times_interval(Some(ratio))))
+                Some(format!(", {} of redis-server's throughput with it", times_interval(Some(ratio))))
             })
             .unwrap_or_default();
         let clients =
@@ -343,6 +362,14 @@ mod tests {
         let factor = |label: &str| if label.starts_with(REDIS) { redis } else { 1.0 };
         let data = made_up::run(PathBuf::new(), 1, factor);
         sentences(&data, &crate::claims::answers(&data))
+    }
+
+    #[test]
+    fn reasons_are_counted_without_what_follows_them() {
+        let note = "sent too late: in 16 of 30 trials of tail redis; 17 of 42 trials were disturbed";
+        assert_eq!(reason(note), "sent too late");
+        assert_eq!(reason("valkey is not here; 3 of 8 trials were disturbed"), "valkey is not here");
+        assert_eq!(reason("more threads than the 2 cores"), "more threads than the 2 cores");
     }
 
     #[test]

@@ -116,7 +116,10 @@ fn sessions(data: &Data) -> String {
     match data.session_count() {
         1 => "one: what another day or machine would change is not in the intervals, so limits are moved against each verdict"
             .to_owned(),
-        count => format!("{count}, a random effect on the logarithm of each ratio"),
+        count => format!(
+            "{count}, a random effect on the logarithm of each statement's ratio; the intervals of single figures, of pictures and \
+             of the first page are of all rounds together, and do not hold what sessions differ by"
+        ),
     }
 }
 

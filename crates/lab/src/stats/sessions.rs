@@ -103,7 +103,7 @@ fn variance_of_median(values: &[f64]) -> f64 {
         return 0.0;
     }
     let (rank, _) = ranks(count);
-    let z = student::quantile(covered(count, rank), 1e6);
+    let z = student::normal_quantile(covered(count, rank));
     ((sorted[count - rank] - sorted[rank - 1]) / (2.0 * z)).powi(2)
 }
 
