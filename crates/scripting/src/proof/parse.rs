@@ -371,7 +371,9 @@ impl<'t> Parser<'t> {
     fn simple(&mut self) -> Read<Expression<'t>> {
         let line = self.line;
         let kind = match &self.token {
-            Token::Number => Kind::Number,
+            // As an argument of a command it is its digits.
+            Token::Number(digits) if is_short_integer(digits) => Kind::Text((*digits).into()),
+            Token::Number(_) => Kind::Number,
             Token::Text(text) => Kind::Text(text.clone()),
             Token::Keyword(Keyword::Nil) => Kind::Nil,
             Token::Keyword(Keyword::True) => Kind::True,
@@ -507,6 +509,11 @@ fn powers(token: &Token<'_>) -> Option<(u8, u8)> {
         Token::Mark("^") => (18, 17),
         _ => return None,
     })
+}
+
+/// Whether these are the digits of an integer that Lua writes as it was read.
+fn is_short_integer(digits: &[u8]) -> bool {
+    digits.len() <= 9 && digits.iter().all(u8::is_ascii_digit) && (digits.len() == 1 || digits[0] != b'0')
 }
 
 #[cfg(test)]

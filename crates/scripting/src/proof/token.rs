@@ -11,7 +11,8 @@ pub(super) enum Token<'t> {
     Name(&'t str),
     Keyword(Keyword),
     Text(Cow<'t, [u8]>),
-    Number,
+    /// As it stands in the text.
+    Number(&'t [u8]),
     /// An operator or a bracket.
     Mark(&'static str),
     End,
@@ -160,8 +161,9 @@ impl<'t> Lexer<'t> {
             return self.name();
         }
         if first.is_ascii_digit() || first == b'.' && self.peek(1).is_ascii_digit() {
+            let began = self.at;
             self.number();
-            return Ok(Token::Number);
+            return Ok(Token::Number(&self.text[began..self.at]));
         }
         if first == b'"' || first == b'\'' {
             return self.text(first).map(Token::Text);
@@ -275,13 +277,13 @@ mod tests {
             (1, Token::Keyword(Keyword::Local)),
             (1, Token::Name("a_1")),
             (1, Token::Mark("=")),
-            (1, Token::Number),
+            (1, Token::Number(b"1.5e-3")),
             (1, Token::Mark("..")),
             (1, Token::Name("b")),
             (2, Token::Mark("...")),
-            (2, Token::Number),
+            (2, Token::Number(b"0xFF")),
             (2, Token::Mark("~=")),
-            (2, Token::Number),
+            (2, Token::Number(b".5")),
         ];
         assert_eq!(words("local a_1 = 1.5e-3 .. b -- a comment\n...0xFF~=.5"), Ok(expected));
     }
