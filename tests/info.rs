@@ -20,7 +20,7 @@ fn fields(server: &Server) -> BTreeSet<String> {
 /// Fields of redis-server 7.0 that say nothing here: its compiler, and the C library's atomics.
 const REDIS_ONLY: [&str; 2] = ["gcc_version", "atomicvar_api"];
 /// Fields that depend on the machine or that 7.2 no longer has.
-const GONE: [&str; 3] = ["used_memory_functions", "cluster_connections", "used_memory_scripts_eval"];
+const GONE: [&str; 1] = ["cluster_connections"];
 
 /// The labels of fields that come in lines of their own, and what the lines begin with.
 const FAMILIES: [(&str, &str); 6] = [

@@ -137,6 +137,12 @@ bits! {
         SYSTEM = 8;
         /// Reads strings, or asks about keys, and does nothing else: it may run without a lock where strings are published.
         LOCKLESS = 9;
+        /// Runs a script: the text of its first argument, if none of the next two is set.
+        RUNS_SCRIPT = 10;
+        /// The script with the SHA-1 of its first argument.
+        NAMES_SCRIPT = 11;
+        /// The function with the name of its first argument.
+        NAMES_FUNCTION = 12;
     }
 }
 

@@ -289,8 +289,8 @@ fn sorted<'v>(
             entry.collection::<List>().map_or(Vec::new(), elements)
         }
         Kind::Set => {
-            // A set has no order of its own that a replay would find again.
-            if is_unsorted && options.store.is_some() {
+            // A set has no order of its own that a replay would find again, nor a script that is run again.
+            if is_unsorted && (options.store.is_some() || view.is_in_script()) {
                 (is_unsorted, is_alpha) = (false, true);
             }
             entry.collection::<Set>().map_or(Vec::new(), |set| set.iter().collect())

@@ -220,6 +220,8 @@ Clients {
         "Milliseconds after which other clients see BUSY where one keeps the keys that they need; 0 means never.";
 }
 Memory {
+    ScriptMemoryLimit "script-memory-limit" bytes(0, u64::MAX), "1gb", SET, CLIENTS,
+        "Bytes that an interpreter of scripts may use before a script ends with an error; 0 means without limit.";
     Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, EVICTION,
         "Bytes that the data may use before keys are evicted or writes refused; 0 means without limit.";
     MaxmemoryPolicy "maxmemory-policy" ValueKind::Choice(&[

@@ -79,6 +79,8 @@ enum Message {
         sent: Stamp,
     },
     Return(Shards),
+    /// What was lent is lent for long.
+    Keep(Shards),
     Answer {
         part: Part,
         ticket: Ticket,
@@ -147,6 +149,13 @@ impl Drop for Loan {
     fn drop(&mut self) {
         let shards = std::mem::take(&mut self.shards);
         self.doors.send(self.owner, Node::new(Message::Return(shards)));
+    }
+}
+
+impl Loan {
+    /// Says that it is kept for long: who waits for these shards is refused, and keeps no others waiting.
+    pub(crate) fn keep(&self) {
+        self.doors.send(self.owner, Node::new(Message::Keep(self.shards.clone())));
     }
 }
 
@@ -329,6 +338,10 @@ impl Doors {
             Message::Return(shards) => {
                 with_ownership(|own| own.take_back(&shards));
                 engine.gate.serve(seats::mine(engine.number, &engine.gate));
+                advance(engine, false);
+            }
+            Message::Keep(shards) => {
+                with_ownership(|own| own.keep(&shards));
                 advance(engine, false);
             }
             Message::Answer { part, ticket } => {
@@ -514,6 +527,20 @@ impl Doors {
         grants
     }
 
+    /// Lends the calling thread what it holds of its own, for long; nothing if that is no shard.
+    pub(crate) fn lend_own(&self, engine: &Engine, seat: &Seat, covered: Covered<'_>) -> Option<Loan> {
+        let shards: Shards = match covered {
+            Covered::None => return None,
+            Covered::One(shard) => Shards::from_slice(&[shard as u32]),
+            Covered::Many(shards) => shards.into(),
+            Covered::All => (0..self.shards as u32).collect(),
+        };
+        debug_assert!(own_index(engine.number).is_some(), "an owner holds its own shards on its thread");
+        // Its return is counted as the end of what was sent.
+        seat.send(1);
+        with_ownership(|own| own.lend(shards, true))
+    }
+
     fn by_owner(&self, covered: Covered<'_>) -> Vec<(usize, Shards)> {
         let mut parts: Vec<(usize, Shards)> = Vec::new();
         let mut add = |shard: u32| {
@@ -659,6 +686,15 @@ impl Ownership {
         self.refused.extend(kept.into_iter().map(|waiting| waiting.request));
     }
 
+    fn lend(&mut self, shards: Shards, is_long: bool) -> Loan {
+        shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
+        self.lent_count += shards.len();
+        if is_long {
+            self.keep(&shards);
+        }
+        Loan { doors: self.doors.clone(), owner: self.index, shards }
+    }
+
     /// Lends what can be lent, and takes the first task that can run out of the queue. A request that must wait keeps its
     /// shards from those behind it.
     fn next_task(&mut self) -> Option<(Task, Stamp)> {
@@ -677,13 +713,8 @@ impl Ownership {
             match request {
                 Request::Run(task) => return Some((task, sent)),
                 Request::Lend { shards, grant, is_long } => {
-                    shards.iter().for_each(|shard| self.lent[*shard as usize] = true);
-                    self.lent_count += shards.len();
-                    if is_long {
-                        self.keep(&shards);
-                    }
                     // A borrower who has gone drops the loan, and it comes back as every loan does.
-                    let _ = grant.send(Some(Loan { doors: self.doors.clone(), owner: self.index, shards }));
+                    let _ = grant.send(Some(self.lend(shards, is_long)));
                     if is_long {
                         // The queue is another one.
                         (index, promised) = (0, Vec::new());

@@ -342,6 +342,17 @@ impl Gate {
         std::future::poll_fn(begun).await
     }
 
+    /// Announces that these shards, which are held, are held for long from now on. It waits for nobody: who waits for these shards, or for
+    /// everything, waits for them anyway.
+    pub(crate) fn begin_long_now(&self, covered: Covered<'_>) -> u64 {
+        let (id, woken) = {
+            let state = &mut *self.state.lock();
+            (self.add_long(state, covered), std::mem::take(&mut state.watchers))
+        };
+        woken.into_values().for_each(Waker::wake);
+        id
+    }
+
     fn add_long(&self, state: &mut State, covered: Covered<'_>) -> u64 {
         let shards = match covered {
             Covered::None => Some(Vec::new()),
@@ -546,12 +557,7 @@ impl Everything<'_> {
 
     /// Announces that it is had for long.
     pub(crate) fn begin_long(&self) -> u64 {
-        let (id, woken) = {
-            let state = &mut *self.gate.state.lock();
-            (self.gate.add_long(state, Covered::All), std::mem::take(&mut state.watchers))
-        };
-        woken.into_values().for_each(Waker::wake);
-        id
+        self.gate.begin_long_now(Covered::All)
     }
 }
 

@@ -11,7 +11,7 @@ use crate::gate::{Everything, Gate, Seat};
 use crate::measured::Measured;
 use crate::notices::Locks;
 use crate::word::{CALLED, WAITED};
-use crate::{Engine, actor, dashmap, mutex, panics};
+use crate::{Doors, Engine, actor, dashmap, mutex, panics};
 
 /// How what is held is released.
 pub(crate) enum Guard<'e> {
@@ -83,7 +83,27 @@ pub(crate) fn leave(gate: &Gate, seat: &Seat, access: Access) {
     }
 }
 
-impl Held<'_> {
+impl<'e> Held<'e> {
+    /// Announces that the shards are held for long from now on, maybe across awaits: others who need them know, and may give up. Who
+    /// wants everything then waits for the end, unless he has stopped the others already.
+    ///
+    /// What is returned must be dropped after the hold.
+    pub fn announce(&mut self) -> Announced<'e> {
+        let engine = self.engine;
+        match (&mut self.guard, &engine.doors) {
+            (Guard::Own(seat), Doors::Actor(doors)) => {
+                let seat = *seat;
+                let loan = doors.lend_own(engine, seat, self.covered);
+                self.guard = Guard::Loan(Box::new(loan.into_iter().collect()), seat);
+            }
+            (Guard::Loan(loans, _), Doors::Actor(_)) => loans.iter().for_each(actor::Loan::keep),
+            _ => {}
+        }
+        // Who has everything may have given it out as less.
+        let covered = if let Guard::Everything(_) = self.guard { Covered::All } else { self.covered };
+        Announced(LongMark { gate: &engine.gate, id: engine.gate.begin_long_now(covered) })
+    }
+
     /// What is covered: more than was asked for where one lock guards all.
     pub fn covered(&self) -> Covered<'_> {
         self.covered
@@ -158,6 +178,9 @@ pub struct LongHeld<'e> {
     held: Held<'e>,
     _mark: LongMark<'e>,
 }
+
+/// That a hold is kept for long; see [`Held::announce`].
+pub struct Announced<'e>(#[allow(dead_code, reason = "held for its drop")] LongMark<'e>);
 
 impl<'e> LongHeld<'e> {
     pub(crate) fn new(held: Held<'e>, mark: LongMark<'e>) -> Self {

@@ -47,7 +47,7 @@ use rustredis_keyspace::{Access, Bank, Covered, Effects, Random, Store, View};
 use rustredis_metrics::{Clock, Contention};
 
 pub use actor::before_sleep;
-pub use held::{Errand, Held, LongHeld, NotSent, Outcome, Part, Shards};
+pub use held::{Announced, Errand, Held, LongHeld, NotSent, Outcome, Part, Shards};
 pub use lockfree::Reading;
 pub use panics::{EndsInPanic, catch, end_process, set_last_words};
 pub use shape::{PublishedNow, Shape};

@@ -139,6 +139,82 @@ fn a_long_hold_keeps_its_shards_and_no_others() {
     }
 }
 
+/// With a hold of the thread's own shards, and with one of borrowed shards.
+#[test]
+fn a_hold_that_is_announced_is_a_long_one() {
+    for kind in KINDS {
+        for (covered, is_borrowed) in [
+            (Covered::One(3), false),
+            (Covered::One(3), true),
+            (Covered::Many(&[3, 200]), false),
+            (Covered::Many(&[3, 200]), true),
+            (Covered::All, false),
+        ] {
+            let engine = engine(kind, 1);
+            run(&engine, 1, async |engine, _| {
+                let mut held = match is_borrowed {
+                    true => engine.borrow(covered, Access::Write).await,
+                    false => engine.hold(covered, Access::Write).expect("nobody is there"),
+                };
+                let announced = held.announce();
+                assert!(engine.is_kept(Covered::One(3)));
+                let mut both = Box::pin(engine.borrow(Covered::Many(&[2, 3, 4]), Access::Write));
+                assert!(poll_once(both.as_mut()).is_pending());
+                let_others().await;
+                assert!(engine.hold(Covered::One(3), Access::Read).is_none());
+                let is_free = kind != EngineKind::Mutex && covered != Covered::All;
+                assert_eq!(engine.hold(Covered::One(5), Access::Write).is_some(), is_free);
+                engine.until_busy(Covered::One(3), Duration::ZERO).await;
+                drop(held);
+                drop(announced);
+                assert!(!engine.is_kept(Covered::One(3)));
+                drop(both.await);
+                drop(engine.borrow(Covered::All, Access::Write).await);
+            });
+        }
+    }
+}
+
+/// Two threads, of which one keeps shards that it announces again and again across awaits: nobody else is in them.
+#[test]
+fn nobody_enters_what_is_announced() {
+    for kind in KINDS {
+        let engine = engine(kind, 2);
+        let inside = AtomicU32::new(0);
+        run(&engine, 2, async |engine, index| {
+            for round in 0..300 {
+                let covered = match (index + round) % 4 {
+                    0 => Covered::One(0),
+                    1 => Covered::One(255),
+                    2 => Covered::Many(&[0, 255]),
+                    _ => Covered::All,
+                };
+                let mut held = engine.borrow(covered, Access::Write).await;
+                let bits = match covered {
+                    Covered::One(0) => 1,
+                    Covered::One(_) => 1 << 8,
+                    _ => 1 | 1 << 8,
+                };
+                assert_eq!(
+                    inside.fetch_add(bits, Ordering::AcqRel) & (bits * 0xff),
+                    0,
+                    "two are in one shard"
+                );
+                let announced = (round % 2 == 0).then(|| held.announce());
+                if announced.is_some() {
+                    for _ in 0..round % 5 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+                inside.fetch_sub(bits, Ordering::AcqRel);
+                drop(held);
+                drop(announced);
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}
+
 #[test]
 fn busy_is_told_when_it_begins_later() {
     let engine = engine(EngineKind::DashMap, 1);

@@ -301,7 +301,7 @@ mod tests {
     #[test]
     fn only_a_line_without_an_end_is_left_out() {
         let all = read("whole", String::into_bytes).unwrap();
-        let cut = |text: String| text[..text.len() - 9].as_bytes().to_vec();
+        let cut = |text: String| text.as_bytes()[..text.len() - 9].to_vec();
         assert_eq!(read("half", cut), Ok(all - 1));
         let ended = |text: String| [cut(text).as_slice(), b"\n"].concat();
         assert!(read("ended", ended).unwrap_err().contains("line"));

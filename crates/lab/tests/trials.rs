@@ -165,8 +165,8 @@ fn an_interrupted_run_is_resumed() {
 fn a_half_written_trial_is_measured_again() {
     let directory = Directory::new("torn");
     let settings = made_up::run(directory.0.clone(), 0, |_| 1.0).settings;
-    let trial =
-        Trial { cell: "x".into(), session: 0, round: 0, unix_ms: 0, outcome: TrialEnd::Absent("no".into()) };
+    let cell = settings.cells.keys().next().expect("a run has cells").clone();
+    let trial = Trial { cell, session: 0, round: 0, unix_ms: 0, outcome: TrialEnd::Absent("no".into()) };
     let data = Data { directory: directory.0.clone(), settings, trials: vec![trial.clone()] };
     data.write().unwrap();
     let path = directory.0.join("trials.jsonl");

@@ -16,6 +16,8 @@ pub const LOADING: u32 = 1 << 3;
 pub const REPLICAS_MISSING: u32 = 1 << 5;
 /// The disk does not take what must be there: writes are refused.
 pub const DISK_ERROR: u32 = 1 << 6;
+/// A script has run for too long: nearly everything is answered `-BUSY`.
+pub const BUSY: u32 = 1 << 7;
 
 /// What the bits tell.
 pub const SAMPLES: &[Row<u32>] =

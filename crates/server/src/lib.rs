@@ -8,5 +8,6 @@ pub mod files;
 pub mod gate;
 pub mod net;
 pub mod request;
+pub mod scripts;
 pub mod start;
 pub mod upkeep;

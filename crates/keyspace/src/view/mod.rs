@@ -86,6 +86,8 @@ const NO_TOUCH: u8 = 1;
 const COUNTS: u8 = 1 << 1;
 /// Nobody but the caller's thread reads what is published.
 const ALONE: u8 = 1 << 2;
+/// A script runs the commands.
+const IN_SCRIPT: u8 = 1 << 3;
 
 /// The shards a command may use. See the module's text.
 pub struct View<'a> {
@@ -142,6 +144,16 @@ impl<'a> View<'a> {
     #[inline]
     pub fn set_no_touch(&mut self, no_touch: bool) {
         self.reading = self.reading & !NO_TOUCH | u8::from(no_touch);
+    }
+
+    /// Says that a script runs the commands.
+    pub fn be_in_script(&mut self) {
+        self.reading |= IN_SCRIPT;
+    }
+
+    /// Whether a script runs the command, which then gives what has no order in one.
+    pub fn is_in_script(&self) -> bool {
+        self.reading & IN_SCRIPT != 0
     }
 
     /// Strings that are published may be overwritten in place from now on.

@@ -12,7 +12,10 @@ use std::io::{BufRead, Write};
 
 use rustredis_keyspace::Entry;
 
-use super::{Checksum, Compression, Encoded, RdbError, Reader, Writer, opcode, read_value, value_type};
+use super::{
+    Checksum, Compression, Encoded, RdbError, Reader, VERSION_WRITTEN, Writer, opcode, open_any_dump,
+    read_value, seal_dump, value_type,
+};
 
 /// How a key was used, as far as a file remembers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,11 @@ impl<W: Write> FileWriter<W> {
         self.writer.write_byte(opcode::AUX)?;
         self.writer.write_string(name.as_bytes())?;
         self.writer.write_string(value.as_bytes())
+    }
+
+    /// A library of functions: its source. Before the first key.
+    pub fn function(&mut self, source: &[u8]) -> Result<(), RdbError> {
+        write_function(&mut self.writer, source)
     }
 
     /// The database of the keys that follow, and about how many they are.
@@ -86,6 +94,47 @@ impl<W: Write> FileWriter<W> {
         self.writer.write_end(self.version, checksum)?;
         self.writer.into_sink()
     }
+}
+
+fn write_function<W: Write>(writer: &mut Writer<W>, source: &[u8]) -> Result<(), RdbError> {
+    writer.write_byte(opcode::FUNCTION)?;
+    writer.write_string(source)
+}
+
+/// The payload of FUNCTION DUMP for libraries of these sources. O(bytes).
+///
+/// # Errors
+/// None but those of memory, which takes all bytes.
+pub fn dump_functions<'s>(sources: impl Iterator<Item = &'s [u8]>) -> Result<Vec<u8>, RdbError> {
+    let mut writer = Writer::in_memory(Vec::new(), Compression::Lzf);
+    for source in sources {
+        write_function(&mut writer, source)?;
+    }
+    let mut payload = writer.into_buffer();
+    seal_dump(&mut payload, VERSION_WRITTEN);
+    Ok(payload)
+}
+
+/// A library's source has this many bytes at most.
+const SOURCE_BYTES_MAX: u64 = 512 << 20;
+
+/// The sources of the libraries in a payload of FUNCTION DUMP. O(bytes).
+///
+/// # Errors
+/// If it is none.
+pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, RdbError> {
+    // Without libraries there is nothing before the footer.
+    let (_, content) = open_any_dump(payload, Checksum::On)?;
+    let mut reader = Reader::new(content, SOURCE_BYTES_MAX);
+    let mut sources = Vec::new();
+    while reader.offset() < content.len() as u64 {
+        let offset = reader.offset();
+        match reader.read_byte()? {
+            opcode::FUNCTION => sources.push(reader.read_string()?),
+            _ => return Err(RdbError::Unsupported { offset, what: "what is no function" }),
+        }
+    }
+    Ok(sources)
 }
 
 /// Appends a key with its value, as a file has it, to be put into one by [`FileWriter::encoded_keys`]. O(bytes).

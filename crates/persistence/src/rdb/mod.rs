@@ -29,7 +29,9 @@ mod ziplist;
 
 pub use decode::{read_value, restore};
 pub use encode::{Encoded, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN, dump};
-pub use file::{FileReader, FileWriter, LoadedKey, Part, Usage, encode_key};
+pub use file::{
+    FileReader, FileWriter, LoadedKey, Part, Usage, dump_functions, encode_key, restore_functions,
+};
 pub use reader::{Length, Reader};
 pub use writer::{Compression, Writer};
 
@@ -264,7 +266,15 @@ pub enum Checksum {
 
 /// Checks a DUMP payload's footer and returns its version and what stands before the footer. O(length).
 pub fn open_dump(payload: &[u8], checksum: Checksum) -> Result<(u16, &[u8]), RdbError> {
-    let Some(end) = payload.len().checked_sub(DUMP_FOOTER_BYTES).filter(|&end| end > 0) else {
+    if payload.len() == DUMP_FOOTER_BYTES {
+        return Err(RdbError::UnexpectedEnd { offset: 0 });
+    }
+    open_any_dump(payload, checksum)
+}
+
+/// The same, also of a payload with nothing before the footer.
+fn open_any_dump(payload: &[u8], checksum: Checksum) -> Result<(u16, &[u8]), RdbError> {
+    let Some(end) = payload.len().checked_sub(DUMP_FOOTER_BYTES) else {
         return Err(RdbError::UnexpectedEnd { offset: 0 });
     };
     let (content, footer) = payload.split_at(end);

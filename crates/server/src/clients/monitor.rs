@@ -56,6 +56,11 @@ impl Monitors {
         self.tell(&format!("{db} {scheme}{addr}"), arguments);
     }
 
+    /// Shows a command that a script calls.
+    pub fn show_inner(&self, db: usize, arguments: &[&[u8]]) {
+        self.tell(&format!("{db} lua"), arguments);
+    }
+
     /// Sends a line about a command; `source` is the database and who sent it.
     fn tell(&self, source: &str, arguments: &[&[u8]]) {
         // The time is taken under the lock, so that the lines' times ascend.

@@ -27,6 +27,7 @@ use rustredis_persistence::rdb::{Encoded, Writer};
 use rustredis_persistence::storage::{Action, Operation, Rule, When};
 use rustredis_resp::glob::{self, Case};
 use rustredis_resp::{Reply, number};
+use rustredis_scripting::function::Libraries;
 
 use super::{Context, Family};
 use crate::clients::client::Client;
@@ -94,6 +95,8 @@ const HELP: &[&str] = &[
     "    value, meaning.",
     "SET-ACTIVE-EXPIRE <0|1>",
     "    Whether keys expire without being accessed.",
+    "SET-DISABLE-DENY-SCRIPTS <0|1>",
+    "    Let scripts call what is not for scripts.",
     "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
     "    Whether checksums of RDB files and of RESTORE's payloads may be wrong.",
     "SLEEP <seconds>",
@@ -125,6 +128,10 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         (b"digest-value", 3..) => digest_values(view, args, reply),
         (b"set-active-expire", 3) => {
             context.server.expiry().is_active.store(is_on(args.get(2)), Relaxed);
+            reply.ok();
+        }
+        (b"set-disable-deny-scripts", 3) => {
+            context.server.scripts().allows_all.store(is_on(args.get(2)), Relaxed);
             reply.ok();
         }
         (b"set-skip-checksum-validation", 3) => {
@@ -365,6 +372,7 @@ fn load_aof(server: &Server, view: &mut View<'_>, reply: &mut Reply<'_>) -> Outc
         view.clear();
     }
     view.select(selected);
+    server.scripts().libraries.set(Libraries::default());
     server.loading().load_aof(&replays(server), view, &mut files).map_err(failed)?;
     tracing::warn!("Append Only File loaded by DEBUG LOADAOF");
     reply.ok();

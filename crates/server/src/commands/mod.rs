@@ -10,6 +10,7 @@ pub mod config;
 pub mod connection;
 pub mod debug;
 pub mod dump;
+pub mod eval;
 pub mod family;
 pub mod function;
 pub mod info;
@@ -41,6 +42,7 @@ pub const FAMILIES: &[Family] = &[
     connection::FAMILY,
     debug::FAMILY,
     dump::FAMILY,
+    eval::FAMILY,
     function::FAMILY,
     info::FAMILY,
     latency::FAMILY,

@@ -11,6 +11,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family, latency};
 use crate::clock::now_us;
+use crate::gate;
 use crate::request::conversation::{SyncWait, Wait};
 use crate::start::ending::Wish;
 use crate::start::server::Server;
@@ -140,6 +141,9 @@ fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: 
         }
         reply.ok();
         return Ok(());
+    }
+    if !saves_not && context.server.gate().has(gate::BUSY) {
+        return Err(context.server.scripts().running.busy_error());
     }
     let saves = (saves || saves_not).then_some(saves);
     context.conversation()?.after.wait = Some(Wait::End(ending.ask(Wish { saves, is_forced: forces })));

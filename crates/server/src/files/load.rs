@@ -22,11 +22,13 @@ use rustredis_engine::Engine;
 use rustredis_keyspace::View;
 use rustredis_persistence::aof::reader::{AofError, Record, Start};
 use rustredis_persistence::rdb::{FileReader, LoadedKey, Part};
+use rustredis_scripting::function::Libraries;
 
 use crate::clock::now_ms;
 use crate::files::aof::Files;
 use crate::files::delay::Delay;
 use crate::files::rdb::{Conflict, LoadError, Rdb};
+use crate::scripts::Scripts;
 use stores::Stores;
 
 /// Files pass through buffers of this size.
@@ -59,6 +61,8 @@ pub struct Parts {
     pub config: Arc<Mutex<Config>>,
     /// Knows how RDB files are read.
     pub rdb: Arc<Rdb>,
+    /// Where libraries of functions go.
+    pub scripts: Arc<Scripts>,
 }
 
 /// Runs commands of an append-only file, in the database of the number, on one thread.
@@ -132,6 +136,7 @@ impl Loading {
                 view.clear();
             }
             view.select(selected);
+            self.parts.scripts.libraries.set(Libraries::default());
         }
         self.load_rdb(replays, view, how.conflict)?;
         tracing::warn!("DB reloaded by DEBUG RELOAD");
@@ -148,7 +153,7 @@ impl Loading {
         read_before: u64,
     ) -> Result<(), LoadError> {
         let databases = self.parts.engine.store().databases();
-        let (mut loaded, mut expired, mut empty, mut functions, mut records) = (0u64, 0u64, 0u64, 0u64, 0u64);
+        let (mut loaded, mut expired, mut empty, mut records) = (0u64, 0u64, 0u64, 0u64);
         let now_ms = now_ms();
         stores.select(0);
         // Whatever a file promises: so many slots take less memory than the file has bytes.
@@ -169,7 +174,12 @@ impl Loading {
                     room -= keys;
                     stores.reserve(keys as usize);
                 }
-                Part::Function(_) => functions += 1,
+                Part::Function(code) => {
+                    let scripts = &self.parts.scripts;
+                    let replaces = conflict == Conflict::Replaced;
+                    let loaded = scripts.libraries.load(&code, &scripts.limits, replaces);
+                    loaded.map_err(LoadError::Function)?;
+                }
                 Part::EmptyKey(key) => {
                     if empty < EMPTY_KEYS_NAMED {
                         tracing::warn!("skipping empty key: {}", String::from_utf8_lossy(&key));
@@ -191,9 +201,6 @@ impl Loading {
         stores.finish()?;
         if empty > 0 {
             tracing::warn!("Keys without elements are no keys, empty keys skipped: {empty}.");
-        }
-        if functions > 0 {
-            tracing::warn!("Functions are not supported, function libraries skipped: {functions}.");
         }
         self.parts.rdb.keys_loaded.store(loaded, Relaxed);
         self.parts.rdb.keys_expired.store(expired, Relaxed);

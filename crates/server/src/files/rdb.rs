@@ -27,6 +27,7 @@ use crate::clock::now_ms;
 use crate::files::delay::Delay;
 use crate::files::disk::Disk;
 use crate::files::leftovers;
+use crate::scripts::Scripts;
 use crate::upkeep::allocator;
 use crate::upkeep::stats::Stats;
 
@@ -68,6 +69,8 @@ pub struct Parts {
     pub stats: Arc<Stats>,
     /// Is told whether a save has failed.
     pub disk: Arc<Disk>,
+    /// Knows the libraries of functions.
+    pub scripts: Arc<Scripts>,
 }
 
 impl Rdb {
@@ -215,6 +218,9 @@ impl Rdb {
         }
         let mut writer = FileWriter::begin(sink, version, self.compression())?;
         write_remarks(&mut writer, Origin::Save)?;
+        for library in self.parts.scripts.libraries.now().iter() {
+            writer.function(&library.code)?;
+        }
         if let Some(view) = view {
             self.write_keys(view, &mut writer)?;
         }
@@ -367,6 +373,8 @@ pub enum LoadError {
     Database(u64),
     /// A command that cannot be run.
     Command(String),
+    /// A library of functions that is none.
+    Function(Vec<u8>),
 }
 
 impl std::fmt::Display for LoadError {
@@ -377,6 +385,7 @@ impl std::fmt::Display for LoadError {
                 write!(f, "the key '{}' of DB {db} is there already", String::from_utf8_lossy(key))
             }
             Self::Command(text) => f.write_str(text),
+            Self::Function(text) => write!(f, "a library of functions: {}", String::from_utf8_lossy(text)),
             Self::Database(db) => write!(f, "DB {db} is more than 'databases' allows"),
         }
     }

@@ -17,6 +17,7 @@ use crate::clock::now_ms;
 use crate::gate;
 use crate::net::stream::Stream;
 use crate::request::refusals::{OUT_OF_MEMORY, REPLICAS_MISSING, disk_error};
+use crate::request::script::callee;
 use crate::request::session::Session;
 use crate::request::settle::settle_own;
 use crate::request::worker::Worker;
@@ -70,6 +71,7 @@ const CHECKS: &[(u32, Test)] = &[
     (gate::REPLICAS_MISSING, Test::Now(may_leave_replicas)),
     (ALWAYS, Test::Now(fits_subscriber)),
     (gate::LOADING, Test::Now(leaves_load_alone)),
+    (gate::BUSY, Test::Now(may_come_amid_script)),
     (ALWAYS, Test::Now(fits_monitor)),
     (gate::PAUSED, Test::Wait(is_not_paused)),
 ];
@@ -204,6 +206,13 @@ fn leaves_load_alone(asked: &Asked<'_>) -> Outcome {
     Ok(())
 }
 
+fn may_come_amid_script(asked: &Asked<'_>) -> Outcome {
+    if asked.row.command.flags.has(Flags::ALLOW_BUSY) {
+        return Ok(());
+    }
+    Err(asked.server.scripts().running.busy_error())
+}
+
 fn fits_monitor(asked: &Asked<'_>) -> Outcome {
     if asked.session.conversation.is_monitor
         && asked.row.command.flags.has_any(Flags::WRITE.with(Flags::READONLY))
@@ -214,17 +223,26 @@ fn fits_monitor(asked: &Asked<'_>) -> Outcome {
 }
 
 /// Whether CLIENT PAUSE WRITE holds this command back: it changes data, or would reach replicas.
-fn is_paused_write(server: &Server, session: &Session, row: &Row) -> bool {
-    has_any(server, session, row, Flags::WRITE.with(Flags::MAY_REPLICATE))
+fn is_paused_write(server: &Server, worker: &Worker, session: &Session, row: &Row, args: Args<'_>) -> bool {
+    let is_writer = |row: &Row, args: Args<'_>| {
+        row.command.rules.has(Rules::RUNS_SCRIPT) && callee::may_write(server, worker, row, args)
+    };
+    is_writer(row, args)
+        || has_any(server, session, row, Flags::WRITE.with(Flags::MAY_REPLICATE))
+        || row.command.rules.has(Rules::RUNS_QUEUE)
+            && session.conversation.transaction.as_ref().is_some_and(|transaction| {
+                let mut queue = transaction.queue.iter();
+                queue.any(|queued| is_writer(server.registry().row(queued.row), queued.args.args()))
+            })
 }
 
 /// Whether a pause holds this command back now.
-pub fn is_held_back(server: &Server, session: &Session, row: &Row) -> bool {
+pub fn is_held_back(server: &Server, worker: &Worker, session: &Session, row: &Row, args: Args<'_>) -> bool {
     server.gate().has(gate::PAUSED)
         && server
             .pause()
             .state(now_ms())
-            .is_some_and(|pause| pause.pauses_reads || is_paused_write(server, session, row))
+            .is_some_and(|pause| pause.pauses_reads || is_paused_write(server, worker, session, row, args))
 }
 
 fn is_not_paused<'a>(asked: &'a Asked<'a>) -> Option<Waiting<'a>> {
@@ -234,7 +252,7 @@ fn is_not_paused<'a>(asked: &'a Asked<'a>) -> Option<Waiting<'a>> {
 /// Waits as long as the server is paused for this command, and the client is there: one that hangs up meanwhile is killed,
 /// for otherwise all places for clients might be taken by those that are gone.
 async fn wait_for_end_of_pause(asked: &Asked<'_>) -> Outcome {
-    let Asked { server, session, socket, row, .. } = asked;
+    let Asked { server, worker, session, socket, row, args } = asked;
     let client = &session.caller.client;
     let mut hung_up = std::pin::pin!(socket.hung_up());
     loop {
@@ -242,7 +260,8 @@ async fn wait_for_end_of_pause(asked: &Asked<'_>) -> Outcome {
         // Registered before the state is looked at, so that an end in between is not missed.
         ended.as_mut().enable();
         let Some(pause) = server.pause().state(now_ms()) else { break };
-        if client.is_killed() || !pause.pauses_reads && !is_paused_write(server, session, row) {
+        if client.is_killed() || !pause.pauses_reads && !is_paused_write(server, worker, session, row, *args)
+        {
             break;
         }
         client.set_flag(flags::BLOCKED, true);

@@ -33,6 +33,7 @@ use crate::request::origin::Origin;
 use crate::request::redact;
 use crate::request::run::{self, count_error};
 use crate::request::scratch::{NO_ROW, Scratch};
+use crate::request::script;
 use crate::request::settle::{count_effects, expire_stale, settle_own};
 use crate::request::transaction;
 use crate::request::turn::Turn;
@@ -381,7 +382,7 @@ impl Connection {
                 self.session.caller.client.last_command.store(id, Relaxed);
                 let mut shards = std::mem::take(&mut scratch.shards);
                 let args = scratch.args(index, input);
-                if admit::is_held_back(server, &self.session, row) {
+                if admit::is_held_back(server, worker, &self.session, row, args) {
                     // What was answered before leaves first; an error shows itself when the pause is over.
                     let _ = self.deliver();
                     before = self.output.len();
@@ -456,6 +457,12 @@ impl Connection {
             transaction::execute(self, server, worker, row, args, effects).await;
             if server.gate().has(gate::MONITORED) {
                 self.show(server, row, args);
+            }
+            None
+        } else if row.command.rules.has(Rules::RUNS_SCRIPT) {
+            let ran = script::execute(self, server, worker, row, args, effects, shards).await;
+            if let Err(error) = ran {
+                self.refuse(server, worker, Some(row), &error);
             }
             None
         } else {

@@ -63,10 +63,12 @@ impl Connection {
                 None = self.unless_gone(std::future::pending::<()>()) => {}
             }
         };
+        let scripts = &server.scripts().running;
         tokio::select! {
             biased;
             held = engine.borrow(covered, access) => Ok(held),
             () = gives_up => Err(BUSY),
+            () = scripts.until_busy() => Err(scripts.busy_error()),
         }
     }
 

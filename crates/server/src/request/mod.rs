@@ -22,6 +22,7 @@ pub mod replay;
 pub mod run;
 pub mod scatter;
 pub mod scratch;
+pub(crate) mod script;
 pub mod session;
 pub mod settle;
 pub mod step;

@@ -49,6 +49,7 @@ pub fn record(
     if effects.dirty > 0
         && let Some((row, args)) = command
         && row.is_journalled()
+        && worker.lane.audience.get().is_some()
     {
         match &effects.propagation {
             Propagation::Verbatim => unit.add(db, args.from(0)),
@@ -76,7 +77,8 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     let journal = &server.durability().journal;
     let second = worker.now_ms() / 1000;
     let mut append = |touched: Touched<&mut dyn Iterator<Item = usize>>| {
-        journal.append(worker.index, &mut unit, Audience::Both, touched, second)
+        let audience = worker.lane.audience.get().unwrap_or(Audience::Both);
+        journal.append(worker.index, &mut unit, audience, touched, second)
     };
     // The keys say more precisely than a view of the one lock who must wait for this.
     let keys = command.filter(|(row, args)| row.reaches_keys_alone(*args)).map(|(_, args)| args.key_refs());

@@ -15,6 +15,14 @@ pub fn show(server: &Server, client: &Client, db: usize, row: &Row, args: Args<'
     }
 }
 
+/// Shows a command that a script calls to those who watch.
+#[cold]
+pub fn show_inner(server: &Server, db: usize, row: &Row, args: Args<'_>) {
+    if !row.command.flags.has_any(Flags::ADMIN.with(Flags::SKIP_MONITOR)) {
+        server.monitors().show_inner(db, &shown(row, args));
+    }
+}
+
 /// The arguments of a command, its name first, as others may see them.
 pub fn shown<'a>(row: &Row, args: Args<'a>) -> Vec<&'a [u8]> {
     let mut shown: Vec<&[u8]> = args.from(0).collect();

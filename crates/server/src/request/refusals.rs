@@ -3,7 +3,6 @@
 use rustredis_commands::{CommandError, Flags, Outcome, Row};
 
 use crate::gate;
-use crate::request::worker::Worker;
 use crate::start::server::Server;
 
 /// Memory is short.
@@ -18,12 +17,9 @@ pub const REPLICAS_MISSING: CommandError =
 ///
 /// # Errors
 /// The reply for a command that must not run.
-pub fn admit_inner(server: &Server, worker: &Worker, row: &Row) -> Outcome {
+pub fn admit_inner(server: &Server, row: &Row, may_use_memory: bool) -> Outcome {
     let (gate, flags) = (server.gate(), row.command.flags);
-    if gate.has(gate::MEMORY_LIMITED)
-        && flags.has(Flags::DENYOOM)
-        && server.eviction().is_exceeded(worker.last_clock())
-    {
+    if !may_use_memory && flags.has(Flags::DENYOOM) {
         return Err(OUT_OF_MEMORY);
     }
     if gate.has(gate::DISK_ERROR) && flags.has(Flags::WRITE) {

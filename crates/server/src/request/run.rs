@@ -137,19 +137,21 @@ pub fn guarded(
     }
 }
 
-/// Runs a command amid another one, as [`guarded`] does. What both have done is the other one's.
+/// Runs a command amid another one, as [`guarded`] does. What both have done is the other one's. It `may_use_memory` though that is
+/// short.
 pub fn inner(
     context: &mut Context<'_>,
     view: &mut View<'_>,
     output: &mut Vec<u8>,
     row: &Row,
     args: Args<'_>,
+    may_use_memory: bool,
 ) {
     // What has begun to write is not stopped halfway.
     if context.origin.is_checked()
         && !view.effects.is_touched()
         && let Some(worker) = context.worker
-        && let Err(error) = refusals::admit_inner(context.server, worker, row)
+        && let Err(error) = refusals::admit_inner(context.server, row, may_use_memory)
     {
         answer_error(context.server, Some(worker), &mut Reply::new(output, context.caller.proto), error);
         worker.metrics.reject(CommandId(row.id));
@@ -167,7 +169,7 @@ fn answer_nothing(row: &Row, reply: &mut Reply<'_>) {
 
 /// Tells the latency monitor and the slow log of a command that one of them may want.
 #[cold]
-fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+pub(crate) fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
     let now_s = (now_ms() / 1000) as i64;
     let is_fast = row.command.flags.has(Flags::FAST);
     server.latency().observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);

@@ -19,6 +19,17 @@ impl Steps {
         Step(self)
     }
 
+    /// Goes out of all steps, whose guards remain; how many they are.
+    pub fn leave_all(&self) -> u32 {
+        self.depth.replace(0)
+    }
+
+    /// Goes back into them.
+    pub fn go_back(&self, depth: u32) {
+        debug_assert_eq!(self.depth.get(), 0, "whoever had the thread meanwhile has ended his steps");
+        self.depth.set(depth);
+    }
+
     /// Whether the thread is in a step: nothing is committed, and nobody served.
     #[inline]
     pub fn is_inside(&self) -> bool {

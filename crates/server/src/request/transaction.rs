@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row};
+use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row, Rules};
 use rustredis_engine::Held;
 use rustredis_engine::faults::{Fault, has, pause};
 use rustredis_keyspace::store::DbKey;
@@ -20,6 +20,7 @@ use crate::request::conversation::{Conversation, Queued, Transaction};
 use crate::request::origin::Origin;
 use crate::request::redact;
 use crate::request::run;
+use crate::request::script;
 use crate::request::settle::settle_step;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
@@ -115,6 +116,8 @@ async fn run_queue(
     effects: &mut Effects,
 ) -> Result<(), CommandError> {
     let mut shards = Vec::new();
+    // Dropped behind the hold that it tells of.
+    let mut announced = None;
     let plan = plan(server, &connection.session.conversation, transaction, &mut shards);
     let mut held = connection.hold(server, plan.shards, plan.access).await?;
     worker.tick();
@@ -154,11 +157,19 @@ async fn run_queue(
             view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
             step = worker.steps.begin();
         }
-        let session = &mut connection.session;
         let row = server.registry().row(queued.row);
-        view.select(session.caller.db);
-        worker.read_clock();
         let args = queued.args.args();
+        worker.read_clock();
+        if row.command.rules.has(Rules::RUNS_SCRIPT) {
+            let db = connection.session.caller.db;
+            script::run_queued(connection, server, worker, &mut held, &mut announced, row, args, effects)
+                .await;
+            view = held.view(db, worker.now_ms(), &worker.random, effects);
+            view.set_no_touch(connection.session.caller.no_touch);
+            continue;
+        }
+        let session = &mut connection.session;
+        view.select(session.caller.db);
         let context = &mut session.context(server, worker, Origin::Queue);
         run::guarded(context, &mut view, &mut connection.output, row, args);
         if server.gate().has(gate::MONITORED) {

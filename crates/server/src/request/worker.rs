@@ -11,6 +11,7 @@ use std::sync::Arc;
 use rustredis_engine::Part;
 use rustredis_keyspace::{Random, View};
 use rustredis_metrics::WorkerMetrics;
+use rustredis_persistence::journal::{Audience, Unit};
 
 use crate::clock::ThreadClock;
 use crate::files::rdb::Flushed;
@@ -18,6 +19,7 @@ use crate::request::durability::Waiting;
 use crate::request::lane::Lane;
 use crate::request::scratch::Scratch;
 use crate::request::step::Steps;
+use crate::scripts::kept::Kept;
 use crate::start::server::Server;
 use crate::upkeep::eviction::Pool;
 use crate::upkeep::stats::WorkerStats;
@@ -54,6 +56,8 @@ pub struct Worker {
     pub flushed: Cell<Option<Flushed>>,
     /// Connections that have ended.
     pub closed: Cell<u64>,
+    /// Its interpreters, and the scripts that it has used.
+    pub scripts: Kept,
     /// What it remembers of keys that may be evicted.
     pub eviction: RefCell<Pool>,
     clock: ThreadClock,
@@ -78,6 +82,7 @@ impl Worker {
             waiting: Rc::default(),
             flushed: Cell::new(None),
             closed: Cell::new(0),
+            scripts: Kept::default(),
             eviction: RefCell::default(),
             clock: ThreadClock::new(server.clock()),
             server,
@@ -115,6 +120,23 @@ impl Worker {
     #[inline]
     pub fn read_clock(&self) -> u64 {
         self.clock.read()
+    }
+
+    /// Puts what is known of the step under way aside, for others have the thread now.
+    pub fn put_aside(&self) -> Aside {
+        Aside {
+            depth: self.steps.leave_all(),
+            unit: self.lane.unit.take(),
+            audience: self.lane.audience.replace(Some(Audience::Both)),
+        }
+    }
+
+    /// Goes on with a step that was put aside.
+    pub fn take_up(&self, aside: Aside) {
+        self.steps.go_back(aside.depth);
+        self.lane.audience.set(aside.audience);
+        let between = self.lane.unit.replace(aside.unit);
+        debug_assert!(between.is_empty(), "whoever had the thread meanwhile has committed what he did");
     }
 
     /// What upkeep on this thread needs of it.
@@ -172,6 +194,13 @@ impl Worker {
         }
         errands.truncate(POOLED_MAX);
     }
+}
+
+/// What a thread knows of a step under way, while others have the thread.
+pub struct Aside {
+    depth: u32,
+    unit: Unit,
+    audience: Option<Audience>,
 }
 
 thread_local! {

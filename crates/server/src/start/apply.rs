@@ -98,7 +98,11 @@ fn take(server: &Server, config: &Config, target: Target) {
         Target::Descriptors => {
             server.settings().maxclients.store(config.int(Directive::Maxclients) as usize, Relaxed);
         }
-        Target::Clients => server.settings().take_clients(config),
+        Target::Clients => {
+            server.settings().take_clients(config);
+            let script_bytes = config.bytes(Directive::ScriptMemoryLimit) as usize;
+            server.scripts().limits.memory_bytes.store(script_bytes, Relaxed);
+        }
         Target::Eviction => {
             server.settings().take_eviction(config);
             server.gate().set(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);

@@ -58,6 +58,11 @@ impl Ending {
         }
     }
 
+    /// Whether an attempt is under way.
+    pub fn is_asked(&self) -> bool {
+        self.state.lock().wish.is_some()
+    }
+
     /// Whether the attempt may yet end the server; if not, it has failed.
     pub fn is_pending(&self, attempt: u64) -> bool {
         self.state.lock().failures == attempt

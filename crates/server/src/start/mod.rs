@@ -30,6 +30,7 @@ use crate::gate::{self, Gate};
 use crate::net::listen::{self, Acceptors, Addresses, Arrival, Listener, Listening, Reception, Relisten};
 use crate::request::durability::Durability;
 use crate::request::thread;
+use crate::scripts::Scripts;
 use crate::start::end::Signals;
 use crate::start::ending::{Ending, Wish};
 use crate::start::run_id::random_hex;
@@ -229,6 +230,7 @@ fn build(
     let durability = Durability::new(threads, shards);
     let storage = Arc::new(Faulty::new(Box::new(Disk), Arc::default()));
     let directives = Arc::<Mutex<Config>>::default();
+    let scripts = Arc::new(Scripts::new(gate.clone(), Arc::default()));
     let disk = Arc::new(disk::Disk::new(gate.clone(), directives.clone()));
     let progressed = {
         let durability = durability.clone();
@@ -243,7 +245,13 @@ fn build(
         disk: disk.clone(),
     }));
     let rdb = Arc::new(Rdb::new(
-        rdb::Parts { config: directives.clone(), storage: storage.clone(), stats: stats.clone(), disk },
+        rdb::Parts {
+            config: directives.clone(),
+            storage: storage.clone(),
+            stats: stats.clone(),
+            disk,
+            scripts: scripts.clone(),
+        },
         now_ms(),
     ));
     let snapshots = Arc::new(Snapshots::new(snapshot::Parts {
@@ -253,11 +261,13 @@ fn build(
         stats: stats.clone(),
         rdb: rdb.clone(),
         aof: aof.clone(),
+        scripts: scripts.clone(),
     }));
     let loading = Loading::new(files::load::Parts {
         engine: engine.clone(),
         config: directives.clone(),
         rdb: rdb.clone(),
+        scripts: scripts.clone(),
     });
     let expiry = Expiry {
         engine: engine.clone(),
@@ -319,6 +329,7 @@ fn build(
         durability,
         recorder: Default::default(),
         ending: Ending::default(),
+        scripts,
         config: directives,
     });
     apply::apply_all(&server, &config);

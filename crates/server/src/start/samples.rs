@@ -28,6 +28,7 @@ use crate::files::rdb::samples::RdbNow;
 use crate::files::snapshot::samples::SnapshotsNow;
 use crate::gate::{self, LOADING};
 use crate::net::listen::ListeningNow;
+use crate::scripts::samples::ScriptsNow;
 use crate::start::about::About;
 use crate::start::server::Server;
 use crate::upkeep::cron::Rhythm;
@@ -77,7 +78,7 @@ const SUBSYSTEMS: &[(&str, &dyn Subsystem)] = &[
     ("loading", &AtTimes(LoadingNow::SAMPLES, loading)),
     ("replication", &Always(Replication::SAMPLES, Replication::of)),
     ("cluster", &Always(absent::CLUSTER, |_| ())),
-    ("scripts", &Always(absent::SCRIPTS, |_| ())),
+    ("scripts", &Always(ScriptsNow::SAMPLES, |server| ScriptsNow::of(server.scripts()))),
     ("tracking", &Always(absent::TRACKING, |_| ())),
     ("forks", &Always(absent::FORKS, |_| ())),
     ("defragmentation", &Always(absent::DEFRAGMENTATION, |_| ())),

@@ -26,6 +26,7 @@ use crate::gate::Gate;
 use crate::net::listen::Listening;
 use crate::request::context::ServerHandler;
 use crate::request::durability::Durability;
+use crate::scripts::Scripts;
 use crate::start::ending::Ending;
 use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::Eviction;
@@ -107,6 +108,8 @@ pub struct Parts {
     pub rdb: Arc<Rdb>,
     /// Attempts to end it.
     pub ending: Ending,
+    /// Scripts and functions.
+    pub scripts: Arc<Scripts>,
 }
 
 impl Server {
@@ -311,6 +314,12 @@ impl Server {
     #[inline]
     pub fn ending(&self) -> &Ending {
         &self.parts.ending
+    }
+
+    /// Scripts and functions.
+    #[inline]
+    pub fn scripts(&self) -> &Arc<Scripts> {
+        &self.parts.scripts
     }
 
     /// Whether what depends on this place of the journal may not be told yet.

@@ -19,6 +19,7 @@ const COLUMNS: [&str; 5] = ["arity", "flags", "range", "categories", "keys"];
 const NEWER: &[&str] = &[
     // Our own.
     "cmdstat",
+    "script|show",
     // 7.2
     "client|no-touch",
     "client|setinfo",
@@ -45,6 +46,8 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("zrevrank", "arity", "WITHSCORE is of 7.2"),
     ("command|getkeys", "arity", "a command of one word is enough since 7.2"),
     ("command|getkeysandflags", "arity", "a command of one word is enough since 7.2"),
+    ("function|kill", "arity", "FORCE is our own"),
+    ("script|kill", "arity", "FORCE is our own"),
 ];
 
 fn recorded() -> BTreeMap<&'static str, Vec<&'static str>> {

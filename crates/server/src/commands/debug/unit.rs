@@ -6,6 +6,7 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use crate::commands::Context;
+use crate::gate;
 use crate::request::context::NO_CONNECTION;
 use crate::request::origin::Origin;
 use crate::request::run;
@@ -37,10 +38,12 @@ pub(super) fn run(
         origin: Origin::Script,
     };
     reply.array(commands.len());
+    let is_memory_short =
+        server.gate().has(gate::MEMORY_LIMITED) && server.eviction().is_exceeded(worker.last_clock());
     let _step = worker.steps.begin();
     for (row, args) in &commands {
         let mut output = Vec::new();
-        run::inner(&mut inner, view, &mut output, row, args.args());
+        run::inner(&mut inner, view, &mut output, row, args.args(), !is_memory_short);
         reply.raw(&output);
     }
     Ok(())

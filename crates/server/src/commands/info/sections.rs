@@ -63,7 +63,8 @@ const SECTIONS: &[Named] = &[
         allocator_resident total_system_memory total_system_memory_human used_memory_lua
         used_memory_lua_human used_memory_vm_eval used_memory_scripts_eval number_of_cached_scripts
         number_of_functions number_of_libraries used_memory_vm_functions used_memory_vm_total
-        used_memory_vm_total_human used_memory_scripts used_memory_scripts_human maxmemory maxmemory_human
+        used_memory_vm_total_human used_memory_functions used_memory_scripts used_memory_scripts_human
+        maxmemory maxmemory_human
         maxmemory_policy allocator_frag_ratio allocator_frag_bytes allocator_rss_ratio allocator_rss_bytes
         rss_overhead_ratio rss_overhead_bytes mem_fragmentation_ratio mem_fragmentation_bytes
         mem_not_counted_for_evict mem_replication_backlog mem_total_replication_buffers mem_clients_slaves
@@ -139,6 +140,14 @@ const SECTIONS: &[Named] = &[
         "\
         metrics_strategy metrics_workers metrics_lock_acquisitions metrics_lock_waits metrics_lock_wait_ns
         metrics_shards metrics_shards_touched metrics_flushes metrics_flushed_records",
+    ),
+    section(
+        "scripts",
+        "Scripts",
+        Shown::All,
+        "\
+        scripts_proven scripts_running scripts_longest_ms scripts_ran_with_keys
+        scripts_ran_with_everything scripts_restarted scripts_undeclared_late scripts_killed",
     ),
     section(
         "contention",

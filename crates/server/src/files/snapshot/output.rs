@@ -11,6 +11,9 @@ use rustredis_persistence::journal::write_select;
 use rustredis_persistence::rdb::{FileWriter, VERSION_WITH_FIELD_EXPIRY, VERSION_WRITTEN, encode_key};
 use rustredis_persistence::storage::StorageFile;
 
+use rustredis_resp::request::write_request;
+use rustredis_scripting::function::Libraries;
+
 use super::failure::Failure;
 use super::snapshots::Snapshots;
 use crate::files::rdb::{self, Origin};
@@ -27,6 +30,7 @@ pub(super) struct Cut {
     /// Changes until then.
     pub(super) changes: u64,
     has_expiring_fields: bool,
+    libraries: Arc<Libraries>,
 }
 
 impl Cut {
@@ -37,6 +41,7 @@ impl Cut {
             databases: sizes.filter(|(_, keys, _)| *keys > 0).collect(),
             changes: snapshots.parts.stats.totals().dirty,
             has_expiring_fields: view.has_expiring_fields(),
+            libraries: snapshots.parts.scripts.libraries.now(),
         }
     }
 
@@ -82,8 +87,13 @@ impl Output {
         cut: &Cut,
         origin: Origin,
     ) -> Result<Self, Failure> {
-        let sink = BufWriter::with_capacity(BUFFER_BYTES, sink);
+        let mut sink = BufWriter::with_capacity(BUFFER_BYTES, sink);
         if format == BaseFormat::Commands {
+            let mut commands = Vec::new();
+            for library in cut.libraries.iter() {
+                write_request(&mut commands, &[b"FUNCTION", b"LOAD", &library.code]);
+            }
+            sink.write_all(&commands)?;
             return Ok(Self::Commands(sink));
         }
         let version = if cut.has_expiring_fields { VERSION_WITH_FIELD_EXPIRY } else { VERSION_WRITTEN };
@@ -92,6 +102,9 @@ impl Output {
         }
         let mut writer = FileWriter::begin(sink, version, snapshots.parts.rdb.compression())?;
         rdb::write_remarks(&mut writer, origin)?;
+        for library in cut.libraries.iter() {
+            writer.function(&library.code)?;
+        }
         for (db, keys, expiring) in &cut.databases {
             writer.select(*db, *keys, *expiring)?;
         }

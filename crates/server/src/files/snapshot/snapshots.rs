@@ -15,6 +15,7 @@ use super::state::{Job, State, Wish};
 use crate::clock::now_ms;
 use crate::files::aof::Aof;
 use crate::files::rdb::{Flushed, Rdb};
+use crate::scripts::Scripts;
 use crate::upkeep::stats::Stats;
 
 /// How often the end of a snapshot that is given up is looked for, a millisecond apart.
@@ -35,6 +36,8 @@ pub struct Parts {
     pub rdb: Arc<Rdb>,
     /// The append-only file.
     pub aof: Arc<Aof>,
+    /// Knows the libraries of functions.
+    pub scripts: Arc<Scripts>,
 }
 
 /// Takes snapshots, and what is known of them.

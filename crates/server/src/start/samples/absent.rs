@@ -2,12 +2,9 @@
 //! takes its rows from here into a file of its own.
 
 use rustredis_config::Directive;
-use rustredis_metrics::SampleValue;
 use rustredis_metrics::rows::{Row, absent, fact, gauge};
 
 use crate::start::server::Server;
-
-const HELP_PEOPLE: &str = "The same for people.";
 
 /// What is known of replication: nobody replicates.
 pub(super) struct Replication {
@@ -61,23 +58,6 @@ pub(super) const CLUSTER: &[Row<()>] = &[
     absent("cluster_connections", "Connections of the cluster's bus."),
     absent("mem_cluster_links", "Bytes of the cluster's connections."),
     absent("migrate_cached_sockets", "Connections that MIGRATE keeps."),
-];
-
-/// What is told of scripts and functions.
-pub(super) const SCRIPTS: &[Row<()>] = &[
-    absent("used_memory_lua", "Bytes of the interpreter of scripts, by its name in Redis 6."),
-    fact("used_memory_lua_human", HELP_PEOPLE, |()| SampleValue::ForPeople(0)),
-    absent("used_memory_vm_eval", "Bytes of the interpreter of scripts."),
-    absent("used_memory_scripts_eval", "Bytes of scripts."),
-    absent("number_of_cached_scripts", "Scripts that are known."),
-    absent("number_of_functions", "Functions that are loaded."),
-    absent("number_of_libraries", "Libraries that are loaded."),
-    absent("used_memory_vm_functions", "Bytes of the interpreter of functions."),
-    absent("used_memory_vm_total", "Bytes of both interpreters."),
-    fact("used_memory_vm_total_human", HELP_PEOPLE, |()| SampleValue::ForPeople(0)),
-    absent("used_memory_scripts", "Bytes of scripts and functions."),
-    fact("used_memory_scripts_human", HELP_PEOPLE, |()| SampleValue::ForPeople(0)),
-    absent("evicted_scripts", "Scripts that were forgotten for others."),
 ];
 
 /// What is told of clients that are informed of changes.
