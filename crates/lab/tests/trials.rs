@@ -164,7 +164,7 @@ fn an_interrupted_run_is_resumed() {
 #[test]
 fn a_half_written_trial_is_measured_again() {
     let directory = Directory::new("torn");
-    let settings = made_up::run(directory.0.clone(), 0, |_| 1.0).settings;
+    let settings = made_up::run(directory.0.clone(), 1, |_| 1.0).settings;
     let cell = settings.cells.keys().next().expect("a run has cells").clone();
     let trial = Trial { cell, session: 0, round: 0, unix_ms: 0, outcome: TrialEnd::Absent("no".into()) };
     let data = Data { directory: directory.0.clone(), settings, trials: vec![trial.clone()] };
