@@ -256,6 +256,21 @@ every_engine! {
         });
     }
 
+    /// A write that was refused is none: the script can be killed.
+    fn who_was_refused_has_not_written(server: &Server) {
+        busy_after(server, "50", |server| {
+            let mut client = server.client();
+            server.client().check("CONFIG SET maxmemory-policy noeviction maxmemory 1", "+OK");
+            let text = "redis.pcall('set', KEYS[1], 1) while true do end";
+            run_away(server, &mut client, &["EVAL", text, "1", "key"]);
+            server.client().check("SCRIPT KILL", "+OK");
+            assert!(client.read().is_error());
+            wait_until_free(server);
+            server.client().check("EXISTS key", "0");
+            server.client().check("CONFIG SET maxmemory 0", "+OK");
+        });
+    }
+
     /// Ours: a signal ends the server in spite of a script, and SCRIPT KILL FORCE a script that has written. What it wrote is one unit.
     fn force_ends_everything(server: &Server) {
         if server.is_redis() {

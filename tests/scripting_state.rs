@@ -237,6 +237,19 @@ every_engine! {
         assert_eq!(kept[script + 1..script + 3], ["[\"get\", \"k\"]", "[\"set\", \"k\", \"v\"]"], "{kept:?}");
     }
 
+    fn slow_scripts_of_a_transaction_are_kept(server: &Server) {
+        let mut client = server.client();
+        client.check("CONFIG SET slowlog-log-slower-than 0", "+OK");
+        client.check("SLOWLOG RESET", "+OK");
+        client.check("MULTI", "+OK");
+        client.check("EVAL return{} 0", "+QUEUED");
+        client.check("EXEC", "[[]]");
+        client.check("CONFIG SET slowlog-log-slower-than -1", "+OK");
+        let log = client.line("SLOWLOG GET 10").elements();
+        let mut words = log.iter().map(|entry| entry.elements()[3].to_string());
+        assert!(words.any(|words| words.starts_with("[\"EVAL\"")), "{log:?}");
+    }
+
     fn calls_and_errors_are_counted(server: &Server) {
         let mut client = server.client();
         client.check("CONFIG RESETSTAT", "+OK");

@@ -529,12 +529,8 @@ impl Doors {
 
     /// Lends the calling thread what it holds of its own, for long; nothing if that is no shard.
     pub(crate) fn lend_own(&self, engine: &Engine, seat: &Seat, covered: Covered<'_>) -> Option<Loan> {
-        let shards: Shards = match covered {
-            Covered::None => return None,
-            Covered::One(shard) => Shards::from_slice(&[shard as u32]),
-            Covered::Many(shards) => shards.into(),
-            Covered::All => (0..self.shards as u32).collect(),
-        };
+        // They are all of one owner.
+        let (_, shards) = self.by_owner(covered).pop()?;
         debug_assert!(own_index(engine.number).is_some(), "an owner holds its own shards on its thread");
         // Its return is counted as the end of what was sent.
         seat.send(1);

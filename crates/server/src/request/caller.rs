@@ -70,6 +70,15 @@ impl Progress {
         self.depends_on = self.depends_on.max(place);
     }
 
+    /// Notes a write at this place of the journal; 0 is none.
+    #[inline]
+    pub fn note_write(&mut self, place: u64) {
+        if place != 0 {
+            self.last_write = place;
+            self.depend_on(place);
+        }
+    }
+
     /// Adds what commands have left that ran elsewhere.
     pub fn join(&mut self, other: Self) {
         self.depend_on(other.depends_on);

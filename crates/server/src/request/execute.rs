@@ -568,6 +568,12 @@ impl Connection {
         Ok(Some(Blocked { waiter, until_ms }))
     }
 
+    /// Answers an error, and counts it.
+    pub(crate) fn answer_error(&mut self, server: &Server, worker: &Worker, error: &CommandError) {
+        Reply::new(&mut self.output, self.session.caller.proto).error(&error.wire());
+        count_error(server, worker, error);
+    }
+
     /// Answers an error for a command that does not run.
     pub(crate) fn refuse(
         &mut self,
@@ -595,8 +601,7 @@ impl Connection {
             }
             None => error,
         };
-        Reply::new(&mut self.output, self.session.caller.proto).error(&error.wire());
-        count_error(server, worker, error);
+        self.answer_error(server, worker, error);
         if let Some(row) = row {
             worker.metrics.reject(CommandId(row.id));
         }

@@ -102,8 +102,11 @@ impl Commands {
 
     /// Whether a command of the batch may change the data set.
     pub fn writes(&self, registry: &Registry) -> bool {
-        let writes =
-            |row: &Row| row.command.flags.has(Flags::WRITE) || row.command.rules.has(Rules::RUNS_QUEUE);
+        let writes = |row: &Row| {
+            let (flags, rules) = (row.command.flags, row.command.rules);
+            let runs_writes = rules.has_any(Rules::RUNS_QUEUE.with(Rules::RUNS_SCRIPT));
+            flags.has(Flags::WRITE) || runs_writes && !flags.has(Flags::READONLY)
+        };
         self.prepared.iter().any(|prepared| prepared.row != NO_ROW && writes(registry.row(prepared.row)))
     }
 

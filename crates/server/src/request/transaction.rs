@@ -81,14 +81,14 @@ pub(crate) async fn execute(
     let mut outcome = CallEnd::Ok;
     match conversation.transaction.take() {
         None => {
-            error(connection, server, worker, &CommandError::text("ERR EXEC without MULTI"));
+            connection.answer_error(server, worker, &CommandError::text("ERR EXEC without MULTI"));
             outcome = CallEnd::Failed;
         }
         Some(transaction) if transaction.is_broken => {
             conversation.set_transaction(None);
             unwatch_all(connection, server, worker, effects).await;
             let text = "EXECABORT Transaction discarded because of previous errors.";
-            error(connection, server, worker, &CommandError::text(text));
+            connection.answer_error(server, worker, &CommandError::text(text));
             outcome = CallEnd::Failed;
         }
         Some(transaction) => {
@@ -101,11 +101,6 @@ pub(crate) async fn execute(
         }
     }
     worker.metrics.record(CommandId(row.id), worker.read_clock().saturating_sub(started), outcome);
-}
-
-fn error(connection: &mut Connection, server: &Server, worker: &Worker, error: &CommandError) {
-    Reply::new(&mut connection.output, connection.session.caller.proto).error(&error.wire());
-    run::count_error(server, worker, error);
 }
 
 async fn run_queue(
@@ -179,11 +174,7 @@ async fn run_queue(
     }
     drop(step);
     let place = settle_step(server, worker, &mut view);
-    let session = &mut connection.session;
-    if place != 0 {
-        session.progress.last_write = place;
-        session.progress.depend_on(place);
-    }
+    connection.session.progress.note_write(place);
     Ok(())
 }
 

@@ -18,19 +18,24 @@ impl Host for Nowhere {
     }
 
     fn log(&mut self, level: Level, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        match level {
-            Level::Debug => tracing::trace!("{text}"),
-            Level::Verbose => tracing::debug!("{text}"),
-            Level::Notice => tracing::info!("{text}"),
-            Level::Warning => tracing::warn!("{text}"),
-        }
+        log(level, text);
     }
 
     fn set_replication(&mut self, _: bool, _: bool) {}
 
     fn may_run(&mut self, _: &[&[u8]]) -> Option<bool> {
         None
+    }
+}
+
+/// `redis.log`.
+pub fn log(level: Level, text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    match level {
+        Level::Debug => tracing::trace!("{text}"),
+        Level::Verbose => tracing::debug!("{text}"),
+        Level::Notice => tracing::info!("{text}"),
+        Level::Warning => tracing::warn!("{text}"),
     }
 }
 

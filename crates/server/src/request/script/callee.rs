@@ -136,7 +136,9 @@ pub(crate) fn may_write(server: &Server, worker: &Worker, row: &Row, args: Args<
         let entry = sha_of(args.get(1)).and_then(|sha| worker.scripts.find_sha(known, &sha));
         entry.and_then(|entry| entry.script.flags())
     } else {
-        Script::new(args.get(1), |_| Ok(())).ok().and_then(|script| script.flags())
+        let text = args.get(1);
+        let has_flags = text.starts_with(b"#!");
+        has_flags.then(|| Script::new(text, |_| Ok(())).ok()).flatten().and_then(|script| script.flags())
     };
     flags.is_none_or(|flags| !flags.contains(FunctionFlags::NO_WRITES))
 }

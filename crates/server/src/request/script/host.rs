@@ -19,10 +19,11 @@ use crate::request::context::Context;
 use crate::request::origin::Origin;
 use crate::request::record;
 use crate::request::redact;
+use crate::request::refusals;
 use crate::request::run::{self, count_error};
 use crate::request::script::callee::Callee;
 use crate::request::worker::Worker;
-use crate::scripts::running;
+use crate::scripts::{loader, running};
 use crate::start::server::Server;
 
 /// What is remembered of a run from one turn to the next.
@@ -102,6 +103,11 @@ impl ScriptHost for Host<'_, '_> {
         text.clear();
         spans.clear();
         keys.clear();
+        if words.iter().map(|word| word.len()).sum::<usize>() > CALL_BYTES_MAX {
+            Reply::new(reply, proto).error(&TOO_LONG.wire());
+            count_error(self.server, self.worker, &TOO_LONG);
+            return;
+        }
         for word in words {
             spans.push(Span { start: text.len() as u32, len: word.len() as u32 });
             text.extend_from_slice(word);
@@ -130,13 +136,7 @@ impl ScriptHost for Host<'_, '_> {
     }
 
     fn log(&mut self, level: Level, text: &[u8]) {
-        let text = String::from_utf8_lossy(text);
-        match level {
-            Level::Debug => tracing::trace!("{text}"),
-            Level::Verbose => tracing::debug!("{text}"),
-            Level::Notice => tracing::info!("{text}"),
-            Level::Warning => tracing::warn!("{text}"),
-        }
+        loader::log(level, text);
     }
 
     fn set_replication(&mut self, to_file: bool, to_replicas: bool) {
@@ -159,7 +159,8 @@ impl ScriptHost for Host<'_, '_> {
         {
             // What was done so far is a unit of its own: others hear of it.
             lane.audience.set(Some(self.past.audience));
-            record::commit(self.server, self.worker, self.view, None);
+            let place = record::commit(self.server, self.worker, self.view, None);
+            self.progress.note_write(place);
             self.past.audience = audience;
         }
         lane.audience.set(audience);
@@ -174,6 +175,10 @@ impl ScriptHost for Host<'_, '_> {
         }
     }
 }
+
+/// Most bytes of one call: a span tells its place in 31 bits.
+const CALL_BYTES_MAX: usize = i32::MAX as usize;
+const TOO_LONG: CommandError = CommandError::text("ERR The arguments of a script's call are too long");
 
 /// A text of a call that is kept for the next.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -214,7 +219,11 @@ impl Host<'_, '_> {
             self.past.has_strayed = true;
             return refused(UNDECLARED);
         }
-        if flags.has(Flags::WRITE) {
+        let may_use_memory = !self.past.is_memory_short;
+        // What is refused below writes nothing: its script can be killed still.
+        if flags.has(Flags::WRITE)
+            && (self.past.has_written || refusals::admit_inner(server, row, may_use_memory).is_ok())
+        {
             if self.past.running.as_ref().is_some_and(|script| !script.begin_to_write()) {
                 return refused(KILLED);
             }
@@ -230,7 +239,7 @@ impl Host<'_, '_> {
             conversation: None,
             origin: Origin::Script,
         };
-        run::inner(&mut context, self.view, reply, row, args, !self.past.is_memory_short);
+        run::inner(&mut context, self.view, reply, row, args, may_use_memory);
         if server.gate().has(gate::MONITORED) {
             redact::show_inner(server, self.caller.db, row, args);
         }

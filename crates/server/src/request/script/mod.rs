@@ -20,7 +20,6 @@ use rustredis_engine::{Announced, Held};
 use rustredis_keyspace::{Access, Covered, Effects, View};
 use rustredis_metrics::{CallEnd, CommandId};
 use rustredis_persistence::journal::Audience;
-use rustredis_resp::Reply;
 use rustredis_scripting::machine::Progress;
 use smallvec::SmallVec;
 
@@ -29,7 +28,7 @@ use crate::request::caller::Caller;
 use crate::request::connection::Connection;
 use crate::request::record;
 use crate::request::redact;
-use crate::request::run::count_error;
+use crate::request::run::{count_error, note_slow};
 use crate::request::settle::{settle_own, settle_step};
 use crate::request::turn::TURN_NANOS;
 use crate::request::waiters::needs_everything;
@@ -48,6 +47,15 @@ pub(crate) enum End {
     Strayed,
 }
 
+/// What is to be run, and by which command.
+#[derive(Clone, Copy)]
+struct Call<'c> {
+    row: &'c Row,
+    args: Args<'c>,
+    callee: &'c Callee,
+    is_memory_short: bool,
+}
+
 /// EVAL, FCALL and their kin, for a client.
 ///
 /// # Errors
@@ -61,45 +69,54 @@ pub(crate) async fn execute(
     effects: &mut Effects,
     shards: &mut Vec<u32>,
 ) -> Result<(), CommandError> {
-    let started = worker.last_clock();
+    let Some(callee) = find(connection, server, worker, row, args) else { return Ok(()) };
+    let is_memory_short = is_memory_short(server, worker).await;
+    let call = Call { row, args, callee: &callee, is_memory_short };
+    let mut has_everything = !callee.is_confined();
+    while attempt(connection, server, worker, call, effects, shards, has_everything).await? == End::Strayed {
+        has_everything = true;
+    }
+    Ok(())
+}
+
+/// Finds what a command runs, and shows it to those who watch before what it calls; if there is nothing to run, that is answered.
+fn find(
+    connection: &mut Connection,
+    server: &Server,
+    worker: &Worker,
+    row: &Row,
+    args: Args<'_>,
+) -> Option<Callee> {
     if server.gate().has(gate::MONITORED) {
         let caller = &connection.session.caller;
         server.monitors().show(&caller.client, caller.db, &redact::shown(row, args));
     }
-    let outcome = match callee::find(server, worker, row, args) {
+    let started = worker.last_clock();
+    match callee::find(server, worker, row, args) {
+        Ok(callee) => Some(callee),
         Err(error) => {
-            answer_error(connection, server, worker, &error);
-            CallEnd::Failed
+            connection.answer_error(server, worker, &error);
+            count(connection, server, worker, row, args, started, CallEnd::Failed);
+            None
         }
-        Ok(callee) => {
-            let is_memory_short = is_memory_short(server, worker).await;
-            let mut has_everything = !callee.is_confined();
-            loop {
-                let end = attempt(
-                    connection,
-                    server,
-                    worker,
-                    &callee,
-                    args,
-                    effects,
-                    shards,
-                    has_everything,
-                    is_memory_short,
-                );
-                let end = end.await?;
-                match end {
-                    End::Replied(outcome) => break outcome,
-                    End::Strayed => has_everything = true,
-                }
-            }
-        }
-    };
+    }
+}
+
+/// Counts a run that began at `started`, by the worker's clock.
+fn count(
+    connection: &Connection,
+    server: &Server,
+    worker: &Worker,
+    row: &Row,
+    args: Args<'_>,
+    started: u64,
+    outcome: CallEnd,
+) {
     let nanos = worker.read_clock().saturating_sub(started);
     worker.metrics.record(CommandId(row.id), nanos, outcome);
     if nanos >= server.settings().slow_nanos.load(Relaxed) {
-        crate::request::run::note_slow(server, &connection.session.caller.client, row, args, nanos);
+        note_slow(server, &connection.session.caller.client, row, args, nanos);
     }
-    Ok(())
 }
 
 /// Whether memory is short and nothing can be done about it. Looked at once: what the script itself takes counts for the next.
@@ -110,42 +127,38 @@ async fn is_memory_short(server: &Server, worker: &Worker) -> bool {
 }
 
 /// Runs it once under a hold of its own.
-#[allow(clippy::too_many_arguments, reason = "what is lent by the caller is borrowed apart")]
 async fn attempt(
     connection: &mut Connection,
     server: &Arc<Server>,
     worker: &Worker,
-    callee: &Callee,
-    args: Args<'_>,
+    call: Call<'_>,
     effects: &mut Effects,
     shards: &mut Vec<u32>,
     has_everything: bool,
-    is_memory_short: bool,
 ) -> Result<End, CommandError> {
-    let access = if callee.is_read_only { Access::Read } else { Access::Write };
-    let covered =
-        if has_everything { Covered::All } else { cover(server.engine().store(), args.key_refs(), shards) };
+    let access = if call.callee.is_read_only { Access::Read } else { Access::Write };
+    let keys = call.args.key_refs();
+    let covered = if has_everything { Covered::All } else { cover(server.engine().store(), keys, shards) };
     // Dropped behind the hold that it tells of.
     let mut announced = None;
     let mut held = connection.hold(server, covered, access).await?;
     worker.tick();
     if !has_everything {
         let view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
-        if needs_everything(&view, args) {
+        if needs_everything(&view, call.args) {
             drop(held);
             held = connection.hold(server, Covered::All, access).await?;
+            worker.tick();
         }
     }
+    let started = worker.last_clock();
     server.scripts().count_run(has_everything);
-    let end =
-        run(connection, server, worker, &mut held, &mut announced, callee, args, effects, is_memory_short);
-    let end = end.await;
+    let end = run(connection, server, worker, &mut held, &mut announced, call, effects).await;
     let mut view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
     let place = settle_step(server, worker, &mut view);
-    let progress = &mut connection.session.progress;
-    if place != 0 {
-        progress.last_write = place;
-        progress.depend_on(place);
+    connection.session.progress.note_write(place);
+    if let End::Replied(outcome) = end {
+        count(connection, server, worker, call.row, call.args, started, outcome);
     }
     Ok(end)
 }
@@ -163,43 +176,31 @@ pub(crate) async fn run_queued<'e>(
     effects: &mut Effects,
 ) {
     let started = worker.last_clock();
-    if server.gate().has(gate::MONITORED) {
-        let caller = &connection.session.caller;
-        server.monitors().show(&caller.client, caller.db, &redact::shown(row, args));
-    }
-    let outcome = match callee::find(server, worker, row, args) {
-        Err(error) => {
-            answer_error(connection, server, worker, &error);
-            CallEnd::Failed
-        }
-        Ok(callee) => {
-            server.scripts().count_run(true);
-            // EXEC has evicted what it could.
-            let is_short =
-                server.gate().has(gate::MEMORY_LIMITED) && server.eviction().is_exceeded(worker.last_clock());
-            match run(connection, server, worker, held, announced, &callee, args, effects, is_short).await {
-                End::Replied(outcome) => outcome,
-                // EXEC holds everything for a script.
-                End::Strayed => CallEnd::Failed,
-            }
-        }
+    let Some(callee) = find(connection, server, worker, row, args) else { return };
+    server.scripts().count_run(true);
+    // EXEC has evicted what it could.
+    let is_memory_short =
+        server.gate().has(gate::MEMORY_LIMITED) && server.eviction().is_exceeded(worker.last_clock());
+    let call = Call { row, args, callee: &callee, is_memory_short };
+    let outcome = match run(connection, server, worker, held, announced, call, effects).await {
+        End::Replied(outcome) => outcome,
+        // EXEC holds everything for a script.
+        End::Strayed => CallEnd::Failed,
     };
-    worker.metrics.record(CommandId(row.id), worker.read_clock().saturating_sub(started), outcome);
+    count(connection, server, worker, row, args, started, outcome);
 }
 
 /// Runs it under what is held, to its end. The step that it is has still to be settled, unless it is a part of one.
-#[allow(clippy::too_many_arguments, reason = "what is lent by the caller is borrowed apart")]
 async fn run<'e>(
     connection: &mut Connection,
     server: &Arc<Server>,
     worker: &Worker,
     held: &mut Held<'e>,
     announced: &mut Option<Announced<'e>>,
-    callee: &Callee,
-    args: Args<'_>,
+    call: Call<'_>,
     effects: &mut Effects,
-    is_memory_short: bool,
 ) -> End {
+    let Call { args, callee, is_memory_short, .. } = call;
     let began = Instant::now();
     let now_ms = worker.now_ms();
     let mut caller: Caller = connection.session.caller.clone();
@@ -262,7 +263,7 @@ async fn run<'e>(
     if past.audience != Audience::Both {
         worker.lane.audience.set(Some(past.audience));
         let view = held.view(caller.db, now_ms, &worker.random, effects);
-        record::commit(server, worker, &view, None);
+        connection.session.progress.note_write(record::commit(server, worker, &view, None));
     }
     worker.lane.audience.set(Some(Audience::Both));
     drop(step);
@@ -298,9 +299,4 @@ fn count_reply_error(server: &Server, worker: &Worker, reply: &[u8]) {
     let text = reply.strip_prefix(b"-").unwrap_or(reply);
     let text = text.split(|byte| *byte == b'\r').next().unwrap_or_default();
     count_error(server, worker, &CommandError::Other(text.to_vec().into()));
-}
-
-fn answer_error(connection: &mut Connection, server: &Server, worker: &Worker, error: &CommandError) {
-    Reply::new(&mut connection.output, connection.session.caller.proto).error(&error.wire());
-    count_error(server, worker, error);
 }
