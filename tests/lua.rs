@@ -2,6 +2,11 @@
 
 use rustredis_testkit::{Client, Command, DEADLINE_DEFAULT, Launch, Replay, Reply, Server, wait_until};
 
+/// How often something is done: more often where RUSTREDIS_LONG is set.
+pub(crate) fn often(short: usize, long: usize) -> usize {
+    if std::env::var_os("RUSTREDIS_LONG").is_some() { long } else { short }
+}
+
 /// A script that never ends.
 pub(crate) const ENDLESS: &str = "while true do end";
 

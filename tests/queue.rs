@@ -9,11 +9,15 @@ use std::thread;
 use rustredis_testkit::{Client, DEADLINE_DEFAULT, Launch, Reply, Server, every_engine, wait_until};
 
 use crate::files::{EVERYSEC, check_replay};
+use crate::lua::often;
 
 const WORKERS: usize = 20;
 const PRODUCERS: usize = 3;
 /// Jobs of each producer.
-const JOBS: usize = 60;
+fn jobs() -> usize {
+    often(60, 3_000)
+}
+
 /// A job fails so often before it is done, by its number modulo their count.
 const FAILURES: [usize; 4] = [0, 0, 1, 2];
 /// What tells a worker to go home.
@@ -125,7 +129,7 @@ impl<'s> Queue<'s> {
     /// Adds jobs, every third of them for later.
     fn produce(&self, producer: usize) {
         let mut client = self.server.client();
-        for number in 0..JOBS {
+        for number in 0..jobs() {
             let data = format!("{producer}:{number}");
             let delay = if number % 3 == 0 { (1 + number % 20).to_string() } else { "0".to_owned() };
             self.run(&mut client, ADD, &["id"], &[self.prefix, &data, &delay]);
@@ -175,7 +179,7 @@ impl<'s> Queue<'s> {
         let completed = self.key("completed");
         wait_until("all jobs to be done", 3 * DEADLINE_DEFAULT, || {
             self.run(&mut client, PROMOTE, &["delayed", "wait"], &[]);
-            client.call(&["ZCARD", &completed]).integer() as usize == PRODUCERS * JOBS
+            client.call(&["ZCARD", &completed]).integer() as usize == PRODUCERS * jobs()
         });
         for _ in 0..WORKERS {
             client.call(&["LPUSH", &self.key("wait"), STOP]);
@@ -187,7 +191,7 @@ impl<'s> Queue<'s> {
         let mut client = self.server.client();
         let mut expected = Vec::new();
         for producer in 0..PRODUCERS {
-            for number in 0..JOBS {
+            for number in 0..jobs() {
                 let attempts = FAILURES[number % FAILURES.len()] as i64 + 1;
                 expected.extend((1..=attempts).map(|attempt| (format!("{producer}:{number}"), attempt)));
             }
@@ -199,7 +203,7 @@ impl<'s> Queue<'s> {
             assert_eq!(client.call(&["EXISTS", &self.key(name)]).integer(), 0, "{name}");
         }
         let ids = client.call(&["ZRANGE", &self.key("completed"), "0", "-1"]).elements();
-        assert_eq!(ids.len(), PRODUCERS * JOBS);
+        assert_eq!(ids.len(), PRODUCERS * jobs());
         for id in ids {
             let job = self.key(&format!("job:{}", id.text()));
             let fields = client.call(&["HMGET", &job, "data", "done", "attempts", "result"]).elements();

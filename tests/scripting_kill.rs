@@ -10,7 +10,7 @@ use rustredis_testkit::{
 };
 
 use crate::lua::{
-    ENDLESS, another, busy_after, eval, eval_with, is_busy, run_away, soon_busy, wait_until_free,
+    ENDLESS, another, busy_after, eval, eval_with, is_busy, often, run_away, soon_busy, wait_until_free,
 };
 
 const KILLED: &str = "Script killed by user";
@@ -427,22 +427,21 @@ every_engine! {
     /// Many clients whose scripts run away, and one who kills whatever runs: each gets its error, the server goes on, and nothing is
     /// left of them.
     fn many_runaways(server: &Server) {
-        const CLIENTS: usize = 20;
-        const SCRIPTS: usize = 4;
+        let (clients, scripts) = (often(20, 50), often(4, 20));
         soon_busy(server, |server| {
             let server = &*server;
             let before = connections(server).expect("no script runs");
             let texts = [ENDLESS, "while true do redis.call('get', KEYS[1]) end", "while true do pcall(function() \
                 while true do redis.call('get', 'x' .. 'y') end end) end",
                 "coroutine.wrap(function() while true do end end)()"];
-            let (left, is_over) = (AtomicUsize::new(CLIENTS), AtomicBool::new(false));
+            let (left, is_over) = (AtomicUsize::new(clients), AtomicBool::new(false));
             thread::scope(|scope| {
-                let runners: Vec<_> = (0..CLIENTS).map(|number| {
+                let runners: Vec<_> = (0..clients).map(|number| {
                     let left = &left;
                     scope.spawn(move || {
                         let mut client = server.client();
                         let mut killed = 0;
-                        while killed < SCRIPTS {
+                        while killed < scripts {
                             let reply = eval_with(
                                 &mut client,
                                 texts[(number + killed) % texts.len()],

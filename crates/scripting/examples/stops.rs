@@ -50,7 +50,7 @@ impl Host for Watch {
     }
 }
 
-const SCRIPTS: [(&str, &str); 22] = [
+const SCRIPTS: [(&str, &str); 28] = [
     ("an empty loop", "while true do end"),
     ("calls", "while true do redis.call('ECHO', 'x') end"),
     ("calls of 1 MB", "local s = ('x'):rep(1e6) while true do redis.call('ECHO', s) end"),
@@ -62,6 +62,18 @@ const SCRIPTS: [(&str, &str); 22] = [
         "comparing long texts",
         "local a, b = ('x'):rep(1e7) .. 'a', ('x'):rep(1e7) .. 'b' while true do local c = a < b end",
     ),
+    (
+        "comparing texts of zeros",
+        "local a, b = ('\\0'):rep(1e7) .. 'a', ('\\0'):rep(1e7) .. 'b' while true do local c = a < b end",
+    ),
+    ("reckoning with long texts", "local s = ('1'):rep(2e7) while true do local n = s + 1 end"),
+    ("numbers of long texts", "local s = ('1'):rep(2e7) while true do tonumber(s) end"),
+    ("numbers of texts like tables", "local s = ('1'):rep(20000007) while true do tonumber(s) end"),
+    (
+        "sorting long texts",
+        "local t = {} for i = 1, 9 do t[i] = ('\\0'):rep(5e6) .. i end while true do table.sort(t) end",
+    ),
+    ("hashing a long text", "local s = ('x'):rep(2e7) while true do redis.sha1hex(s) end"),
     ("a pattern without end", "return (('a'):rep(30)):find(('a?'):rep(30) .. ('a'):rep(30))"),
     ("a pattern without end, balanced", "return (('x'):rep(1e6)):find('.-.-.-.-.-y')"),
     ("gsub of a long text", "local s = ('x'):rep(5e6) while true do s:gsub('x', 'y') end"),

@@ -16,6 +16,9 @@ lua_plain_function!(sort, sort_body);
 /// Values on the stack at most: the smaller part is sorted first, and its place is given back.
 const VALUES_MAX: c_int = 40;
 
+/// Bytes that are compared in a step.
+const COMPARED_BYTES: usize = 16;
+
 fn sort_body(L: *mut lua_State) -> Result<c_int, Raise> {
     let stack = Stack::of(L);
     // A shared one has no elements: nothing is written.
@@ -171,7 +174,12 @@ impl Sort {
         }
         match (stack.kind(left), stack.kind(right)) {
             (LUA_TNUMBER, LUA_TNUMBER) => Ok(stack.number(left) < stack.number(right)),
-            (LUA_TSTRING, LUA_TSTRING) => Ok(stack.bytes(left) < stack.bytes(right)),
+            (LUA_TSTRING, LUA_TSTRING) => {
+                let (left, right) =
+                    (stack.bytes(left).unwrap_or_default(), stack.bytes(right).unwrap_or_default());
+                self.steps.take(left.len().min(right.len()) / COMPARED_BYTES)?;
+                Ok(left < right)
+            }
             _ => Ok(stack.is_less_through(left, right)),
         }
     }

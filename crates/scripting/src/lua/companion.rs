@@ -25,6 +25,21 @@ pub(crate) const INSTRUCTIONS: c_int = 2_000;
 /// Bytes that a script may have allocated between two looks: an instruction that makes a long string or grows a table costs more than one.
 pub(crate) const GROWN_BYTES_MAX: usize = 1 << 20;
 
+/// Size from which on a block may be a string on which a single instruction takes long: `'1' + 1`, `a < b`.
+const LONG_BYTES: usize = 8 << 10;
+
+/// Sizes of long blocks that are told apart: each twice the one before.
+const LONG_CLASSES: usize = 20;
+
+/// What all instructions between two looks may take if each reads the longest string to its end, a nanosecond for a byte.
+const LONG_NANOS: usize = 10_000_000;
+
+/// The parts of tables are multiples of this many bytes; so is one string of sixteen.
+const TABLE_BYTES: usize = 16;
+
+/// Fewest instructions between two looks for what is a part of a table, as a rule.
+const TABLE_INSTRUCTIONS_MIN: c_int = 64;
+
 /// No limit, as a number: above it nothing is asked for that could be had.
 const UNLIMITED_BYTES: usize = 1 << 42;
 
@@ -70,6 +85,8 @@ pub(crate) struct Companion {
     /// Bytes in use from which on garbage is collected without waiting for Lua to do it.
     collect_at: Cell<usize>,
     grown: Cell<usize>,
+    /// How many long blocks there are of each class: strings, and what may be parts of tables.
+    long: [[Cell<u32>; LONG_CLASSES]; 2],
     strict: Cell<bool>,
     refuses: Cell<bool>,
     exhausted: Cell<bool>,
@@ -110,6 +127,12 @@ pub(crate) unsafe fn companion<'l>(L: *mut lua_State) -> &'l Companion {
     }
 }
 
+/// Whether a block of so many bytes may be a part of a table, and its class; none if it is not long.
+fn long_class(bytes: usize) -> Option<(usize, usize)> {
+    let class = (bytes / LONG_BYTES).checked_ilog2()? as usize;
+    Some((usize::from(bytes.is_multiple_of(TABLE_BYTES)), class.min(LONG_CLASSES - 1)))
+}
+
 impl Companion {
     pub(crate) fn new(seed: u64) -> Self {
         Self {
@@ -117,6 +140,7 @@ impl Companion {
             limit: Cell::new(UNLIMITED_BYTES),
             collect_at: Cell::new(UNLIMITED_BYTES),
             grown: Cell::new(0),
+            long: Default::default(),
             strict: Cell::new(false),
             refuses: Cell::new(false),
             exhausted: Cell::new(false),
@@ -177,12 +201,41 @@ impl Companion {
             self.grown.set(self.grown.get() + (new - old));
         }
         self.used.set(used);
+        if old >= LONG_BYTES || new >= LONG_BYTES {
+            self.count_long(old, new);
+        }
         true
+    }
+
+    /// Counts a block in its class. If that makes instructions longer than they were reckoned to be, the next look is due.
+    #[cold]
+    fn count_long(&self, old: usize, new: usize) {
+        if let Some((kind, class)) = long_class(old) {
+            self.long[kind][class].update(|count| count - 1);
+        }
+        if let Some((kind, class)) = long_class(new) {
+            self.long[kind][class].update(|count| count + 1);
+            if self.instructions_max() < self.instructions.get() {
+                self.grown.set(GROWN_BYTES_MAX);
+            }
+        }
+    }
+
+    /// Most instructions between two looks, for the longest blocks that there are.
+    pub(crate) fn instructions_max(&self) -> c_int {
+        let most = |classes: &[Cell<u32>], least| {
+            let class = classes.iter().rposition(|count| count.get() > 0);
+            let count = class.map(|class| LONG_NANOS / (LONG_BYTES << class));
+            count.map_or(INSTRUCTIONS, |count| (count as c_int).clamp(least, INSTRUCTIONS))
+        };
+        let [strings, tables] = &self.long;
+        most(strings, 1).min(most(tables, TABLE_INSTRUCTIONS_MIN))
     }
 
     /// Takes back a [`Self::resize`] for which there was no memory; `false` if nothing may be refused now.
     pub(crate) fn undo_resize(&self, old: usize, new: usize) -> bool {
         self.used.set(self.used.get() - new + old);
+        self.count_long(new, old);
         self.exhausted.set(true);
         self.strict.get()
     }

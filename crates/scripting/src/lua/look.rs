@@ -5,8 +5,9 @@
 //! handler of Lua's sees: not `xpcall`'s, which would run without hooks. What catches errors for a script (`pcall`, `xpcall`,
 //! `coroutine.resume`, `coroutine.wrap`, and all that ends in a shell) raises it again.
 //!
-//! Instructions are not alike: one may compare two strings of 20 MB. So the hook looks at the clock as well, and comes after fewer
-//! instructions if the last took long; what allocates much makes it come with the next ([`super::allocator`]).
+//! Instructions are not alike: one may compare two strings of 20 MB. So there are fewer between two looks the longer the longest string is
+//! that the state has, down to one; the hook looks at the clock as well, and comes after fewer if the last took long; and what
+//! allocates much makes it come with the next ([`super::allocator`]).
 
 use std::ffi::{CStr, c_int};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,7 @@ use mlua_sys::{
     lua_newuserdata, lua_sethook,
 };
 
-use super::companion::{Companion, INSTRUCTIONS, Place, companion};
+use super::companion::{Companion, Place, companion};
 use super::raise::Raise;
 use crate::host::Look;
 
@@ -62,20 +63,23 @@ fn look_at_clock(L: *mut lua_State, companion: &Companion) -> bool {
         return false;
     }
     let now = Instant::now();
+    let most = companion.instructions_max();
+    let least = INSTRUCTIONS_MIN.min(most);
     let mut count = companion.instructions();
     if let Some(looked) = companion.looked() {
         let took = now.saturating_duration_since(looked);
         let cheap = companion.count_cheap(took <= LONG);
-        if took > LONG && count > INSTRUCTIONS_MIN {
+        if took > LONG && count > least {
             let times = took.as_micros() / LONG.as_micros() + 1;
             count = (i64::from(count) / i64::try_from(times).unwrap_or(i64::MAX)) as c_int;
-            count = count.max(INSTRUCTIONS_MIN);
-        } else if cheap >= CHEAP_LOOKS && count < INSTRUCTIONS {
+            count = count.max(least);
+        } else if cheap >= CHEAP_LOOKS && count < most {
             companion.count_cheap(false);
-            count = (count * 2).min(INSTRUCTIONS);
+            count *= 2;
         }
-        companion.set_instructions(count);
     }
+    count = count.min(most);
+    companion.set_instructions(count);
     // SAFETY: the state runs, and Lua lets its hook be set at any moment.
     unsafe {
         if lua_gethookcount(L) != count {

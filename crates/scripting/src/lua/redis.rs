@@ -10,10 +10,10 @@ use rustredis_resp::Proto;
 
 use super::companion::companion;
 use super::errors::{push_error, raise};
-use super::function::{Raise, lua_function, push, to_bytes};
+use super::function::{Raise, lua_function, push, tick, to_bytes};
 use super::{calls, register, sandbox};
 use crate::host::Level;
-use crate::script::sha1_hex;
+use crate::sha1::Sha1;
 
 /// The version that scripts see: that of the server which this one behaves as.
 const VERSION: &[u8] = b"7.2.4";
@@ -23,6 +23,15 @@ const VERSION_NUMBER: f64 = 0x0007_0204 as f64;
 const TO_FILE: i64 = 1;
 /// `redis.set_repl`: replicas.
 const TO_REPLICAS: i64 = 2;
+
+/// Blocks of SHA-1 between two looks at whether the script goes on.
+const HASHED_BLOCKS: usize = 32;
+
+/// Steps that a block takes.
+const BLOCK_STEPS: u32 = 100;
+
+/// Bytes that are copied in a step.
+const COPIED_BYTES: usize = 16;
 
 const LEVELS: [(&CStr, Level); 4] = [
     (c"LOG_DEBUG", Level::Debug),
@@ -115,6 +124,14 @@ fn set_number(L: *mut lua_State, name: &CStr, value: f64) {
     sandbox::set_top(L, name.to_bytes());
 }
 
+/// Takes the steps of copying these bytes.
+///
+/// # Errors
+/// The script is to end.
+fn count_copy(L: *mut lua_State, bytes: &[u8]) -> Result<(), Raise> {
+    tick(L, u32::try_from(bytes.len() / COPIED_BYTES).unwrap_or(u32::MAX))
+}
+
 /// The only argument, if it is one and a string.
 fn only_string<'l>(L: *mut lua_State) -> Option<&'l [u8]> {
     // SAFETY: looks at the stack.
@@ -124,7 +141,9 @@ fn only_string<'l>(L: *mut lua_State) -> Option<&'l [u8]> {
 
 /// The error is returned, and not raised: so a mistake in the call looks to a client like what it asked for.
 fn make_error(L: *mut lua_State) -> Result<c_int, Raise> {
-    match only_string(L) {
+    let text = only_string(L);
+    count_copy(L, text.unwrap_or_default())?;
+    match text {
         None => push_error(L, b"wrong number or type of arguments", false),
         Some(text) if text.starts_with(b"-") => push_error(L, text, false),
         Some(text) => push_error(L, &[b"-", text].concat(), false),
@@ -137,6 +156,7 @@ fn make_status(L: *mut lua_State) -> Result<c_int, Raise> {
         push_error(L, b"wrong number or type of arguments", false);
         return Ok(1);
     };
+    count_copy(L, text)?;
     // SAFETY: pushes.
     unsafe { lua_createtable(L, 0, 1) }
     push(L, text);
@@ -150,8 +170,14 @@ fn hash(L: *mut lua_State) -> Result<c_int, Raise> {
         return Err(raise(L, "wrong number of arguments"));
     }
     // Lua's conversion has no text of other values, and so Redis hashes none.
-    let digest = sha1_hex(to_bytes(L, 1).unwrap_or_default());
-    push(L, &digest);
+    let bytes = to_bytes(L, 1).unwrap_or_default();
+    let (blocks, rest) = bytes.as_chunks();
+    let mut sha1 = Sha1::new();
+    for blocks in blocks.chunks(HASHED_BLOCKS) {
+        tick(L, BLOCK_STEPS * blocks.len() as u32)?;
+        sha1.add(blocks);
+    }
+    push(L, &sha1.end(rest, bytes.len()));
     Ok(1)
 }
 
@@ -177,6 +203,7 @@ fn write_log(L: *mut lua_State) -> Result<c_int, Raise> {
     let mut text: Vec<u8> = Vec::new();
     for index in 2..=count {
         if let Some(piece) = to_bytes(L, index) {
+            count_copy(L, piece)?;
             if index > 2 {
                 text.push(b' ');
             }

@@ -164,9 +164,11 @@ impl State {
                 lua_gc(self.L, LUA_GCRESTART, 0);
                 lua_gc(self.L, LUA_GCSTEP, SLICE_KB);
             }
-            if lua_gethookcount(self.L) != INSTRUCTIONS || companion.instructions() != INSTRUCTIONS {
-                companion.set_instructions(INSTRUCTIONS);
-                lua_sethook(self.L, Some(look::on_count), LUA_MASKCOUNT, INSTRUCTIONS);
+            // What its functions keep may be long.
+            let count = companion.instructions_max();
+            if lua_gethookcount(self.L) != count || companion.instructions() != count {
+                companion.set_instructions(count);
+                lua_sethook(self.L, Some(look::on_count), LUA_MASKCOUNT, count);
             }
         }
     }

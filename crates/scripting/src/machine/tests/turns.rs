@@ -168,6 +168,29 @@ fn looks_are_asked_often_and_not_for_little() {
     }
 }
 
+/// An instruction may read a whole string: so the longer one is, the fewer there are between two looks.
+#[test]
+fn there_are_fewer_instructions_between_looks_where_a_string_is_long() {
+    let looks = |text: &str, times: usize| {
+        let mut host = Fake::default();
+        let script = format!("local s = {text} for i = 1, {times} do local n = #s end return 1");
+        assert_eq!(Setup::new().eval_with(&script, &[], &[], &mut host), ":1\r\n");
+        host.looks
+    };
+    let of_loop = |text: &str| looks(text, 3_000) - looks(text, 0);
+    assert!(of_loop("('1'):rep(100)") <= 6);
+    let longest = of_loop("('1'):rep(12e6)");
+    assert!(longest >= 3_000, "{longest} looks");
+    let long = of_loop("('1'):rep(2e5)");
+    assert!((30..1_000).contains(&long), "{long} looks");
+    // What is gone counts no more.
+    let gone = "('1'):rep(12e6):sub(1, 1) collectgarbage()";
+    assert!(of_loop(gone) < 3_000);
+    let mut host = Fake::default();
+    Setup::new().eval_with("return redis.sha1hex(ARGV[1])", &[], &[&"x".repeat(1_000_000)], &mut host);
+    assert!(host.looks >= 100, "{} looks", host.looks);
+}
+
 #[test]
 fn deep_recursion_stays_on_the_stack() {
     for (script, expected) in [
