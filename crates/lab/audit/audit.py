@@ -17,7 +17,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, special, stats
 
 import histogram
 
@@ -413,15 +413,38 @@ class Audit:
             medians = np.array([np.median(logs) for logs in sessions.values()])
             variances = np.array([self.variance_of_median(logs) for logs in sessions.values()])
             by_figure[case["figure"]].append((case, medians, variances))
-        for several in by_figure.values():
-            freedom = sum(len(m) - 1 for _, m, _ in several)
-            excess = sum(np.sum((m - m.mean()) ** 2) - (len(m) - 1) * v.mean() for _, m, v in several)
-            between = max(0.0, excess / max(freedom, 1))
+        if not by_figure:
+            return
+        # The moderated t-test (Smyth, 2004), with the weight of the prior over all figures together.
+        logs_of, halves, squares, left = {}, [], 0.0, 0
+        for figure, several in by_figure.items():
+            half = np.array([(len(m) - 1) / 2 for _, m, _ in several])
+            own = np.array([max(m.var(ddof=1), 1e-12) for _, m, _ in several])
+            logs = np.log(own) - special.digamma(half) + np.log(half)
+            logs_of[figure] = logs
+            halves.extend(special.polygamma(1, half))
+            squares += float(np.sum((logs - logs.mean()) ** 2))
+            left += len(logs) - 1
+        spread = squares / max(left, 1) - float(np.mean(halves))
+        weight = 1000.0
+        if left and spread > 0:
+            root = optimize.brentq(lambda x: special.polygamma(1, x) - spread, 1e-6, 1e6, xtol=1e-12, rtol=1e-14)
+            weight = min(2 * root, 1000.0)
+        for figure, several in by_figure.items():
+            known = sum(len(m) - 1 for _, m, _ in several)
+            if weight < 1000.0:
+                prior = math.exp(logs_of[figure].mean() + special.digamma(weight / 2) - math.log(weight / 2))
+            else:
+                prior = sum((len(m) - 1) * m.var(ddof=1) for _, m, _ in several) / known
+            of_prior = min(weight, known) / 2
             for case, medians, variances in several:
-                error = max(math.sqrt((between + variances.mean()) / len(medians)), 1e-12)
+                own = len(medians) - 1
+                freedom = of_prior + own
+                moderated = (of_prior * prior + own * medians.var(ddof=1)) / freedom
+                error = max(math.sqrt(max(moderated, variances.mean()) / len(medians)), 1e-12)
                 mean = medians.mean()
-                case["sessions"] = (mean, error, max(freedom, 1))
-                half = stats.t.ppf(0.5 + self.limits["confidence"] / 2, max(freedom, 1)) * error
+                case["sessions"] = (mean, error, freedom)
+                half = stats.t.ppf(0.5 + self.limits["confidence"] / 2, freedom) * error
                 case["interval"] = {
                     "low": math.exp(mean - half),
                     "median": math.exp(mean),

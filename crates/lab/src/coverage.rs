@@ -2,8 +2,8 @@
 //!
 //! An interval that says 95% and holds the truth in 87 of 100 cases lies. What is simulated are ratios of two measurements as
 //! they come: skewed, with heavy tails, from machines that are now and then slow. For several sessions each has an effect of
-//! its own on the logarithm of the ratio, and sixteen statements that compare the same figure are estimated together, as a
-//! run's are.
+//! its own on the logarithm of the ratio, which is larger for some statements than for others, and the statements of several figures
+//! are estimated together, as a run's are.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use rustredis_testkit::Random;
 
 use crate::made_up::normal;
 use crate::rules::Rules;
-use crate::stats::sessions::{Between, Estimates};
+use crate::stats::sessions::{Estimates, Prior};
 use crate::stats::{self, interval};
 
 /// Options of `coverage`.
@@ -52,8 +52,11 @@ const DISTRIBUTIONS: [(&str, Draw); 5] = [
 
 /// Sessions that are merged.
 const SESSIONS: [usize; 2] = [2, 3];
-/// Statements that compare the same figure in a run.
+/// Figures of a run, and statements that compare each.
+const FIGURES: usize = 4;
 const STATEMENTS: usize = 16;
+/// How far statements differ in what sessions do to them: by this factor up or down, each.
+const UNEQUAL: [f64; 2] = [1.0, 4.0];
 /// What sessions differ by, as the standard deviation of the logarithm.
 const BETWEEN: [f64; 3] = [0.0, 0.02, 0.1];
 
@@ -70,23 +73,34 @@ pub fn of_rounds(count: u32, draw: Draw, draws: u32, random: &mut Random) -> f64
     held.count() as f64 / f64::from(draws)
 }
 
-/// How often an interval over several sessions holds the ratio, which is 1.
-pub fn of_sessions(sessions: usize, between: f64, rounds: u32, draws: u32, random: &mut Random) -> f64 {
+/// How often an interval over several sessions holds the ratio, which is 1. Sessions differ by `between`, times a factor of each
+/// statement's own up to `unequal`.
+pub fn of_sessions(
+    sessions: usize,
+    between: f64,
+    unequal: f64,
+    rounds: u32,
+    draws: u32,
+    random: &mut Random,
+) -> f64 {
     let (mut held, mut all) = (0_u32, 0_u32);
     while all < draws {
-        let estimates: Vec<Estimates> = (0..STATEMENTS)
-            .map(|_| {
-                let session = |random: &mut Random| {
-                    let effect = between * normal(random);
-                    (0..rounds).map(|_| (effect + 0.05 * normal(random)).exp()).collect()
-                };
-                Estimates::of(&(0..sessions).map(|_| session(random)).collect::<Vec<_>>())
-            })
-            .collect();
-        let found = Between::of(&estimates.iter().collect::<Vec<_>>());
-        for of in &estimates {
-            held += u32::from(of.interval(&found, Rules::frozen().limits.confidence).contains(1.0));
-            all += 1;
+        let statement = |random: &mut Random| {
+            let own = between * unequal.powf(2.0 * uniform(random) - 1.0);
+            let session = |random: &mut Random| {
+                let effect = own * normal(random);
+                (0..rounds).map(|_| (effect + 0.05 * normal(random)).exp()).collect()
+            };
+            Estimates::of(&(0..sessions).map(|_| session(random)).collect::<Vec<_>>())
+        };
+        let groups: Vec<Vec<Estimates>> =
+            (0..FIGURES).map(|_| (0..STATEMENTS).map(|_| statement(random)).collect()).collect();
+        let lent: Vec<Vec<&Estimates>> = groups.iter().map(|group| group.iter().collect()).collect();
+        for (group, prior) in groups.iter().zip(Prior::of(&lent)) {
+            for of in group {
+                held += u32::from(of.interval(&prior, Rules::frozen().limits.confidence).contains(1.0));
+                all += 1;
+            }
         }
     }
     f64::from(held) / f64::from(all)
@@ -111,12 +125,14 @@ pub fn run(args: &CoverageArgs) -> bool {
             );
         }
     }
-    text.push_str("\n| sessions | they differ by | covered |\n|---|---|---|\n");
+    text.push_str("\n| sessions | they differ by | statements differ by | covered |\n|---|---|---|---|\n");
     for sessions in SESSIONS {
-        for between in BETWEEN {
-            let covered = of_sessions(sessions, between, rounds.decides, args.draws, &mut random);
+        for (between, unequal) in
+            BETWEEN.into_iter().flat_map(|between| UNEQUAL.map(|unequal| (between, unequal)))
+        {
+            let covered = of_sessions(sessions, between, unequal, rounds.decides, args.draws, &mut random);
             is_good &= WANTED.contains(&((covered * 100.0).round() / 100.0));
-            let _ = writeln!(text, "| {sessions} | {:.0}% | {covered:.3} |", between * 100.0);
+            let _ = writeln!(text, "| {sessions} | {:.0}% | {unequal}x | {covered:.3} |", between * 100.0);
         }
     }
     print!("{text}");
@@ -144,8 +160,10 @@ mod tests {
     fn sessions_are_covered() {
         let mut random = Random::new(3);
         for sessions in SESSIONS {
-            let covered = of_sessions(sessions, 0.05, 15, 3_000, &mut random);
-            assert!((0.93..=0.98).contains(&covered), "{sessions}: {covered}");
+            for unequal in UNEQUAL {
+                let covered = of_sessions(sessions, 0.05, unequal, 15, 3_000, &mut random);
+                assert!((0.93..=0.98).contains(&covered), "{sessions}, {unequal}: {covered}");
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::cell::{Cell, Measure, RATE};
 use crate::claims::finding::{Judged, Verdict};
 use crate::data::Data;
 use crate::rules::{Direction, Figure, Limits, Rules, Statement};
-use crate::stats::sessions::{Between, Estimates};
+use crate::stats::sessions::{Estimates, Prior};
 use crate::stats::{self, Key, holm, sign_above, sign_below};
 
 /// Fewest repetitions that a statement which decides stands on.
@@ -59,7 +59,7 @@ struct Case<'r> {
     left_values: Vec<(Key, f64)>,
     right_values: Vec<(Key, f64)>,
     ratios: Vec<(Key, f64)>,
-    sessions: Option<(Estimates, Between)>,
+    sessions: Option<(Estimates, Prior)>,
     untestable: Option<String>,
     notes: Vec<String>,
     apart_s: Option<f64>,
@@ -218,14 +218,14 @@ impl<'r> Case<'r> {
     /// p of each question.
     fn above(&self, limit: f64, limits: &Limits) -> f64 {
         match &self.sessions {
-            Some((estimates, between)) => estimates.above(limit, between),
+            Some((estimates, prior)) => estimates.above(limit, prior),
             None => sign_above(&self.values(), limit * limits.session),
         }
     }
 
     fn below(&self, limit: f64, limits: &Limits) -> f64 {
         match &self.sessions {
-            Some((estimates, between)) => estimates.below(limit, between),
+            Some((estimates, prior)) => estimates.below(limit, prior),
             None => sign_below(&self.values(), limit / limits.session),
         }
     }
@@ -291,7 +291,7 @@ impl<'r> Case<'r> {
             stats::interval(&series.iter().map(|(_, value)| *value).collect::<Vec<_>>())
         };
         let ratio = match &self.sessions {
-            Some((estimates, between)) => Some(estimates.interval(between, limits.confidence)),
+            Some((estimates, prior)) => Some(estimates.interval(prior, limits.confidence)),
             None => stats::interval(&self.ratios.iter().map(|(_, ratio)| *ratio).collect::<Vec<_>>()),
         };
         Judged {
@@ -318,27 +318,27 @@ impl<'r> Case<'r> {
     }
 }
 
-/// With several sessions: each figure's spread between them, over all statements that can be tested.
+/// With several sessions: how much they differ, over all statements that can be tested.
 fn measure_sessions(cases: &mut [Case<'_>]) {
     let mut by_figure: BTreeMap<Figure, Vec<(usize, Estimates)>> = BTreeMap::new();
-    for (index, case) in cases.iter().enumerate().filter(|(_, case)| case.untestable.is_none()) {
+    for (index, case) in cases.iter_mut().enumerate().filter(|(_, case)| case.untestable.is_none()) {
         let mut sessions: BTreeMap<u32, Vec<f64>> = BTreeMap::new();
         for ((session, _), ratio) in &case.ratios {
             sessions.entry(*session).or_default().push(*ratio);
         }
+        if sessions.len() < 2 {
+            case.untestable = Some("measured in one session only".to_owned());
+            continue;
+        }
         let estimates = Estimates::of(&sessions.into_values().collect::<Vec<_>>());
         by_figure.entry(case.statement.figure).or_default().push((index, estimates));
     }
-    for estimates in by_figure.into_values() {
-        let several: Vec<&Estimates> =
-            estimates.iter().map(|(_, of)| of).filter(|of| of.medians.len() > 1).collect();
-        let between = Between::of(&several);
-        for (index, of) in estimates {
-            if of.medians.len() > 1 {
-                cases[index].sessions = Some((of, between));
-            } else {
-                cases[index].untestable = Some("measured in one session only".to_owned());
-            }
+    let groups: Vec<Vec<&Estimates>> =
+        by_figure.values().map(|group| group.iter().map(|(_, of)| of).collect()).collect();
+    let priors = Prior::of(&groups);
+    for (group, prior) in by_figure.into_values().zip(priors) {
+        for (index, of) in group {
+            cases[index].sessions = Some((of, prior));
         }
     }
 }

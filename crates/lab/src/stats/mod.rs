@@ -7,6 +7,7 @@
 //! in 93 with twelve, instead of in 95.
 
 pub mod binomial;
+pub mod gamma;
 pub mod sessions;
 pub mod student;
 pub mod usl;
