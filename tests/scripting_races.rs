@@ -237,6 +237,25 @@ every_engine! {
         });
     }
 
+    /// Who asks for a random key amid a script that moves the only one about gets it, wherever it is by then.
+    fn a_random_key_is_found_where_there_is_one(server: &Server) {
+        const MOVE: &str = "local from = redis.call('randomkey') for number = 1, 40 do \
+            local to = 'key:' .. ARGV[1] .. ':' .. number redis.call('rename', from, to) from = to \
+            for _ = 1, 20000 do end end return from";
+        server.client().check("SET key:0 x", "+OK");
+        let write = |client: &mut Client, random: &mut Random, number: u64| {
+            for _ in 0..4 {
+                let name = format!("{number}:{}", random.below(1_000));
+                let reply = eval_with(client, MOVE, &[], &[&name]);
+                assert!(!reply.is_error(), "{reply}");
+            }
+        };
+        run(server, write, |client, _| {
+            let key = client.line("RANDOMKEY");
+            assert!(!key.is_null(), "there is always a key");
+        });
+    }
+
     /// Scripts that come by their digest while the cache is flushed: an answer or NOSCRIPT, never another script's.
     fn a_cache_that_is_flushed_meanwhile(server: &Server) {
         let texts: Vec<String> = (0..10).map(|number| format!("return {number} + #KEYS")).collect();

@@ -65,6 +65,14 @@ impl<'s> Plan<'s> {
         Self { shards, access: row.access }
     }
 
+    /// Whether the shard that a plan has drawn was emptied before it was held, and there are keys in others.
+    pub fn is_drawn_in_vain(&self, row: &Row, store: &Store, db: usize) -> bool {
+        match (row.command.reach, self.shards) {
+            (Reach::Random, Covered::One(shard)) => store.keys_in_shard(db, shard) == 0 && store.keys(db) > 0,
+            _ => false,
+        }
+    }
+
     /// One plan for all these commands, whose keys are hashed, and for watched keys of these hashes. What is more than its keys'
     /// shards is everything, for what a command reaches may depend on those before it.
     pub fn union<'a>(

@@ -524,6 +524,10 @@ impl Connection {
         };
         let plan = Plan::of(row, args, context, shards);
         let mut held = self.hold(server, plan.shards, plan.access).await?;
+        if plan.is_drawn_in_vain(row, context.store, context.db) {
+            drop(held);
+            held = self.hold(server, Covered::All, plan.access).await?;
+        }
         // Time has passed while others held the shards, or the server was paused.
         worker.tick();
         let mut view = held.view(self.session.caller.db, worker.now_ms(), &worker.random, effects);
