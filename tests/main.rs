@@ -61,4 +61,5 @@ mod snapshot;
 mod startup;
 mod states;
 mod steps;
+mod streams;
 mod transactions;

@@ -207,6 +207,31 @@ ZSCAN zset 0
 ZSCORE zset z5
 ZUNION 2 zset zset2
 ZUNIONSTORE zset:union 2 zset zset2
+XACK stream g 1-1
+XACKDEL stream g IDS 1 2-1
+XADD stream 9-9 a 9
+XAUTOCLAIM stream g d 0 0
+XCLAIM stream g d 0 2-1
+XDEL stream 3-1
+XDELEX stream ACKED IDS 1 4-1
+XGROUP CREATE stream h 0
+XGROUP CREATECONSUMER stream g e
+XGROUP DELCONSUMER stream g e
+XGROUP DESTROY stream h
+XGROUP HELP
+XGROUP SETID stream g 0
+XINFO CONSUMERS stream g
+XINFO GROUPS stream
+XINFO HELP
+XINFO STREAM stream FULL
+XLEN stream
+XPENDING stream g
+XRANGE stream - +
+XREAD COUNT 2 STREAMS stream 0
+XREADGROUP GROUP g c STREAMS stream >
+XREVRANGE stream + -
+XSETID stream 99-99
+XTRIM stream MAXLEN 2
 ! ACL CAT
 ! ACL GETUSER default
 ! ACL LIST
@@ -392,6 +417,12 @@ ZADD zset:lex 0 a 0 b 0 c
 GEOADD geo 2.35 48.85 paris 13.4 52.5 berlin
 PFADD hll a b c d
 PFADD hll2 e f
+XADD stream 1-1 a 1
+XADD stream 2-1 a 2
+XADD stream 3-1 a 3
+XADD stream 4-1 a 4
+XGROUP CREATE stream g 0
+XREADGROUP GROUP g c COUNT 2 STREAMS stream >
 ";
 
 /// Sets the keys that the examples are about.

@@ -54,10 +54,9 @@ const UNITS: [(&str, u64); 28] = [
 ];
 
 /// Tests that are left out. The first dies in external mode on Redis itself as well.
-const SKIPPED_TESTS: [&str; 3] = [
+const SKIPPED_TESTS: [&str; 2] = [
     "SRANDMEMBER with a dict containing long chain",
-    // They need streams, and users: without them they throw, which would end the unit.
-    "EVAL - Scripts can't run XREAD and XREADGROUP with BLOCK option",
+    // It needs users: without them it throws, which would end the unit.
     "Script ACL check",
 ];
 /// The suite belongs to 7.0, and encodings are 7.2's: small lists and small sets are listpacks. A test that asserts the

@@ -562,11 +562,13 @@ impl Command {
         if self.flags.has(Flags::FAST) { all } else { all | Categories::SLOW }
     }
 
-    /// How it needs its shards. A reader may share them, but not one whose keys are flagged as changed (PFCOUNT).
+    /// How it needs its shards. A reader may share them, but not one whose keys are flagged as changed (PFCOUNT), nor one that may
+    /// wait for them.
     pub fn access(&self) -> Access {
         let changes = KeyFlags::RW | KeyFlags::OW | KeyFlags::RM;
         let may_change = self.keys.iter().any(|spec| spec.flags.has_any(changes));
-        if self.flags.has(Flags::READONLY) && !may_change { Access::Read } else { Access::Write }
+        let is_reader = self.flags.has(Flags::READONLY) && !self.flags.has(Flags::BLOCKING);
+        if is_reader && !may_change { Access::Read } else { Access::Write }
     }
 
     /// Whether `count` arguments (with the name) are right.

@@ -25,6 +25,7 @@ mod run;
 pub mod scan;
 pub mod set;
 pub mod sort;
+pub mod stream;
 pub mod string;
 pub mod syntax;
 #[cfg(test)]
@@ -67,4 +68,5 @@ pub const FAMILIES: &[&[Command]] = &[
     zset::pop::ROWS,
     geo::ROWS,
     geo::search::ROWS,
+    stream::ROWS,
 ];

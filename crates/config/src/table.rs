@@ -54,7 +54,6 @@ const NO_SCORES: Effect = Effect::Refused("the server does not change its score;
 const NO_MARKS: Effect = Effect::Refused("sockets are not marked");
 const NO_LOCALES: Effect = Effect::Refused("SORT ALPHA compares bytes");
 const EXACT: Effect = Effect::NoEffectHere("what is due next is known exactly, so nothing is looked for");
-const STREAMS: Effect = Effect::NoEffectHere("streams are not supported yet");
 const TRACKING: Effect = Effect::NoEffectHere("client tracking is not supported yet");
 const THREADS: Effect = Effect::NoEffectHere("the directive threads sets the number of serving threads");
 const CPU_LIST: Effect = Effect::NoEffectHere("threads are not pinned; use taskset or a service manager");
@@ -289,9 +288,9 @@ Encodings {
         "Longest member, in bytes, of a sorted set that is stored compactly.";
     HllSparseMaxBytes "hll-sparse-max-bytes" BYTES, "3000", SET, ENCODINGS,
         "Largest HyperLogLog, in bytes, in the sparse representation.";
-    StreamNodeMaxBytes "stream-node-max-bytes" BYTES, "4096", SET, STREAMS,
+    StreamNodeMaxBytes "stream-node-max-bytes" BYTES, "4096", SET, ENCODINGS,
         "Bytes of a stream's node; 0 means without limit.";
-    StreamNodeMaxEntries "stream-node-max-entries" COUNT_LONG, "100", SET, STREAMS,
+    StreamNodeMaxEntries "stream-node-max-entries" COUNT_LONG, "100", SET, ENCODINGS,
         "Entries of a stream's node; 0 means without limit.";
 }
 Snapshots {

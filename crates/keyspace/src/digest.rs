@@ -6,7 +6,13 @@
 
 use sha1::{Digest as _, Sha1};
 
-use crate::types::{hash::Hash, list::List, set::Set, zset::ZSet};
+use crate::types::{
+    hash::Hash,
+    list::List,
+    set::Set,
+    stream::{Stream, StreamId},
+    zset::ZSet,
+};
 use crate::{Entry, Kind, View};
 
 /// A digest that grows.
@@ -101,7 +107,18 @@ fn chain_value(digest: &mut Digest, entry: &Entry) {
                 digest.add(&pair.0);
             },
         ),
-        Kind::String | Kind::Stream => digest.chain(entry.bytes()),
+        Kind::Stream => {
+            let all = StreamId::MIN..=StreamId::MAX;
+            for entry in entry.collection::<Stream>().into_iter().flat_map(|stream| stream.range(all.clone()))
+            {
+                digest.chain(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (name, value) in entry.fields {
+                    digest.chain(name.as_bytes(&mut first));
+                    digest.chain(value.as_bytes(&mut second));
+                }
+            }
+        }
+        Kind::String => digest.chain(entry.bytes()),
     }
     if entry.expire_at_ms().is_some() {
         digest.add(b"!!expire!!");

@@ -22,7 +22,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use crate::slot::Slot;
-use crate::types::{hash::Hash, list::List, set::Set, zset::ZSet};
+use crate::types::{hash::Hash, list::List, set::Set, stream::Stream, zset::ZSet};
 use crate::value::{Collection, IsRaw, Kind, Value};
 
 /// Longest string that lies in the key's own block.
@@ -116,6 +116,7 @@ impl Entry {
             Value::Set(set) => Self::with_payload(Kind::Set, key, 0, set, expire_at_ms),
             Value::ZSet(zset) => Self::with_payload(Kind::ZSet, key, 0, zset, expire_at_ms),
             Value::Hash(hash) => Self::with_payload(Kind::Hash, key, 0, hash, expire_at_ms),
+            Value::Stream(stream) => Self::with_payload(Kind::Stream, key, 0, stream, expire_at_ms),
         }
     }
 
@@ -525,7 +526,8 @@ impl Entry {
             Kind::Set => self.collection::<Set>().map(|set| Value::Set(set.clone())),
             Kind::ZSet => self.collection::<ZSet>().map(|zset| Value::ZSet(zset.clone())),
             Kind::Hash => self.collection::<Hash>().map(|hash| Value::Hash(hash.clone())),
-            Kind::String | Kind::Stream => None,
+            Kind::Stream => self.collection::<Stream>().map(|stream| Value::Stream(stream.clone())),
+            Kind::String => None,
         }
         .unwrap_or_else(|| {
             Value::String(self.bytes().to_vec(), if self.is_raw() { IsRaw::Yes } else { IsRaw::No })
@@ -547,7 +549,8 @@ impl Entry {
                 Kind::Set => Value::Set(payload.cast::<Set>().read()),
                 Kind::ZSet => Value::ZSet(payload.cast::<ZSet>().read()),
                 Kind::Hash => Value::Hash(payload.cast::<Hash>().read()),
-                Kind::String | Kind::Stream => {
+                Kind::Stream => Value::Stream(payload.cast::<Stream>().read()),
+                Kind::String => {
                     let raw = if this.is_raw() { IsRaw::Yes } else { IsRaw::No };
                     Value::String(*payload.cast::<Box<Vec<u8>>>().read(), raw)
                 }
@@ -564,7 +567,8 @@ impl Entry {
             Kind::Set => self.collection::<Set>().map_or(1, Set::effort),
             Kind::ZSet => self.collection::<ZSet>().map_or(1, ZSet::effort),
             Kind::Hash => self.collection::<Hash>().map_or(1, Hash::effort),
-            Kind::String | Kind::Stream => 1 + self.bytes().len() / (1 << 20),
+            Kind::Stream => self.collection::<Stream>().map_or(1, Stream::effort),
+            Kind::String => 1 + self.bytes().len() / (1 << 20),
         }
     }
 
@@ -577,7 +581,8 @@ impl Entry {
                 Kind::Set => self.collection::<Set>().map_or(0, Set::memory_bytes),
                 Kind::ZSet => self.collection::<ZSet>().map_or(0, ZSet::memory_bytes),
                 Kind::Hash => self.collection::<Hash>().map_or(0, Hash::memory_bytes),
-                Kind::String | Kind::Stream => self
+                Kind::Stream => self.collection::<Stream>().map_or(0, Stream::memory_bytes),
+                Kind::String => self
                     .payload_as::<Box<Vec<u8>>>(Kind::String)
                     .map_or(0, |bytes| size_of::<Vec<u8>>() + bytes.capacity()),
             }
@@ -599,7 +604,8 @@ impl Drop for Entry {
                     Kind::Set => payload.cast::<Set>().drop_in_place(),
                     Kind::ZSet => payload.cast::<ZSet>().drop_in_place(),
                     Kind::Hash => payload.cast::<Hash>().drop_in_place(),
-                    Kind::String | Kind::Stream => payload.cast::<Box<Vec<u8>>>().drop_in_place(),
+                    Kind::Stream => payload.cast::<Stream>().drop_in_place(),
+                    Kind::String => payload.cast::<Box<Vec<u8>>>().drop_in_place(),
                 }
             }
             self.free_block();

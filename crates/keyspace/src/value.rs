@@ -1,6 +1,6 @@
 //! What a key holds.
 
-use crate::types::{hash::Hash, list::List, set::Set, zset::ZSet};
+use crate::types::{hash::Hash, list::List, set::Set, stream::Stream, zset::ZSet};
 
 /// The type of a value, numbered as in RDB files and `OBJECT`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub enum Value {
     ZSet(ZSet),
     /// A hash.
     Hash(Hash),
+    /// A stream.
+    Stream(Stream),
 }
 
 impl std::fmt::Debug for Value {
@@ -89,6 +91,7 @@ impl Value {
             Self::Set(_) => Kind::Set,
             Self::ZSet(_) => Kind::ZSet,
             Self::Hash(_) => Kind::Hash,
+            Self::Stream(_) => Kind::Stream,
         }
     }
 
@@ -100,11 +103,12 @@ impl Value {
             Self::Set(set) => set.effort(),
             Self::ZSet(zset) => zset.effort(),
             Self::Hash(hash) => hash.effort(),
+            Self::Stream(stream) => stream.effort(),
         }
     }
 }
 
-/// A collection type: one of the values that are more than bytes. Implemented by the four types.
+/// A collection type: one of the values that are more than bytes. Implemented by the five types.
 pub trait Collection: Sized + Send {
     /// Its type.
     const KIND: Kind;

@@ -8,6 +8,7 @@
 use rustredis_keyspace::types::hash::Hash;
 use rustredis_keyspace::types::list::{End, List};
 use rustredis_keyspace::types::set::Set;
+use rustredis_keyspace::types::stream::{Group, Stream, StreamId};
 use rustredis_keyspace::types::zset::ZSet;
 use rustredis_keyspace::{Entry, Random, Value, digest};
 use rustredis_persistence::rdb::{
@@ -65,6 +66,7 @@ fn values() -> Vec<Value> {
         persisted.set_field_expiry(b"member 0", None);
         values.extend([Value::List(list), Value::Set(set), Value::Set(integers), Value::ZSet(zset)]);
         values.extend([Value::Hash(hash), Value::Hash(expiring), Value::Hash(persisted)]);
+        values.push(Value::Stream(stream(count)));
     }
     values
 }
@@ -149,9 +151,13 @@ fn nonsense_is_refused() {
     check(b"\x12\x01\x03\x01a");
     // Strings that a client may not have.
     assert!(restore(&sealed(b"\x00\x05hello"), Checksum::On, 4).is_err());
-    // Streams are known, and not supported.
+    // A stream that ends too soon, one whose node is none, and one that counts other than there are.
+    check(b"\x0f\x00");
+    check(b"\x0f\x01\x01a\x01b\x00\x00\x00\x00");
+    check(b"\x0f\x00\x05\x00\x00\x00");
+    // What modules have is known, and not supported.
     assert!(matches!(
-        restore(&sealed(b"\x0f\x00"), Checksum::On, STRING_BYTES_MAX),
+        restore(&sealed(b"\x07\x00"), Checksum::On, STRING_BYTES_MAX),
         Err(RdbError::Unsupported { .. })
     ));
 }
@@ -213,6 +219,76 @@ fn use_value(value: Value) {
             let fields: Vec<Vec<u8>> = hash.iter().map(|(field, ..)| field.to_vec()).collect();
             assert!(fields.iter().all(|field| hash.remove(field)) && hash.is_empty());
         }
+        Value::Stream(mut stream) => {
+            let ids: Vec<StreamId> = all_ids(&stream);
+            assert_eq!(stream.range(StreamId::MIN..=StreamId::MAX).rev().count(), ids.len());
+            assert!(ids.iter().all(|id| stream.delete(*id)) && stream.is_empty());
+            if let Some(id) = stream.next_id(5) {
+                stream.append(id, [(&b"name"[..], &b"value"[..])].into_iter());
+                assert_eq!(all_ids(&stream), [id]);
+            }
+        }
+    }
+}
+
+fn all_ids(stream: &Stream) -> Vec<StreamId> {
+    stream.range(StreamId::MIN..=StreamId::MAX).map(|entry| entry.id).collect()
+}
+
+/// A stream of so many entries, some deleted, with groups of which one has pending entries.
+fn stream(count: u64) -> Stream {
+    let mut stream = Stream::new();
+    for number in 1..=count {
+        let (value, other) = (number.to_string(), number % 3);
+        let fields =
+            [(&b"name"[..], value.as_bytes()), (if other == 0 { b"x" } else { b"y" }, &b"long value"[..])];
+        stream.append(StreamId::new(number / 3, number), fields.into_iter());
+    }
+    for number in (1..=count).filter(|number| number % 7 == 5) {
+        stream.delete(StreamId::new(number / 3, number));
+        stream.note_deleted(StreamId::new(number / 3, number));
+    }
+    let mut group = Group::new(StreamId::new(count / 6, 1), Some(count / 2));
+    let (first, second) = (group.create(b"first", 1_000), group.create(b"", 2_000));
+    group.create(b"idle", 3_000);
+    for number in 1..=count / 2 {
+        let consumer = if number % 2 == 0 { first } else { second };
+        group.assign(StreamId::new(number / 3, number), consumer, 5_000 + number, number);
+    }
+    stream.put_group(b"group", group);
+    stream.put_group(b"", Group::new(StreamId::MAX, None));
+    stream
+}
+
+#[test]
+fn streams_keep_their_groups() {
+    for count in [0, 1, 5, 129, 700] {
+        let stream = stream(count);
+        let payload = dump(&entry(Value::Stream(stream.clone())), Compression::Lzf).unwrap();
+        let Value::Stream(read) = restore(&payload, Checksum::On, STRING_BYTES_MAX).unwrap() else {
+            panic!()
+        };
+        assert_eq!((read.len(), read.marks()), (stream.len(), stream.marks()));
+        assert_eq!(all_ids(&read), all_ids(&stream));
+        // When a consumer was active is not kept.
+        let told = |stream: &Stream| {
+            let groups = stream.groups().map(|(name, group)| {
+                let consumers: Vec<_> = group
+                    .consumers()
+                    .map(|consumer| (consumer.name.clone(), consumer.seen_ms, consumer.pending().clone()))
+                    .collect();
+                let pending: Vec<_> = group
+                    .pending()
+                    .iter()
+                    .map(|(id, of)| {
+                        (*id, group.consumer(of.consumer).name.clone(), of.delivered_ms, of.deliveries)
+                    })
+                    .collect();
+                (name.to_vec(), group.last_id, group.entries_read, consumers, pending)
+            });
+            groups.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&read), told(&stream));
     }
 }
 

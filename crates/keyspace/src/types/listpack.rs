@@ -546,6 +546,40 @@ pub struct Iter<'a> {
     back: usize,
 }
 
+impl Iter<'_> {
+    /// Where the next element is.
+    pub(super) fn here(&self) -> Position {
+        Position::new(self.front)
+    }
+
+    /// Whether nothing is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.front >= self.back
+    }
+
+    /// Goes over so many elements without decoding them.
+    pub(super) fn pass(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.is_over() {
+                return;
+            }
+            self.front = skip_entry(self.bytes, self.front);
+        }
+    }
+
+    /// Takes so many elements from the end, to be read forwards.
+    pub(super) fn split_back(&mut self, count: usize) -> Self {
+        let end = self.back;
+        for _ in 0..count {
+            if self.is_over() {
+                break;
+            }
+            self.back = step_back(self.bytes, self.back);
+        }
+        Self { bytes: self.bytes, front: self.back, back: end }
+    }
+}
+
 impl<'a> Iterator for Iter<'a> {
     type Item = Element<'a>;
 

@@ -7,6 +7,7 @@ pub mod intset;
 pub mod list;
 pub mod listpack;
 pub mod set;
+pub mod stream;
 pub mod tagged;
 pub mod thin_bytes;
 pub mod zset;

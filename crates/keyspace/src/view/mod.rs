@@ -219,6 +219,11 @@ impl<'a> View<'a> {
         self.clock_ms = now_ms;
     }
 
+    /// Whether what ran before is repeated: from a log, or as a primary says.
+    pub fn is_repeated(&self) -> bool {
+        self.overdue == Overdue::Keep
+    }
+
     /// What the access clocks are set to, in Unix ms.
     pub fn clock_ms(&self) -> u64 {
         self.clock_ms

@@ -8,6 +8,7 @@ use rustredis_keyspace::types::hash::Hash;
 use rustredis_keyspace::types::list::List;
 use rustredis_keyspace::types::listpack::Element;
 use rustredis_keyspace::types::set::Set;
+use rustredis_keyspace::types::stream::{Stream, StreamId};
 use rustredis_keyspace::types::zset::{Order, ZSet};
 use rustredis_keyspace::{Entry, Kind};
 use rustredis_resp::number::{DOUBLE_BYTES_MAX, INTEGER_BYTES_MAX, format_double};
@@ -38,7 +39,9 @@ pub fn write_commands(entry: &Entry, out: &mut Vec<u8>) {
             });
         }),
         Kind::Hash => entry.collection::<Hash>().into_iter().for_each(|hash| write_hash(out, key, hash)),
-        Kind::Stream => unreachable!("no command makes a stream"),
+        Kind::Stream => {
+            entry.collection::<Stream>().into_iter().for_each(|stream| write_stream(out, key, stream));
+        }
     }
     if let Some(at_ms) = entry.expire_at_ms() {
         write_request(out, &[b"PEXPIREAT", key, itoa::Buffer::new().format(at_ms).as_bytes()]);
@@ -57,6 +60,62 @@ fn write_hash(out: &mut Vec<u8>, key: &[u8], hash: &Hash) {
             let at_ms = formatter.format(at_ms).as_bytes();
             let field = field.as_bytes(&mut buffer);
             write_request(out, &[b"HPEXPIREAT", key, at_ms, b"FIELDS", b"1", field]);
+        }
+    }
+}
+
+/// Entries, marks, groups, consumers, what they have pending. What is pending of an entry that is gone cannot be said so, as in Redis.
+fn write_stream(out: &mut Vec<u8>, key: &[u8], stream: &Stream) {
+    let id_of = |id: StreamId| id.to_string().into_bytes();
+    for entry in stream.range(StreamId::MIN..=StreamId::MAX) {
+        let mut command = Reply::new(out, Proto::Resp2);
+        command.array(3 + 2 * entry.fields.len());
+        command.bulk(b"XADD");
+        command.bulk(key);
+        command.bulk(&id_of(entry.id));
+        for (name, value) in entry.fields {
+            write_element(&mut command, name);
+            write_element(&mut command, value);
+        }
+    }
+    if stream.is_empty() {
+        // An entry that goes at once.
+        write_request(out, &[b"XADD", key, b"MAXLEN", b"0", b"0-1", b"x", b"y"]);
+    }
+    let marks = stream.marks();
+    let (last_id, max_deleted_id) = (id_of(marks.last_id), id_of(marks.max_deleted_id));
+    let added = marks.entries_added.to_string();
+    write_request(
+        out,
+        &[b"XSETID", key, &last_id, b"ENTRIESADDED", added.as_bytes(), b"MAXDELETEDID", &max_deleted_id],
+    );
+    for (name, group) in stream.groups() {
+        let last_id = id_of(group.last_id);
+        let read = group.entries_read.map_or(-1, |read| read as i64).to_string();
+        write_request(out, &[b"XGROUP", b"CREATE", key, name, &last_id, b"ENTRIESREAD", read.as_bytes()]);
+        for consumer in group.consumers() {
+            write_request(out, &[b"XGROUP", b"CREATECONSUMER", key, name, &consumer.name]);
+        }
+        for (id, pending) in group.pending() {
+            let (time, count) = (pending.delivered_ms.to_string(), pending.deliveries.to_string());
+            let consumer = &group.consumer(pending.consumer).name;
+            write_request(
+                out,
+                &[
+                    b"XCLAIM",
+                    key,
+                    name,
+                    consumer,
+                    b"0",
+                    &id_of(*id),
+                    b"TIME",
+                    time.as_bytes(),
+                    b"RETRYCOUNT",
+                    count.as_bytes(),
+                    b"JUSTID",
+                    b"FORCE",
+                ],
+            );
         }
     }
 }

@@ -14,7 +14,7 @@ use rustredis_keyspace::types::listpack::Listpack;
 use rustredis_keyspace::types::set::Set;
 use rustredis_keyspace::types::zset::{Builder, ZSet};
 
-use super::{Checksum, RdbError, Reader, open_dump, quicklist_node, value_type, ziplist};
+use super::{Checksum, RdbError, Reader, open_dump, quicklist_node, stream, value_type, ziplist};
 
 /// The most elements that are made room for before they are read.
 const HINT_MAX: u64 = 1 << 12;
@@ -22,7 +22,7 @@ const HINT_MAX: u64 = 1 << 12;
 /// Reads a value of this type; `None` if it has no elements. O(bytes), times log n where repetition is looked for.
 ///
 /// # Errors
-/// `Unsupported` for streams and modules, `Malformed` for what is no value of that type.
+/// `Unsupported` for modules, `Malformed` for what is no value of that type.
 pub fn read_value<R: BufRead>(reader: &mut Reader<R>, value_type: u8) -> Result<Option<Value>, RdbError> {
     let offset = reader.offset();
     let malformed = |expected| RdbError::Malformed { offset, expected };
@@ -83,7 +83,7 @@ pub fn read_value<R: BufRead>(reader: &mut Reader<R>, value_type: u8) -> Result<
             read_expiring_hash(reader, |expiry| (expiry != 0).then_some(Some(expiry)))?
         }
         value_type::STREAM_LISTPACKS | value_type::STREAM_LISTPACKS_2 | value_type::STREAM_LISTPACKS_3 => {
-            return Err(RdbError::Unsupported { offset, what: "a stream" });
+            Some(Value::Stream(stream::read(reader, value_type)?))
         }
         value_type::MODULE_2 | value_type::MODULE_PRE_RELEASE => {
             return Err(RdbError::Unsupported { offset, what: "a module's value" });

@@ -12,10 +12,11 @@ use rustredis_keyspace::types::intset::IntSet;
 use rustredis_keyspace::types::list::{List, NodeRef};
 use rustredis_keyspace::types::listpack::{Element, Listpack};
 use rustredis_keyspace::types::set::Set;
+use rustredis_keyspace::types::stream::Stream;
 use rustredis_keyspace::types::zset::{Order, ZSet};
 use rustredis_keyspace::{Entry, Kind};
 
-use super::{Compression, RdbError, Writer, quicklist_node, seal_dump, value_type};
+use super::{Compression, RdbError, Writer, quicklist_node, seal_dump, stream, value_type};
 
 /// The version of everything that is not younger: that of Redis 7.0.
 pub const VERSION_WRITTEN: u16 = 10;
@@ -38,14 +39,12 @@ enum Form<'a> {
     Hash(&'a Hash),
     HashListpackEx(&'a Listpack, u64),
     HashMetadata(&'a Hash, u64),
+    Stream(&'a Stream),
 }
 
 impl<'a> Encoded<'a> {
     /// The form of an entry's value.
-    ///
-    /// # Errors
-    /// `Unsupported` for a stream.
-    pub fn of(entry: &'a Entry) -> Result<Self, RdbError> {
+    pub fn of(entry: &'a Entry) -> Self {
         let form = match entry.kind() {
             Kind::String => Some(Form::String(entry.bytes())),
             Kind::List => entry.collection().map(Form::List),
@@ -58,9 +57,9 @@ impl<'a> Encoded<'a> {
                 None => Form::ZSet(zset),
             }),
             Kind::Hash => entry.collection::<Hash>().map(form_of_hash),
-            Kind::Stream => None,
+            Kind::Stream => entry.collection().map(Form::Stream),
         };
-        form.map(Self).ok_or(RdbError::Unsupported { offset: 0, what: "a stream" })
+        Self(form.unwrap_or(Form::String(&[])))
     }
 
     /// Its first byte, one of [`value_type`].
@@ -76,6 +75,7 @@ impl<'a> Encoded<'a> {
             Form::Hash(_) => value_type::HASH,
             Form::HashListpackEx(..) => value_type::HASH_LISTPACK_EX,
             Form::HashMetadata(..) => value_type::HASH_METADATA,
+            Form::Stream(_) => value_type::STREAM_LISTPACKS_2,
         }
     }
 
@@ -120,6 +120,7 @@ impl<'a> Encoded<'a> {
                 writer.write_string(listpack.as_bytes())
             }
             Form::HashMetadata(hash, first_expiry_ms) => write_metadata(writer, hash, first_expiry_ms),
+            Form::Stream(stream) => stream::write(writer, stream),
         }
     }
 }
@@ -171,9 +172,9 @@ fn write_metadata<W: Write>(
 /// An entry's value as a DUMP payload. O(bytes).
 ///
 /// # Errors
-/// `Unsupported` for a stream.
+/// The writer's, of which there are none for a vector.
 pub fn dump(entry: &Entry, compression: Compression) -> Result<Vec<u8>, RdbError> {
-    let encoded = Encoded::of(entry)?;
+    let encoded = Encoded::of(entry);
     let mut writer = Writer::new(Vec::new(), compression);
     writer.write_byte(encoded.value_type())?;
     encoded.write(&mut writer)?;

@@ -64,12 +64,9 @@ impl<W: Write> FileWriter<W> {
     /// A key with its value. O(bytes).
     ///
     /// # Errors
-    /// `Unsupported` for a stream.
+    /// Those of the sink.
     pub fn entry(&mut self, entry: &Entry, usage: Option<Usage>) -> Result<(), RdbError> {
-        debug_assert!(
-            Encoded::of(entry).is_ok_and(|encoded| encoded.version() <= self.version),
-            "the version covers every value"
-        );
+        debug_assert!(Encoded::of(entry).version() <= self.version, "the version covers every value");
         write_key(&mut self.writer, entry, usage)
     }
 
@@ -140,7 +137,7 @@ pub fn restore_functions(payload: &[u8]) -> Result<Vec<Vec<u8>>, RdbError> {
 /// Appends a key with its value, as a file has it, to be put into one by [`FileWriter::encoded_keys`]. O(bytes).
 ///
 /// # Errors
-/// `Unsupported` for a stream.
+/// None, for the sink is a vector.
 pub fn encode_key(
     entry: &Entry,
     usage: Option<Usage>,
@@ -154,7 +151,7 @@ pub fn encode_key(
 }
 
 fn write_key<W: Write>(writer: &mut Writer<W>, entry: &Entry, usage: Option<Usage>) -> Result<(), RdbError> {
-    let encoded = Encoded::of(entry)?;
+    let encoded = Encoded::of(entry);
     if let Some(at_ms) = entry.expire_at_ms() {
         writer.write_byte(opcode::EXPIRE_TIME_MS)?;
         writer.write_millis(i64::try_from(at_ms).unwrap_or(i64::MAX))?;

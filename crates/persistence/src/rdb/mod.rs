@@ -24,6 +24,7 @@ mod encode;
 mod file;
 mod lzf;
 mod reader;
+mod stream;
 mod writer;
 mod ziplist;
 

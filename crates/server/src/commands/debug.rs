@@ -279,9 +279,7 @@ fn object(server: &Server, view: &View<'_>, args: Args<'_>, reply: &mut Reply<'_
 /// The bytes of the value in an RDB file.
 fn serialized_bytes(server: &Server, entry: &Entry) -> Result<u64, CommandError> {
     let mut writer = Writer::new(std::io::sink(), server.rdb().compression());
-    Encoded::of(entry)
-        .and_then(|encoded| encoded.write(&mut writer))
-        .map_err(|error| CommandError::owned(format!("ERR {error}")))?;
+    Encoded::of(entry).write(&mut writer).map_err(|error| CommandError::owned(format!("ERR {error}")))?;
     Ok(writer.offset())
 }
 

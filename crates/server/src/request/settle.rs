@@ -24,7 +24,10 @@ pub fn settle(
 ) -> Place {
     let place = settle_change(server, worker, view, command);
     if !view.effects.ready.is_empty() && serves_waiters && !worker.steps.is_inside() {
+        // Who is to wait may have changed something before (XREADGROUP makes a consumer).
+        let block = view.effects.block.take();
         waiters::serve_all(server, worker, view);
+        view.effects.block = block;
     }
     place
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, KeyRef};
 use rustredis_engine::faults::{Fault, has};
-use rustredis_keyspace::{Fate, Key, Ready, View};
+use rustredis_keyspace::{Fate, Key, Kind, Ready, View};
 
 use crate::clients::blocked::BlockedClient;
 use crate::request::caller::Progress;
@@ -49,12 +49,16 @@ fn serve_key(server: &Server, worker: &Worker, view: &mut View<'_>, key: Key<'_>
         }
         if let Some(blocked) = waiter.as_any().downcast_ref::<BlockedClient>()
             && waiter.wants(kind)
-            && blocked.claim()
-            && serve(server, worker, view, blocked, key)
+            && (end_wait(blocked, kind) || blocked.claim() && serve(server, worker, view, blocked, key))
         {
             view.stop_waiting(key, &*waiter);
         }
     }
+}
+
+/// Ends the wait of a client that waits for the end of its key too, if it is gone, or another type's; whether that was so.
+fn end_wait(blocked: &BlockedClient, kind: Option<Kind>) -> bool {
+    kind != Some(blocked.kind) && blocked.fail("UNBLOCKED the stream key no longer exists")
 }
 
 /// The arguments of a waiting command with this key alone, and besides it the destination if it has one.

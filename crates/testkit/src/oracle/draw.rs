@@ -9,7 +9,7 @@ use crate::Random;
 /// Keys of one family.
 const KEYS_PER_FAMILY: usize = 4;
 /// The families' prefixes; a template's `{str}` and so on draws `str:0` to `str:3`, and now and then another family's.
-const FAMILIES: [&str; 8] = ["str", "list", "hash", "set", "zset", "bits", "hll", "geo"];
+const FAMILIES: [&str; 9] = ["str", "list", "hash", "set", "zset", "bits", "hll", "geo", "stream"];
 /// How often, of 100, a key is drawn from another family.
 const FOREIGN_KEY_PER_CENT: usize = 4;
 /// How often, of 100, a number is drawn from the edges.
@@ -144,12 +144,41 @@ pub(super) fn draw(random: &mut Random, name: &str) -> Vec<u8> {
         "atms" => one_of(random, &["4102444800000", "5000000000123", "33177117420000", "1", "1000000000000"]),
         "payload" => random.pick(&PAYLOADS).to_vec(),
         "pattern" => one_of(random, &PATTERNS),
+        // The IDs of entries: few times, so that they meet, and now and then what is none.
+        "newid" => match random.below(12) {
+            0 => format!("{}-{}", random.below(40), random.below(3)).into_bytes(),
+            1..8 => format!("{}-*", random.below(40)).into_bytes(),
+            _ => text("40-*"),
+        },
+        "plus" => text("+"),
+        "sid" => stream_id(random),
+        "from" => match random.below(5) {
+            0 | 1 => text("-"),
+            2 => [b"(", &stream_id(random)[..]].concat(),
+            _ => stream_id(random),
+        },
+        "to" => match random.below(5) {
+            0 | 1 => text("+"),
+            2 => [b"(", &stream_id(random)[..]].concat(),
+            _ => stream_id(random),
+        },
+        "group" => one_of(random, &["g", "h", "group three"]),
+        "consumer" => one_of(random, &["alice", "bob", "c"]),
         "unit" => one_of(random, &UNITS),
         "fieldtype" => one_of(random, &FIELD_TYPES),
         "longitude" => coordinate(random, 179),
         "latitude" => coordinate(random, 84),
         "radius" => one_of(random, &["10", "500", "2500.5", "9000", "0", "100000000"]),
         other => panic!("no value is called {other}"),
+    }
+}
+
+fn stream_id(random: &mut Random) -> Vec<u8> {
+    match random.below(30) {
+        0 => edge(random),
+        1 => b"18446744073709551615-18446744073709551615".to_vec(),
+        2..8 => random.below(45).to_string().into_bytes(),
+        _ => format!("{}-{}", random.below(45), random.below(4)).into_bytes(),
     }
 }
 

@@ -15,10 +15,11 @@ mod server;
 mod sets;
 mod sorted_sets;
 mod sorting;
+mod streams;
 mod strings;
 
 /// Families whose commands redis-server 7.0.15 knows. Each template is drawn alone as a step of a history.
-pub(super) const COMMON: [&[&str]; 11] = [
+pub(super) const COMMON: [&[&str]; 12] = [
     strings::TEMPLATES,
     lists::TEMPLATES,
     hashes::TEMPLATES,
@@ -30,6 +31,7 @@ pub(super) const COMMON: [&[&str]; 11] = [
     generic::TEMPLATES,
     expiry::TEMPLATES,
     sorting::TEMPLATES,
+    streams::TEMPLATES,
 ];
 
 /// Families of a later Redis, which only our own engines can be compared in.

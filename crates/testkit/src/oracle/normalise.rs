@@ -29,7 +29,7 @@ enum Rule {
     Instead(fn(&Reply, &Reply) -> bool),
 }
 
-const DIFFERENCES: [Difference; 6] = [
+const DIFFERENCES: [Difference; 8] = [
     Difference {
         reason: "7.0 writes a double with 17 digits, 7.2 with as few as tell it apart from others",
         applies: |command| ["Z", "BZ", "GEO"].iter().any(|prefix| command.name().starts_with(prefix)),
@@ -67,6 +67,19 @@ const DIFFERENCES: [Difference; 6] = [
         reason: "7.2 refuses the one RANK that has no opposite, before it looks at the options behind it",
         applies: |command| command.name() == "LPOS",
         rule: Rule::Instead(|_, new| new.to_string().contains("-9223372036854775807 and")),
+    },
+    Difference {
+        reason: "7.2 tells when a consumer was last given something",
+        applies: |command| command.name() == "XINFO",
+        rule: Rule::Same(|_, reply| without(reply, &["active-time", "inactive"])),
+    },
+    Difference {
+        reason: "7.2 makes a consumer by its first XREADGROUP or XCLAIM, 7.0 only if that gave it something",
+        applies: |command| ["XINFO", "XGROUP"].contains(&command.name().as_str()),
+        rule: Rule::Same(|_, reply| match without_idle(reply) {
+            Reply::Integer(_) => Reply::ok(),
+            reply => reply,
+        }),
     },
     Difference {
         reason: "SORT turns a sorted set into a skiplist in Redis, and leaves it as it is here",
@@ -235,6 +248,89 @@ fn is_chance(command: &Command) -> bool {
     }
 }
 
+/// What tells how long ago something was, or when, as 0: the times of pending entries, which are the third of four or the second of
+/// three.
+fn timeless(reply: Reply) -> Reply {
+    use Reply::{Array, Bulk, Integer, Map};
+    match reply {
+        Array(mut parts) => {
+            match &mut parts[..] {
+                [Bulk(_), Bulk(_), Integer(time), Integer(_)] | [Bulk(_), Integer(time), Integer(_)] => {
+                    *time = 0
+                }
+                parts => {
+                    parts.iter_mut().for_each(|part| *part = timeless(std::mem::replace(part, Reply::Null)))
+                }
+            }
+            Array(parts)
+        }
+        Map(pairs) => Map(pairs.into_iter().map(|(name, value)| (name, timeless(value))).collect()),
+        other => other,
+    }
+}
+
+/// What XINFO tells without consumers that have nothing pending, and without how many there are.
+fn without_idle(reply: Reply) -> Reply {
+    let is_name = |part: &Reply, name: &str| *part == Reply::bulk(name);
+    let is_idle = |reply: &Reply| {
+        let parts: Vec<&Reply> = match reply {
+            Reply::Array(parts) => parts.iter().collect(),
+            Reply::Map(pairs) => pairs.iter().flat_map(|(name, value)| [name, value]).collect(),
+            _ => return false,
+        };
+        let has = |name: &str| parts.iter().any(|part| is_name(part, name));
+        let counts = ["pel-count", "pending"];
+        has("name")
+            && !has("last-delivered-id")
+            && parts
+                .windows(2)
+                .any(|pair| counts.iter().any(|name| is_name(pair[0], name)) && *pair[1] == Reply::Integer(0))
+    };
+    match reply {
+        Reply::Array(parts) => {
+            let (mut kept, mut is_count) = (Vec::new(), false);
+            for part in parts.into_iter().filter(|part| !is_idle(part)) {
+                let is_number = matches!(part, Reply::Integer(_));
+                let follows = std::mem::replace(&mut is_count, is_name(&part, "consumers"));
+                kept.push(if follows && is_number { Reply::ok() } else { without_idle(part) });
+            }
+            Reply::Array(kept)
+        }
+        Reply::Map(pairs) => Reply::Map(
+            pairs
+                .into_iter()
+                .map(|(name, value)| match value {
+                    Reply::Integer(_) if is_name(&name, "consumers") => (name, Reply::ok()),
+                    value => (name, without_idle(value)),
+                })
+                .collect(),
+        ),
+        other => other,
+    }
+}
+
+/// A map, or a flat one, without what has these names; in all its parts.
+fn without(reply: Reply, names: &[&str]) -> Reply {
+    let is_named = |name: &Reply| names.iter().any(|other| *name == Reply::bulk(*other));
+    match reply {
+        Reply::Array(parts) => {
+            let (mut kept, mut skips) = (Vec::new(), false);
+            for part in parts {
+                let is_skipped = std::mem::replace(&mut skips, is_named(&part));
+                if !is_skipped && !skips {
+                    kept.push(without(part, names));
+                }
+            }
+            Reply::Array(kept)
+        }
+        Reply::Map(pairs) => {
+            let kept = pairs.into_iter().filter(|(name, _)| !is_named(name));
+            Reply::Map(kept.map(|(name, value)| (name, without(value, names))).collect())
+        }
+        other => other,
+    }
+}
+
 /// Sorts what may come in any order.
 fn ordered(command: &Command, reply: Reply) -> Reply {
     let has =
@@ -247,6 +343,7 @@ fn ordered(command: &Command, reply: Reply) -> Reply {
         "MEMORY" if matches!(reply, Reply::Integer(bytes) if bytes > 0) => Reply::ok(),
         // All keys of Redis with the same small integer hold one object, as idle as whoever used it last: for hours, maybe.
         "OBJECT" if has("IDLETIME") && matches!(reply, Reply::Integer(0..)) => Reply::ok(),
+        "XPENDING" | "XINFO" => without(timeless(reply), &["radix-tree-nodes", "seen-time", "idle"]),
         "SCAN" | "SSCAN" => scanned(reply, sorted),
         "HSCAN" | "ZSCAN" => scanned(reply, sorted_pairs),
         // Equal weights, and sets that are not sorted at all.

@@ -38,6 +38,9 @@ const NEWER: &[&str] = &[
     "hgetdel",
     "hgetex",
     "hsetex",
+    // 8.2
+    "xackdel",
+    "xdelex",
 ];
 
 /// Command, column, reason.

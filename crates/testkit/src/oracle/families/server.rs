@@ -106,5 +106,7 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("slowlog|get", "times"),
     ("slowlog|len", "depends on times"),
     ("time", "a time"),
+    ("xackdel", "of 8.2: tests/streams.rs does it"),
+    ("xdelex", "of 8.2: tests/streams.rs does it"),
     ("waitaof", "depends on the append-only file, which the reference has not"),
 ];
