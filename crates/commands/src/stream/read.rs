@@ -102,7 +102,7 @@ fn parse<'a>(view: &View<'_>, args: Args<'a>, is_group: bool) -> Result<Options<
         return Err(CommandError::Syntax);
     }
     let rest = args.len() - first;
-    if rest % 2 != 0 {
+    if !rest.is_multiple_of(2) {
         return Err(CommandError::text(
             "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.",
         ));
