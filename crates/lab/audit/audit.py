@@ -411,15 +411,14 @@ class Audit:
                 case["untestable"] = True
                 continue
             medians = np.array([np.median(logs) for logs in sessions.values()])
-            variances = np.array([self.variance_of_median(logs) for logs in sessions.values()])
-            by_figure[case["figure"]].append((case, medians, variances))
+            by_figure[case["figure"]].append((case, medians))
         if not by_figure:
             return
         # The moderated t-test (Smyth, 2004), with the weight of the prior over all figures together.
         logs_of, halves, squares, left = {}, [], 0.0, 0
         for figure, several in by_figure.items():
-            half = np.array([(len(m) - 1) / 2 for _, m, _ in several])
-            own = np.array([max(m.var(ddof=1), 1e-12) for _, m, _ in several])
+            half = np.array([(len(m) - 1) / 2 for _, m in several])
+            own = np.array([max(m.var(ddof=1), 1e-12) for _, m in several])
             logs = np.log(own) - special.digamma(half) + np.log(half)
             logs_of[figure] = logs
             halves.extend(special.polygamma(1, half))
@@ -431,17 +430,17 @@ class Audit:
             root = optimize.brentq(lambda x: special.polygamma(1, x) - spread, 1e-6, 1e6, xtol=1e-12, rtol=1e-14)
             weight = min(2 * root, 1000.0)
         for figure, several in by_figure.items():
-            known = sum(len(m) - 1 for _, m, _ in several)
+            known = sum(len(m) - 1 for _, m in several)
             if weight < 1000.0:
                 prior = math.exp(logs_of[figure].mean() + special.digamma(weight / 2) - math.log(weight / 2))
             else:
-                prior = sum((len(m) - 1) * m.var(ddof=1) for _, m, _ in several) / known
+                prior = sum((len(m) - 1) * m.var(ddof=1) for _, m in several) / known
             of_prior = min(weight, known) / 2
-            for case, medians, variances in several:
+            for case, medians in several:
                 own = len(medians) - 1
                 freedom = of_prior + own
                 moderated = (of_prior * prior + own * medians.var(ddof=1)) / freedom
-                error = max(math.sqrt(max(moderated, variances.mean()) / len(medians)), 1e-12)
+                error = max(math.sqrt(moderated / len(medians)), 1e-12)
                 mean = medians.mean()
                 case["sessions"] = (mean, error, freedom)
                 half = stats.t.ppf(0.5 + self.limits["confidence"] / 2, freedom) * error
@@ -451,17 +450,6 @@ class Audit:
                     "high": math.exp(mean + half),
                     "count": len(case["ratios"]),
                 }
-
-    def variance_of_median(self, logs):
-        logs = np.sort(np.array(logs))
-        if len(logs) < 2:
-            return 0.0
-        rank, _, _ = self.ranks(len(logs))
-        covered = 1 - 2 * stats.binom.cdf(rank - 1, len(logs), 0.5)
-        z = stats.norm.ppf(0.5 + covered / 2)
-        return float(((logs[len(logs) - rank] - logs[rank - 1]) / (2 * z)) ** 2)
-
-    # The rest of the report.
 
     def check_cells(self):
         self.same("the cells", sorted(self.report["cells"]), sorted(self.run["cells"]))

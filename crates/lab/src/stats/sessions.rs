@@ -4,11 +4,10 @@
 //! A session's estimate is the median of its rounds' log ratios. How much sessions differ is another thing for each statement, and two
 //! or three sessions of one do not tell it. So the variance of a statement is its own and that of all statements which compare the same
 //! figure, each weighed by its degrees of freedom (the moderated t-test: Smyth, 2004); how far statements differ in it, which is
-//! the weight, is estimated over all of them. The interval is Student's, with both degrees of freedom together. It is never
-//! narrower than the rounds of each session tell (McKean and Schrader, 1984). Rejected: rounds of all sessions in one heap, whose intervals are
+//! the weight, is estimated over all of them. The interval is Student's, with both degrees of freedom together. What
+//! the rounds within a session tell is in it already. Rejected: rounds of all sessions in one heap, whose intervals are
 //! too narrow as soon as sessions differ; and one variance for a figure, which is too small for the statements that differ most.
 
-use crate::stats::binomial::{covered, ranks};
 use crate::stats::{Interval, gamma, median, student};
 
 /// A statement's estimates, a session each.
@@ -16,8 +15,6 @@ use crate::stats::{Interval, gamma, median, student};
 pub struct Estimates {
     /// Medians of the log ratios.
     pub medians: Vec<f64>,
-    /// The variances of these.
-    pub variances: Vec<f64>,
     /// Rounds of all sessions.
     pub count: usize,
 }
@@ -44,17 +41,12 @@ impl Estimates {
             sessions.iter().map(|ratios| ratios.iter().map(|ratio| ratio.ln()).collect()).collect();
         Self {
             medians: logs.iter().map(|values| median(values)).collect(),
-            variances: logs.iter().map(|values| variance_of_median(values)).collect(),
             count: logs.iter().map(Vec::len).sum(),
         }
     }
 
     fn mean(&self) -> f64 {
         self.medians.iter().sum::<f64>() / self.medians.len() as f64
-    }
-
-    fn within(&self) -> f64 {
-        self.variances.iter().sum::<f64>() / self.variances.len() as f64
     }
 
     fn own_freedom(&self) -> f64 {
@@ -74,7 +66,7 @@ impl Estimates {
     fn standard_error(&self, prior: &Prior) -> f64 {
         let own = self.own_freedom();
         let variance = (prior.freedom * prior.variance + own * self.own_variance()) / (prior.freedom + own);
-        (variance.max(self.within()) / self.medians.len() as f64).sqrt().max(1e-12)
+        (variance / self.medians.len() as f64).sqrt().max(1e-12)
     }
 
     /// The ratio over all sessions with its interval.
@@ -147,19 +139,6 @@ impl Prior {
 
 /// Less than this is no difference; its logarithm would count for all others.
 const VARIANCE_MIN: f64 = 1e-12;
-
-/// From the distance of the order statistics whose coverage is known.
-fn variance_of_median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let count = sorted.len();
-    if count < 2 {
-        return 0.0;
-    }
-    let (rank, _) = ranks(count);
-    let z = student::normal_quantile(covered(count, rank));
-    ((sorted[count - rank] - sorted[rank - 1]) / (2.0 * z)).powi(2)
-}
 
 #[cfg(test)]
 mod tests {

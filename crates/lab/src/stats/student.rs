@@ -3,8 +3,6 @@
 /// Steps of the continued fraction; it converges in some tens.
 const STEPS: u32 = 300;
 const TINY: f64 = 1e-300;
-/// Beyond this z lies nothing that a double could tell.
-const Z_MAX: f64 = 10.0;
 
 /// The chance that |t| is at least this, with so many degrees of freedom: the two-sided p.
 pub fn two_sided(t: f64, freedom: f64) -> f64 {
@@ -22,27 +20,6 @@ pub fn quantile(share: f64, freedom: f64) -> f64 {
         if two_sided(middle, freedom) > 1.0 - share { low = middle } else { high = middle }
     }
     f64::midpoint(low, high)
-}
-
-/// The z of which this share of the normal distribution lies between −z and z: the quantile of endless degrees of freedom.
-pub fn normal_quantile(share: f64) -> f64 {
-    let (mut low, mut high) = (0.0, Z_MAX);
-    for _ in 0..200 {
-        let middle = f64::midpoint(low, high);
-        if normal_within(middle) < share { low = middle } else { high = middle }
-    }
-    f64::midpoint(low, high)
-}
-
-/// The share of the normal distribution between −z and z, by Marsaglia's series (2004).
-fn normal_within(z: f64) -> f64 {
-    let (mut term, mut sum, mut odd) = (z, z, 1.0);
-    while sum + term > sum {
-        odd += 2.0;
-        term *= z * z / odd;
-        sum += term;
-    }
-    2.0 * sum * (-z * z / 2.0).exp() / (2.0 * std::f64::consts::PI).sqrt()
 }
 
 /// The regularised incomplete beta function, by its continued fraction (Lentz's method).
