@@ -62,4 +62,6 @@ mod startup;
 mod states;
 mod steps;
 mod streams;
+mod tracking;
+mod tracking_races;
 mod transactions;

@@ -143,6 +143,8 @@ bits! {
         NAMES_SCRIPT = 11;
         /// The function with the name of its first argument.
         NAMES_FUNCTION = 12;
+        /// What CLIENT CACHING was given for is still to come.
+        KEEPS_CACHING = 13;
     }
 }
 

@@ -148,6 +148,8 @@ targets! {
     Listening,
     /// What clients may use, and what they are told.
     Clients,
+    /// How much of what clients read is remembered.
+    Tracking,
     /// What goes when memory is short.
     Eviction,
     /// How small collections are stored.

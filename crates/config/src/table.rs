@@ -24,6 +24,7 @@ const DESCRIPTORS: Effect = Effect::Effective(Target::Descriptors);
 const DIRECTORY: Effect = Effect::Effective(Target::Directory);
 const LISTENING: Effect = Effect::Effective(Target::Listening);
 const CLIENTS: Effect = Effect::Effective(Target::Clients);
+const TRACKING: Effect = Effect::Effective(Target::Tracking);
 const EVICTION: Effect = Effect::Effective(Target::Eviction);
 const ENCODINGS: Effect = Effect::Effective(Target::Encodings);
 const SLOW_COMMANDS: Effect = Effect::Effective(Target::SlowCommands);
@@ -54,7 +55,6 @@ const NO_SCORES: Effect = Effect::Refused("the server does not change its score;
 const NO_MARKS: Effect = Effect::Refused("sockets are not marked");
 const NO_LOCALES: Effect = Effect::Refused("SORT ALPHA compares bytes");
 const EXACT: Effect = Effect::NoEffectHere("what is due next is known exactly, so nothing is looked for");
-const TRACKING: Effect = Effect::NoEffectHere("client tracking is not supported yet");
 const THREADS: Effect = Effect::NoEffectHere("the directive threads sets the number of serving threads");
 const CPU_LIST: Effect = Effect::NoEffectHere("threads are not pinned; use taskset or a service manager");
 const LAZY: Effect = Effect::NoEffectHere("large values are always freed off the serving thread");
@@ -215,6 +215,8 @@ Clients {
         "Bytes that a single argument may have.";
     TrackingTableMaxKeys "tracking-table-max-keys" COUNT_LONG, "1000000", SET, TRACKING,
         "Keys that are remembered for client-side caching; 0 means without limit.";
+    TrackingClientMaxKeys "tracking-client-max-keys" COUNT_LONG, "0", SET, TRACKING,
+        "Keys of one client that are remembered for client-side caching; 0 means without limit.";
     BusyReplyThreshold "busy-reply-threshold" / "lua-time-limit" COUNT_LONG, "5000", SET, CLIENTS,
         "Milliseconds after which other clients see BUSY where one keeps the keys that they need; 0 means never.";
 }

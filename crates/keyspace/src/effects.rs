@@ -238,6 +238,12 @@ impl Effects {
             && self.propagation == Propagation::Verbatim
     }
 
+    /// Whether changes are listed that nobody has taken.
+    #[inline]
+    pub fn has_changes(&self) -> bool {
+        !self.changes.is_empty()
+    }
+
     /// Takes the list of changes: each key that has changed, with what it came to, in the order in which they began to.
     /// Empty while nobody has them listed. O(n).
     pub fn take_changes(&mut self) -> Vec<Change> {

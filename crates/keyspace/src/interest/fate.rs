@@ -44,6 +44,9 @@ pub enum Change {
 /// What the notes of each key come to, in the order of the first of each. A whole database's change stands where it
 /// happened. O(n).
 pub(crate) fn settled(notes: Vec<Change>) -> Vec<Change> {
+    if notes.len() < 2 {
+        return notes;
+    }
     let mut settled: Vec<Option<Change>> = Vec::with_capacity(notes.len());
     let mut places: HashMap<DbKey, usize> = HashMap::new();
     for note in notes {

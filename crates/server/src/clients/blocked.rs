@@ -112,6 +112,11 @@ impl BlockedClient {
         matches!(self.state.load(Ordering::Acquire), SERVED | CANCELLED)
     }
 
+    /// Whether somebody runs the command, or has run it: what it has read comes before mail that was sent since.
+    pub fn is_being_served(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), CLAIMED | SERVED)
+    }
+
     /// Whether the wait was ended by somebody who ran the command.
     pub fn was_served(&self) -> bool {
         self.state.load(Ordering::Acquire) == SERVED

@@ -17,6 +17,7 @@ pub struct Census {
     blocked: usize,
     subscribed: usize,
     watching: usize,
+    tracking: usize,
 }
 
 impl Census {
@@ -34,6 +35,7 @@ impl Census {
         self.blocked += usize::from(client.has_flag(flags::BLOCKED));
         self.subscribed += usize::from(client.has_flag(flags::PUBSUB));
         self.watching += usize::from(client.watched.load(Relaxed) > 0);
+        self.tracking += usize::from(client.has_flag(flags::TRACKING));
     }
 
     /// What is told.
@@ -48,6 +50,9 @@ impl Census {
         }),
         gauge("blocked_clients", "Clients that wait in a blocking command.", |at| at.blocked.into()),
         gauge("pubsub_clients", "Clients that are subscribed to something.", |at| at.subscribed.into()),
+        gauge("tracking_clients", "Clients that are told of changes of what they have read.", |at| {
+            at.tracking.into()
+        }),
         gauge("watching_clients", "Clients that watch keys.", |at| at.watching.into()),
         absent("clients_in_timeout_table", "Blocked clients in a table of timeouts: there is no such table."),
     ];
@@ -69,12 +74,13 @@ mod tests {
         };
         census.add(&client(flags::BLOCKED, 0, 70));
         census.add(&client(flags::PUBSUB | flags::BLOCKED, 2, 90));
-        census.add(&client(flags::MULTI, 1, 80));
+        census.add(&client(flags::MULTI | flags::TRACKING, 1, 80));
         let expected = Census {
             connected: 3,
             blocked: 2,
             subscribed: 1,
             watching: 2,
+            tracking: 1,
             input_capacity_max: 90,
             ..Census::default()
         };

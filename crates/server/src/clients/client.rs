@@ -68,6 +68,8 @@ pub struct Client {
     pub queued: AtomicI64,
     /// Bytes of the commands queued by MULTI.
     pub queued_bytes: AtomicUsize,
+    /// The client that is told of changes in its place (CLIENT TRACKING REDIRECT); 0 for none.
+    pub redirect: AtomicU64,
     /// Keys watched.
     pub watched: AtomicUsize,
     /// Set by whoever changes one of them.
@@ -123,6 +125,12 @@ pub mod flags {
     pub const NO_TOUCH: u32 = 1 << 8;
     /// READONLY.
     pub const READONLY: u32 = 1 << 9;
+    /// CLIENT TRACKING.
+    pub const TRACKING: u32 = 1 << 10;
+    /// CLIENT TRACKING BCAST.
+    pub const BROADCAST: u32 = 1 << 11;
+    /// Who is to be told in its place is gone.
+    pub const BROKEN_REDIRECT: u32 = 1 << 12;
 }
 
 /// A wait in WAITAOF or WAIT, which CLIENT UNBLOCK ends from another connection.
@@ -177,6 +185,7 @@ impl Client {
             shard_subscriptions: AtomicUsize::new(0),
             queued: AtomicI64::new(-1),
             queued_bytes: AtomicUsize::new(0),
+            redirect: AtomicU64::new(0),
             watched: AtomicUsize::new(0),
             watch_flag: Arc::default(),
             input_bytes: AtomicUsize::new(0),
@@ -214,10 +223,19 @@ impl Client {
 
     /// Moves mail to the end of `output`, as long as that is shorter than `room` bytes.
     pub fn take_mail(&self, output: &mut Vec<u8>, room: usize) {
+        self.take_mail_unless(output, room, || false);
+    }
+
+    /// The same, unless something holds once the mailbox is locked: then what came before that stays.
+    pub fn take_mail_unless(&self, output: &mut Vec<u8>, room: usize, must_stay: impl FnOnce() -> bool) {
         if !self.has_mail.swap(false, AcqRel) {
             return;
         }
         let mut mailbox = self.mailbox.lock();
+        if must_stay() {
+            self.has_mail.store(true, Release);
+            return;
+        }
         while output.len() < room {
             let Some(message) = mailbox.pop_front() else { return };
             output.extend_from_slice(&message);
@@ -239,6 +257,11 @@ impl Client {
     /// Messages in the mailbox.
     pub fn mail_count(&self) -> usize {
         self.mailbox.lock().len()
+    }
+
+    /// Bytes in the mailbox.
+    pub fn mail_bytes(&self) -> usize {
+        self.mail_bytes.load(Relaxed)
     }
 
     /// Bytes that wait to be sent.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use parking_lot::RwLock;
 use rustredis_config::ClientClass;
 
-use crate::clients::client::Client;
+use crate::clients::client::{Client, flags};
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 
@@ -89,6 +89,21 @@ impl Clients {
     pub fn send(&self, client: &Client, message: Arc<[u8]>, now_ms: u64) {
         client.send(message);
         if client.is_over_limit(now_ms, self.settings.output_limits(ClientClass::PubSub)) {
+            self.close_for_output(client);
+        }
+    }
+
+    /// Puts a message into the mailbox of a client that may not be subscribed to anything: its replies have the limits of its class, and
+    /// what waits in the mailbox those of subscribers.
+    pub fn tell(&self, client: &Client, message: Arc<[u8]>, now_ms: u64) {
+        if client.has_flag(flags::PUBSUB) {
+            return self.send(client, message, now_ms);
+        }
+        client.send(message);
+        let of_mail = self.settings.output_limits(ClientClass::PubSub).hard_bytes;
+        if of_mail > 0 && client.mail_bytes() >= of_mail
+            || client.is_over_limit(now_ms, self.settings.output_limits(ClientClass::Normal))
+        {
             self.close_for_output(client);
         }
     }

@@ -63,6 +63,9 @@ fn flag_letters(client: &Client) -> String {
         (client.has_flag(flags::PUBSUB), 'P'),
         (client.has_flag(flags::MULTI), 'x'),
         (client.has_flag(flags::BLOCKED), 'b'),
+        (client.has_flag(flags::TRACKING), 't'),
+        (client.has_flag(flags::BROKEN_REDIRECT), 'R'),
+        (client.has_flag(flags::BROADCAST), 'B'),
         (is_dirty, 'd'),
         (client.has_flag(flags::CLOSE_AFTER_REPLY), 'c'),
         (client.has_flag(flags::UNIX_SOCKET), 'U'),
@@ -86,12 +89,13 @@ pub fn describe(out: &mut String, registry: &Registry, client: &Client, now_ms: 
     let row = client.last_command.load(Relaxed);
     let command = registry.rows().get(row as usize).map_or("NULL", |row| row.full_name);
     let identity = client.identity.lock().clone();
+    let redirect = if client.has_flag(flags::TRACKING) { client.redirect.load(Relaxed) as i64 } else { -1 };
     // Writing to a string cannot fail.
     let _ = writeln!(
         out,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={} db={} sub={} psub={} ssub={} multi={} \
          qbuf={input} qbuf-free={} argv-mem={argument_bytes} multi-mem={queued_bytes} rbs={output_capacity} rbp={output} \
-         obl={output} oll={} omem={pending} tot-mem={total} events={} cmd={command} user={} redir=-1 resp={} lib-name={} \
+         obl={output} oll={} omem={pending} tot-mem={total} events={} cmd={command} user={} redir={redirect} resp={} lib-name={} \
          lib-ver={}",
         client.id,
         client.addr,

@@ -10,3 +10,4 @@ pub mod list;
 pub mod monitor;
 pub mod pause;
 pub mod pubsub;
+pub mod tracking;

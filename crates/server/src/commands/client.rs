@@ -1,11 +1,11 @@
 //! CLIENT: what a connection says of itself, and what others see of it and do to it.
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome};
+use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome, Reach, Rules};
 use rustredis_keyspace::View;
 use rustredis_resp::{Reply, number};
 
 use super::connection::is_name;
-use super::{Context, Family};
+use super::{Context, Family, tracking};
 use crate::clients::client::{Client, flags};
 use crate::clients::list::{Filter, class_of_name, describe};
 use crate::clock::now_ms;
@@ -28,8 +28,10 @@ pub const FAMILY: Family = Family {
         ("client|pause", pause),
         ("client|unpause", unpause),
         ("client|unblock", unblock),
-        ("client|getredir", getredir),
-        ("client|trackinginfo", trackinginfo),
+        ("client|caching", tracking::caching),
+        ("client|getredir", tracking::getredir),
+        ("client|tracking", tracking::tracking),
+        ("client|trackinginfo", tracking::trackinginfo),
         ("client|help", help),
     ],
 };
@@ -54,7 +56,7 @@ const fn sub(
     syntax: &'static str,
     summary: &'static str,
 ) -> Command {
-    Command::server(name, arity, flags).acl(Categories::CONNECTION).docs(
+    Command::server(name, arity, flags).rules(Rules::KEEPS_CACHING).acl(Categories::CONNECTION).docs(
         Group::Connection,
         since,
         complexity,
@@ -127,7 +129,26 @@ const SUBCOMMANDS: &[Command] = &[
         "client-id [TIMEOUT | ERROR]",
         "Ends the wait of a client for a key.",
     ),
+    sub(
+        "caching",
+        3,
+        ANYONE,
+        "6.0.0",
+        "O(1)",
+        "<YES | NO>",
+        "Says whether what the next command reads is tracked.",
+    ),
     sub("getredir", 2, ANYONE, "6.0.0", "O(1)", "", "Tells which client gets this one's tracking messages."),
+    sub(
+        "tracking",
+        -3,
+        ANYONE,
+        "6.0.0",
+        "O(1). Some options may introduce additional complexity.",
+        "<ON | OFF> [REDIRECT client-id] [PREFIX prefix [PREFIX prefix ...]] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+        "Says whether the connection is told of changes of what it reads.",
+    )
+    .reach(Reach::AllIf(tracking::begins)),
     sub("trackinginfo", 2, ANYONE, "6.2.0", "O(1)", "", "Tells how the connection's reads are tracked."),
     sub("help", 2, Flags::LOADING.with(Flags::STALE), "5.0.0", "O(1)", "", "Shows the subcommands."),
 ];
@@ -383,26 +404,10 @@ fn unblock(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
     Ok(())
 }
 
-/// Nobody tracks: that is told as Redis tells it.
-fn getredir(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.int(-1);
-    Ok(())
-}
-
-fn trackinginfo(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.map(3);
-    reply.text("flags");
-    reply.set(1);
-    reply.text("off");
-    reply.text("redirect");
-    reply.int(-1);
-    reply.text("prefixes");
-    reply.array(0);
-    Ok(())
-}
-
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     const LINES: &[&str] = &[
+        "CACHING (YES|NO)",
+        "    Says whether what the next command reads is tracked (OPTIN, OPTOUT).",
         "GETNAME",
         "    Tells the name of this connection.",
         "GETREDIR",
@@ -447,6 +452,9 @@ fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
         "    Says which client library is in use.",
         "SETNAME <name>",
         "    Names this connection.",
+        "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+        "         [OPTIN] [OPTOUT] [NOLOOP]",
+        "    Says whether this connection is told of changes of what it reads.",
         "TRACKINGINFO",
         "    Tells how this connection's reads are tracked.",
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",

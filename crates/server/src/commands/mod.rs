@@ -23,6 +23,7 @@ pub mod save;
 pub mod script;
 pub mod server;
 pub mod slowlog;
+pub mod tracking;
 pub mod transaction;
 
 use std::collections::HashMap;

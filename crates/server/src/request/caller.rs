@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustredis_resp::Proto;
 
 use crate::clients::client::Client;
+use crate::clients::tracking::Tracker;
 use crate::upkeep::settings::Settings;
 
 /// Who sends commands. Cheap to clone.
@@ -25,18 +26,32 @@ pub struct Caller {
     pub is_authenticated: bool,
     /// Whether reads leave the access clocks alone.
     pub no_touch: bool,
+    /// How its reads are tracked, if they are.
+    pub tracker: Option<Arc<Tracker>>,
 }
 
 impl Caller {
     /// A client that has just come.
     pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
-        Self { client, db: 0, proto: Proto::Resp2, is_authenticated, no_touch: false }
+        Self { client, db: 0, proto: Proto::Resp2, is_authenticated, no_touch: false, tracker: None }
     }
 
     /// Whether it must authenticate before anything else. As long as the default user has no password, everybody is
     /// authenticated; when it gets one, those have to who came while it had one and did not.
     pub fn must_authenticate(&self, settings: &Settings) -> bool {
         !self.is_authenticated && settings.requires_password.load(Relaxed)
+    }
+
+    /// Whether what it reads now is to be remembered.
+    #[inline]
+    pub fn remembers_reads(&self) -> bool {
+        self.tracker.as_ref().is_some_and(|tracker| tracker.remembers())
+    }
+
+    /// Whether CLIENT CACHING was given for what comes next.
+    #[inline]
+    pub fn is_caching(&self) -> bool {
+        self.tracker.as_ref().is_some_and(|tracker| tracker.is_caching())
     }
 
     /// Selects a database.

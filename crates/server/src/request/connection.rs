@@ -163,9 +163,15 @@ impl Connection {
 
     /// Sends mail and replies as far as the socket takes them; false if the client ends.
     pub(crate) fn deliver(&mut self) -> io::Result<bool> {
+        self.deliver_for(None)
+    }
+
+    /// The same for a connection that waits in a command: while somebody runs that, its reply comes first.
+    pub(crate) fn deliver_for(&mut self, waiter: Option<&BlockedClient>) -> io::Result<bool> {
         let client = &self.session.caller.client;
         if client.has_mail() {
-            client.take_mail(&mut self.output, self.sent + MAIL_ROOM_BYTES);
+            let must_stay = || waiter.is_some_and(BlockedClient::is_being_served);
+            client.take_mail_unless(&mut self.output, self.sent + MAIL_ROOM_BYTES, must_stay);
             if self.server.durability().durable.is_awaited() {
                 // What others did may be told no earlier than they are told themselves.
                 self.session.progress.depends_on = self.server.durability().journal.last();
@@ -401,9 +407,12 @@ impl Drop for Connection {
     /// they cost memory and harm nobody.
     fn drop(&mut self) {
         let Session { caller, conversation, .. } = &mut self.session;
-        let client = &caller.client;
+        let client = &caller.client.clone();
         self.worker.waiting.forget(client, &self.outlet);
         self.server.pubsub().leave(client, &mut conversation.subscriptions);
+        if let Some(tracker) = caller.tracker.take() {
+            self.server.tracking().end(tracker);
+        }
         if conversation.is_monitor {
             self.server.monitors().leave(client);
         }

@@ -255,6 +255,7 @@ impl Dialogue {
         self.leave_queues(&waiter).await;
         let (reply, progress) = waiter.take_end().unzip();
         self.connection.session.progress.join(progress.unwrap_or_default());
+        self.connection.session.end_caching();
         if !waiter.was_served() {
             self.count_unserved(&waiter, reply.as_deref().unwrap_or_default());
         }
@@ -295,7 +296,7 @@ impl Dialogue {
         let left_ms = until_ms.saturating_sub(now_ms());
         let mut end = (until_ms != 0).then(|| Instant::now() + Duration::from_millis(left_ms));
         loop {
-            if !self.connection.deliver()? {
+            if !self.connection.deliver_for(Some(waiter))? {
                 return Ok(false);
             }
             let check = (self.connection.pending() > 0).then(|| Instant::now() + BACKLOG_CHECK);
@@ -303,6 +304,8 @@ impl Dialogue {
             match self.connection.next_event(Some(waiter), deadline, true).await? {
                 Event::Served => return Ok(true),
                 Event::Killed => return Ok(false),
+                // Mail that must stay is no reason to keep others of the thread from it.
+                Event::Mail if waiter.is_being_served() => tokio::task::yield_now().await,
                 Event::Mail | Event::Writable => {}
                 Event::TimedOut => {
                     if end.is_some_and(|end| end <= Instant::now()) && !waiter.time_out() {

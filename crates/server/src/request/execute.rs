@@ -408,6 +408,12 @@ impl Connection {
                 Next::Go
             }
         };
+        if self.session.caller.is_caching()
+            && matches!(next, Next::Go)
+            && !is_of_client(server, scratch, index)
+        {
+            self.session.end_caching();
+        }
         if std::mem::take(&mut self.session.conversation.after.ends_watches) {
             transaction::unwatch_all(self, server, worker, &mut effects).await;
         }
@@ -650,6 +656,12 @@ fn tell_of_http(server: &Server, client: &Client) {
             client.addr
         );
     }
+}
+
+/// Whether it is a subcommand of CLIENT, of which CLIENT CACHING is one.
+fn is_of_client(server: &Server, scratch: &Scratch, index: usize) -> bool {
+    let row = scratch.row(index).ok().map(|row| server.registry().row(row));
+    row.is_some_and(|row| row.command.rules.has(Rules::KEEPS_CACHING))
 }
 
 /// Whether the command is answered by push messages instead of a reply.

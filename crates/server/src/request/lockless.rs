@@ -53,6 +53,8 @@ impl Connection {
         if end == first
             || server.engine().holds_groups() && !is_rest
             || server.engine().store().far_waited.load(Relaxed) != 0
+            // A read that is remembered holds its key meanwhile: else a change might come between the two.
+            || self.session.caller.remembers_reads()
         {
             return 0;
         }

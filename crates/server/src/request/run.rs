@@ -50,6 +50,22 @@ pub fn clients(
 ) {
     debug_assert!(context.origin == Origin::Client && context.worker.is_some());
     command_from((Some(worker), Origin::Client), context, view, output, row, args);
+    if context.caller.tracker.is_some() {
+        take_mail(context, output);
+    }
+}
+
+/// Has what a client is told follow the reply of its own command, which stands at the end of its output.
+#[cold]
+fn take_mail(context: &mut Context<'_>, output: &mut Vec<u8>) {
+    if context.caller.client.has_mail() {
+        context.caller.client.take_mail(output, usize::MAX);
+        let durability = context.server.durability();
+        if durability.durable.is_awaited() {
+            // What others did may be told no earlier than they are told themselves.
+            context.progress.depend_on(durability.journal.last());
+        }
+    }
 }
 
 #[inline(always)]
@@ -90,9 +106,22 @@ fn command_from(
             CallEnd::Failed
         }
     };
+    if let Some(tracker) = &context.caller.tracker
+        && row.command.flags.has(Flags::READONLY)
+        && tracker.remembers()
+    {
+        server.tracking().remember(tracker, args.keys());
+    }
     let Some(worker) = counting else { return };
     if !view.effects.is_clean() {
-        let place = settle(server, worker, view, Some((row, args)), origin.serves_waiters());
+        let place = settle(
+            server,
+            worker,
+            view,
+            Some((row, args)),
+            Some(&context.caller.client),
+            origin.serves_waiters(),
+        );
         if place != 0 {
             context.progress.last_write = place;
         }
@@ -133,7 +162,7 @@ pub fn guarded(
         output.truncate(before);
         call::answer(context.server, worker, row, &error, &mut Reply::new(output, context.caller.proto));
         // What commands within it have found expired and deleted.
-        settle_step(context.server, worker, view);
+        settle_step(context.server, worker, view, &context.caller.client);
     }
 }
 

@@ -34,7 +34,16 @@ impl Session {
     /// Whether its commands need nothing but to be run.
     #[inline]
     pub fn is_plain(&self) -> bool {
-        self.caller.is_authenticated && self.conversation.is_plain()
+        self.caller.is_authenticated && self.conversation.is_plain() && !self.caller.is_caching()
+    }
+
+    /// Ends what CLIENT CACHING was given for, behind a command that is not CLIENT's; in MULTI that is EXEC.
+    pub fn end_caching(&self) {
+        if let Some(tracker) = &self.caller.tracker
+            && self.conversation.transaction.is_none()
+        {
+            tracker.set_caching(false);
+        }
     }
 
     /// What its commands run with.

@@ -6,6 +6,7 @@ use rustredis_keyspace::effects::Propagation;
 use rustredis_keyspace::{Access, Covered, Effects, Key, View};
 use rustredis_persistence::journal::Place;
 
+use crate::clients::client::Client;
 use crate::request::record;
 use crate::request::waiters;
 use crate::request::worker::Worker;
@@ -13,16 +14,17 @@ use crate::start::server::Server;
 use crate::upkeep::stats::bump;
 
 /// Acts on what a command did, with the view still held: watchers were touched by the view; here follow the journal,
-/// keyspace events and, unless they are somebody else's to serve, waiters. The only place for effects. `None` for what nobody
-/// commanded. The journal's place of it; 0 if there is none, or none yet.
+/// keyspace events, clients that track and, unless they are somebody else's to serve, waiters. The only place for effects. `None` for what
+/// nobody commanded. The journal's place of it; 0 if there is none, or none yet.
 pub fn settle(
     server: &Server,
     worker: &Worker,
     view: &mut View<'_>,
     command: Option<(&Row, Args<'_>)>,
+    by: Option<&Client>,
     serves_waiters: bool,
 ) -> Place {
-    let place = settle_change(server, worker, view, command);
+    let place = settle_change(server, worker, view, command, by);
     if !view.effects.ready.is_empty() && serves_waiters && !worker.steps.is_inside() {
         // Who is to wait may have changed something before (XREADGROUP makes a consumer).
         let block = view.effects.block.take();
@@ -34,14 +36,15 @@ pub fn settle(
 
 /// Settles what nobody commanded: expiry and eviction.
 pub fn settle_own(server: &Server, worker: &Worker, view: &mut View<'_>) {
-    settle(server, worker, view, None, true);
+    settle(server, worker, view, None, None, true);
 }
 
-/// Settles what a step has gathered, at its end.
-pub fn settle_step(server: &Server, worker: &Worker, view: &mut View<'_>) -> Place {
+/// Settles what a step of this client has gathered, at its end.
+pub fn settle_step(server: &Server, worker: &Worker, view: &mut View<'_>, by: &Client) -> Place {
     if worker.steps.is_inside() {
         return 0;
     }
+    tell_trackers(server, view, Some(by));
     let place = record::commit(server, worker, view, None);
     waiters::serve_all(server, worker, view);
     place
@@ -53,6 +56,7 @@ fn settle_change(
     worker: &Worker,
     view: &mut View<'_>,
     command: Option<(&Row, Args<'_>)>,
+    by: Option<&Client>,
 ) -> Place {
     if !view.effects.stale.get_mut().is_empty() && command.is_some_and(|(row, _)| row.is_journalled()) {
         view.expire_found();
@@ -67,6 +71,9 @@ fn settle_change(
     }
     if !view.effects.events.is_empty() {
         publish_events(server, view);
+    }
+    if !worker.steps.is_inside() {
+        tell_trackers(server, view, by);
     }
     if std::mem::take(&mut view.effects.has_flushed_all) {
         worker.flushed.set(server.snapshots().note_flushed());
@@ -83,6 +90,16 @@ fn settle_change(
 fn publish_events(server: &Server, view: &mut View<'_>) {
     for event in view.effects.events.drain(..) {
         server.pubsub().publish_event(&event);
+    }
+}
+
+/// Tells clients that track what has changed, as far as that is listed.
+#[inline]
+fn tell_trackers(server: &Server, view: &mut View<'_>, by: Option<&Client>) {
+    if view.effects.has_changes() {
+        let changes = view.effects.take_changes();
+        let forgotten = server.tracking().tell(&changes, by.map(|client| client.id));
+        forgotten.into_iter().for_each(|forgotten| view.store().bury(forgotten));
     }
 }
 

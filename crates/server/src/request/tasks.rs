@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_keyspace::View;
+use rustredis_keyspace::{Access, Covered, Effects, View};
 
 use crate::clock::now_ms;
 use crate::net::outlet::Outlet;
@@ -23,6 +23,7 @@ pub fn start(worker: &Rc<Worker>) {
     if worker.index == 0 {
         spawn("The task that looks after the server", look_after_server(worker.clone()));
         spawn("Eviction", evict(worker.clone()));
+        spawn("The task that forgets what nobody tracks", forget_tracked(worker.clone()));
     }
 }
 
@@ -34,6 +35,22 @@ async fn expire(worker: Rc<Worker>) {
 async fn evict(worker: Rc<Worker>) {
     let settle = |view: &mut View<'_>| settle_own(&worker.server, &worker, view);
     worker.server.eviction().go_on(worker.thread(&settle), &worker.eviction).await;
+}
+
+/// Forgets keys that are tracked no longer, and ends the listing of changes when nobody tracks any more.
+async fn forget_tracked(worker: Rc<Worker>) {
+    let (tracking, engine) = (worker.server.tracking(), worker.server.engine());
+    loop {
+        tracking.work.notified().await;
+        while tracking.sweep() {
+            tokio::task::yield_now().await;
+        }
+        if tracking.is_idle() {
+            let mut held = engine.borrow(Covered::All, Access::Write).await;
+            let mut effects = Effects::default();
+            tracking.end_listing(&mut held.view(0, now_ms(), &worker.random, &mut effects));
+        }
+    }
 }
 
 async fn give_back(worker: Rc<Worker>) {

@@ -145,7 +145,7 @@ async fn run_queue(
     for (index, queued) in transaction.queue.iter().enumerate() {
         if has(Fault::ExecInPieces) || has(Fault::EarlyReturn) && index == 1 {
             drop(step);
-            settle_step(server, worker, &mut view);
+            settle_step(server, worker, &mut view, &connection.session.caller.client);
             drop(held);
             pause();
             held = connection.hold(server, plan.shards, plan.access).await?;
@@ -173,7 +173,7 @@ async fn run_queue(
         }
     }
     drop(step);
-    let place = settle_step(server, worker, &mut view);
+    let place = settle_step(server, worker, &mut view, &connection.session.caller.client);
     connection.session.progress.note_write(place);
     Ok(())
 }

@@ -103,6 +103,10 @@ fn take(server: &Server, config: &Config, target: Target) {
             let script_bytes = config.bytes(Directive::ScriptMemoryLimit) as usize;
             server.scripts().limits.memory_bytes.store(script_bytes, Relaxed);
         }
+        Target::Tracking => server.tracking().set_limits(
+            config.int(Directive::TrackingTableMaxKeys) as usize,
+            config.int(Directive::TrackingClientMaxKeys) as usize,
+        ),
         Target::Eviction => {
             server.settings().take_eviction(config);
             server.gate().set(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);

@@ -17,6 +17,7 @@ use crate::clients::limits;
 use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
+use crate::clients::tracking::Tracking;
 use crate::clock::now_ms;
 use crate::commands;
 use crate::files;
@@ -300,6 +301,7 @@ fn build(
         handlers: commands::handlers(&registry),
         registry,
         pubsub: PubSub::new(clients.clone(), settings.clone()),
+        tracking: Tracking::new(clients.clone()),
         monitors: Monitors::new(clients.clone(), gate.clone()),
         pause,
         settings,

@@ -21,6 +21,7 @@ use rustredis_persistence::journal::Progress;
 use crate::clients::acl_log::RefusalCounts;
 use crate::clients::census::Census;
 use crate::clients::pubsub::PubSubCounts;
+use crate::clients::tracking::TrackingNow;
 use crate::clock::now_ms;
 use crate::files::aof::samples::{AofFiles, AofNow};
 use crate::files::load::samples::LoadingNow;
@@ -79,7 +80,7 @@ const SUBSYSTEMS: &[(&str, &dyn Subsystem)] = &[
     ("replication", &Always(Replication::SAMPLES, Replication::of)),
     ("cluster", &Always(absent::CLUSTER, |_| ())),
     ("scripts", &Always(ScriptsNow::SAMPLES, |server| ScriptsNow::of(server.scripts()))),
-    ("tracking", &Always(absent::TRACKING, |_| ())),
+    ("tracking", &Always(TrackingNow::SAMPLES, |server| TrackingNow::of(server.tracking()))),
     ("forks", &Always(absent::FORKS, |_| ())),
     ("defragmentation", &Always(absent::DEFRAGMENTATION, |_| ())),
     ("io_threads", &Always(absent::IO_THREADS, |_| ())),

@@ -16,6 +16,7 @@ use crate::clients::connected::Clients;
 use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
+use crate::clients::tracking::Tracking;
 use crate::clock::now_ms;
 use crate::files::aof::Aof;
 use crate::files::load::Loading;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub clients: Arc<Clients>,
     /// Who is subscribed to what.
     pub pubsub: PubSub,
+    /// Who is told of changes of which keys.
+    pub tracking: Tracking,
     /// Who watches all commands.
     pub monitors: Monitors,
     /// How commands are counted.
@@ -158,6 +161,12 @@ impl Server {
     #[inline]
     pub fn pubsub(&self) -> &PubSub {
         &self.parts.pubsub
+    }
+
+    /// Who is told of changes of which keys.
+    #[inline]
+    pub fn tracking(&self) -> &Tracking {
+        &self.parts.tracking
     }
 
     /// Who watches all commands.

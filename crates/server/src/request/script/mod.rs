@@ -155,7 +155,7 @@ async fn attempt(
     server.scripts().count_run(has_everything);
     let end = run(connection, server, worker, &mut held, &mut announced, call, effects).await;
     let mut view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
-    let place = settle_step(server, worker, &mut view);
+    let place = settle_step(server, worker, &mut view, &connection.session.caller.client);
     connection.session.progress.note_write(place);
     if let End::Replied(outcome) = end {
         count(connection, server, worker, call.row, call.args, started, outcome);

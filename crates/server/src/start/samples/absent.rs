@@ -60,14 +60,6 @@ pub(super) const CLUSTER: &[Row<()>] = &[
     absent("migrate_cached_sockets", "Connections that MIGRATE keeps."),
 ];
 
-/// What is told of clients that are informed of changes.
-pub(super) const TRACKING: &[Row<()>] = &[
-    absent("tracking_clients", "Clients that are told of changes of what they have read."),
-    absent("tracking_total_keys", "Keys that clients are told of."),
-    absent("tracking_total_items", "Pairs of such a key and a client."),
-    absent("tracking_total_prefixes", "Prefixes of keys that clients are told of."),
-];
-
 /// What is told of processes that save beside the one that serves: snapshots need none.
 pub(super) const FORKS: &[Row<()>] = &[
     absent("latest_fork_usec", "Microseconds that the last fork took: there is none."),
