@@ -312,8 +312,13 @@ every_engine! {
         assert_eq!(keys, [">[\"invalidate\", [\"a\"]]", ">[\"invalidate\", [\"b\"]]"]);
         writer.call(&["EVAL", "redis.call('set', KEYS[1], 1)", "1", "c"]);
         told(&mut reader, &["c"]);
-        run(&mut writer, &["SET d 1", "SET e 1"]);
-        told(&mut reader, &["d", "e"]);
+        // Before 7.2 it was the script's KEYS that counted.
+        if !server.is_redis() {
+            run(&mut writer, &["SET d 1"]);
+            told(&mut reader, &["d"]);
+        }
+        run(&mut writer, &["SET e 1"]);
+        told(&mut reader, &["e"]);
         // One's own come behind the reply of the whole.
         run(&mut reader, &["GET a", "MULTI", "SET a 2", "GET a", "FLUSHALL"]);
         reader.check("EXEC", "[+OK, \"2\", +OK]");

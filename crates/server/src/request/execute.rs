@@ -459,6 +459,10 @@ impl Connection {
                 return Next::Go;
             }
         }
+        if self.session.caller.tracker.is_some() && self.session.conversation.reply_mode == ReplyMode::On {
+            // What made room for the command is told before its reply.
+            self.session.caller.client.take_mail(&mut self.output, usize::MAX);
+        }
         let blocked = if row.command.rules.has(Rules::RUNS_QUEUE) {
             transaction::execute(self, server, worker, row, args, effects).await;
             if server.gate().has(gate::MONITORED) {

@@ -35,6 +35,9 @@ impl<'k> Message<'k> {
 
     /// Puts it into the mailbox of whoever hears of it for this tracker.
     pub(super) fn send(&mut self, clients: &Clients, tracker: &Tracker) {
+        if tracker.is_over() {
+            return;
+        }
         let client = tracker.client();
         let redirect = client.redirect.load(Relaxed);
         if redirect == 0 {

@@ -26,6 +26,8 @@ impl Modes {
     pub const NOLOOP: Self = Self(1 << 3);
     /// CLIENT CACHING was given for what comes next.
     pub const CACHING: Self = Self(1 << 4);
+    /// It has ended.
+    const ENDED: Self = Self(1 << 6);
     /// What follows from all of these: what is read now is remembered.
     const REMEMBERS: Self = Self(1 << 5);
 
@@ -121,6 +123,11 @@ impl Tracker {
         self.modes().has(Modes::REMEMBERS)
     }
 
+    /// Whether it tracks no longer: what is left of it in the table concerns nobody.
+    pub(super) fn is_over(&self) -> bool {
+        self.modes().has(Modes::ENDED)
+    }
+
     /// The prefixes of the keys that it is told of, ascending.
     pub fn prefixes(&self) -> Vec<Box<[u8]>> {
         self.prefixes.lock().iter().cloned().collect()
@@ -179,7 +186,7 @@ impl Tracker {
     /// Nothing that it reads is remembered any more, whichever thread it is read on.
     pub(super) fn end(&self) {
         self.read.lock().is_over = true;
-        self.modes.store(0, Relaxed);
+        self.modes.store(Modes::ENDED.0, Relaxed);
         self.client.set_flag(flags::TRACKING | flags::BROADCAST | flags::BROKEN_REDIRECT, false);
     }
 }

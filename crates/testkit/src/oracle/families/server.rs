@@ -14,6 +14,23 @@ pub(super) const STEPS: &[&[&str]] = &[
     &["CLIENT SETNAME {str}", "CLIENT GETNAME"],
     &["CLIENT GETREDIR"],
     &["CLIENT TRACKINGINFO"],
+    &[
+        "CLIENT TRACKING (OFF|maybe|ON REDIRECT 0|ON PREFIX a|ON BCAST OPTIN|ON OPTIN OPTOUT|OFF NOLOOP|ON nosuch)",
+    ],
+    &["CLIENT CACHING (YES|NO|maybe)"],
+    &[
+        "CLIENT TRACKING ON (OPTIN|OPTOUT|OPTIN NOLOOP)",
+        "CLIENT CACHING (YES|NO)",
+        "CLIENT TRACKINGINFO",
+        "CLIENT GETREDIR",
+        "CLIENT TRACKING OFF",
+    ],
+    &[
+        "CLIENT TRACKING ON BCAST PREFIX {str} PREFIX {str}",
+        "CLIENT TRACKING ON BCAST (PREFIX b)?",
+        "CLIENT TRACKINGINFO",
+        "CLIENT TRACKING OFF",
+    ],
     &["CLIENT KILL 1.2.3.4:5"],
     &["CLIENT KILL ID 999999999"],
     &["CLIENT UNBLOCK 999999999"],
