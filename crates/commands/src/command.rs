@@ -390,6 +390,33 @@ impl Group {
 /// Finds the keys of a command whose specifications cannot: pushes the arguments that are keys.
 pub type FindKeys = fn(Args<'_>, &mut Vec<u32>) -> Result<(), CommandError>;
 
+/// Which arguments of a command are channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// None that a right is needed for.
+    None,
+    /// The first behind the name.
+    First,
+    /// All behind the name.
+    All,
+    /// All behind the name, and they are patterns.
+    Patterns,
+}
+
+/// Which databases a command reaches.
+#[derive(Clone, Copy)]
+pub enum Databases {
+    /// The selected one, if it reaches keys at all.
+    Selected,
+    /// The selected one, and those at these arguments. Some may be beyond the last, or no numbers.
+    Named(fn(Args<'_>) -> Vec<usize>),
+    /// All that there are.
+    All,
+}
+
+/// Names the option, if there is one in the arguments, by which a command reads keys that it finds by patterns.
+pub type FindPatternOption = fn(Args<'_>) -> Option<&'static str>;
+
 /// What a command does with a key that a specification with these flags finds, where that depends on the arguments.
 pub type FindKeyFlags = fn(KeyFlags, Args<'_>) -> KeyFlags;
 
@@ -415,6 +442,12 @@ pub struct Command {
     pub find_key_flags: Option<FindKeyFlags>,
     /// Finds what MONITOR and SLOWLOG may not show.
     pub find_secrets: Option<FindSecrets>,
+    /// Names the option by which it reads keys that patterns find.
+    pub find_pattern_option: Option<FindPatternOption>,
+    /// Which arguments are channels.
+    pub channels: Channels,
+    /// Which databases it reaches.
+    pub databases: Databases,
     /// ACL categories besides those that follow from the flags.
     pub categories: Categories,
     /// What it must hold to run.
@@ -467,6 +500,9 @@ impl Command {
             find_keys: None,
             find_key_flags: None,
             find_secrets: None,
+            find_pattern_option: None,
+            channels: Channels::None,
+            databases: Databases::Selected,
             categories: Categories::NONE,
             reach: Reach::Keys,
             run,
@@ -505,6 +541,21 @@ impl Command {
     /// Says which arguments others may not see.
     pub const fn find_secrets(self, find_secrets: FindSecrets) -> Self {
         Self { find_secrets: Some(find_secrets), ..self }
+    }
+
+    /// Says by which option it reads keys that patterns find.
+    pub const fn find_pattern_option(self, find_pattern_option: FindPatternOption) -> Self {
+        Self { find_pattern_option: Some(find_pattern_option), ..self }
+    }
+
+    /// Says which arguments are channels.
+    pub const fn channels(self, channels: Channels) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// Says which databases it reaches.
+    pub const fn databases(self, databases: Databases) -> Self {
+        Self { databases, ..self }
     }
 
     /// Says what it must hold.
@@ -623,6 +674,32 @@ impl Command {
             keys.dedup();
         }
         Ok(())
+    }
+}
+
+impl Command {
+    /// What it does with the key at argument `index`: what the specification says that finds it, or the last one, which stands for
+    /// keys that no specification can find.
+    pub fn flags_of_key(&self, args: Args<'_>, index: u32) -> KeyFlags {
+        let finds = |spec: &&KeySpec| {
+            let mut found = Vec::new();
+            spec.push_keys(args, &mut found).is_ok() && found.contains(&index)
+        };
+        let spec = self.keys.iter().find(finds).or(self.keys.last());
+        let flags = spec.map_or(KeyFlags::NONE, |spec| spec.flags);
+        if !flags.has(KeyFlags::VARIABLE_FLAGS) {
+            return flags;
+        }
+        let flags = self.find_key_flags.map_or(flags, |find| find(flags, args));
+        flags.without(KeyFlags::VARIABLE_FLAGS)
+    }
+
+    /// What it does with each of its keys, where that is the same for all and whatever the arguments are.
+    pub fn flags_of_every_key(&self) -> Option<KeyFlags> {
+        match self.keys {
+            [only] if !only.flags.has(KeyFlags::VARIABLE_FLAGS) => Some(only.flags),
+            _ => None,
+        }
     }
 }
 

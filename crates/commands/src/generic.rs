@@ -13,7 +13,7 @@ use rustredis_resp::glob::{self, Case};
 use rustredis_resp::reply::Aggregate;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Reach, Rules};
+use crate::command::{Categories, Command, Databases, Flags, Group, KeyFlags, KeySpec, Reach, Rules};
 use crate::error::{CommandError, Outcome};
 use crate::scan::{Grammar, Scan};
 
@@ -121,6 +121,7 @@ pub const ROWS: &[Command] = &[
         .tips(ALL_SHARDS_SUCCEED),
     Command::new("flushall", -1, Flags::WRITE, flushall)
         .reach(Reach::All)
+        .databases(Databases::All)
         .acl(KEYSPACE_DANGEROUS)
         .docs(
             Group::Server,
@@ -132,6 +133,7 @@ pub const ROWS: &[Command] = &[
         .tips(ALL_SHARDS_SUCCEED),
     Command::new("swapdb", 3, Flags::WRITE.with(Flags::FAST), swapdb)
         .reach(Reach::All)
+        .databases(Databases::Named(|_| vec![1, 2]))
         .acl(KEYSPACE_DANGEROUS)
         .docs(
             Group::Server,

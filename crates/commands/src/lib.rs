@@ -34,7 +34,8 @@ pub mod zset;
 
 pub use args::{Args, KeyRef, OwnedArgs};
 pub use command::{
-    Begin, Categories, Command, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach, Rules, Run,
+    Begin, Categories, Channels, Command, Databases, Find, Flags, Group, Handler, KeyFlags, KeySpec, Reach,
+    Rules, Run,
 };
 pub use error::{CommandError, Outcome};
 pub use plan::{Plan, PlanContext};

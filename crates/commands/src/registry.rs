@@ -25,6 +25,8 @@ pub struct Row {
     subcommands: Vec<(&'static str, u16)>,
     /// The only key's argument, where that is known without looking.
     only_key: Option<u32>,
+    /// What is done with each of its keys, where that is known without looking.
+    key_flags: Option<KeyFlags>,
     /// How it needs its shards: exclusively, unless it only reads.
     pub access: Access,
     /// Whether it may be run as part of a batch that holds one view: a plain function over its keys.
@@ -45,6 +47,15 @@ impl Row {
     #[inline]
     pub fn is_write(&self) -> bool {
         self.command.flags.has(Flags::WRITE)
+    }
+
+    /// What is done with the key at argument `index`.
+    #[inline]
+    pub fn flags_of_key(&self, args: Args<'_>, index: u32) -> KeyFlags {
+        match self.key_flags {
+            Some(flags) => flags,
+            None => self.command.flags_of_key(args, index),
+        }
     }
 
     /// Finds and hashes the keys. Arguments that contradict themselves (a `numkeys` that is no number, or more than there are)
@@ -153,6 +164,7 @@ impl Registry {
             container,
             subcommands: Vec::new(),
             only_key,
+            key_flags: command.flags_of_every_key(),
             access: command.access(),
             is_plain,
             is_lockless: is_plain && command.rules.has(Rules::LOCKLESS),
@@ -244,6 +256,11 @@ impl Registry {
             }
             slot = (slot + 1) & mask;
         }
+    }
+
+    /// The row of a command by the name that it has before `rename-command`, in small case; no subcommand. O(rows).
+    pub fn find_unrenamed(&self, name: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| row.container.is_none() && row.full_name == name)
     }
 
     /// The row of a full name such as `client|list`.

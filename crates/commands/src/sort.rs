@@ -40,6 +40,7 @@ pub const ROWS: &[Command] = &[
         .keys(&[SOURCE, PATTERNS, DESTINATION])
         .find_keys(find_keys)
         .reach(Reach::AllIf(reaches_other_keys))
+        .find_pattern_option(pattern_option)
         .acl(CATEGORIES)
         .docs(
             Group::Generic,
@@ -55,6 +56,7 @@ pub const ROWS: &[Command] = &[
             Ok(())
         })
         .reach(Reach::AllIf(reaches_other_keys))
+        .find_pattern_option(pattern_option)
         .acl(CATEGORIES)
         .docs(
             Group::Generic,
@@ -90,6 +92,15 @@ fn reaches_other_keys(args: Args<'_>) -> bool {
         let is_other_key = |source: &Source<'_>| matches!(source, Source::Key { .. });
         is_other_key(&options.by) || options.gets.iter().any(is_other_key)
     })
+}
+
+/// GET counts whatever it gets, as in Redis; BY with a constant reads nothing.
+fn pattern_option(args: Args<'_>) -> Option<&'static str> {
+    let options = Options::parse(args, Grammar::Sort).ok()?;
+    match options.by {
+        Source::Key { .. } => Some("BY"),
+        _ => (!options.gets.is_empty()).then_some("GET"),
+    }
 }
 
 /// Where a weight or an answer comes from.

@@ -8,7 +8,7 @@ use rustredis_resp::Reply;
 
 use super::database;
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
+use crate::command::{Categories, Command, Databases, Flags, Group, KeyFlags, KeySpec};
 use crate::error::{CommandError, Outcome};
 
 const FROM: KeySpec = KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::DELETE), 1);
@@ -35,6 +35,9 @@ pub const ROWS: &[Command] = &[
             KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1),
             KeySpec::one(KeyFlags::OW.with(KeyFlags::UPDATE), 2),
         ])
+        .databases(Databases::Named(|args| {
+            (3..args.len()).filter(|index| args.is(*index, "DB")).map(|index| index + 1).collect()
+        }))
         .acl(Categories::KEYSPACE)
         .docs(
             Group::Generic,
@@ -45,6 +48,7 @@ pub const ROWS: &[Command] = &[
         ),
     Command::new("move", 3, Flags::WRITE.with(Flags::FAST), move_command)
         .keys(&[KeySpec::one(KeyFlags::RW.with(KeyFlags::ACCESS).with(KeyFlags::UPDATE), 1)])
+        .databases(Databases::Named(|_| vec![2]))
         .acl(Categories::KEYSPACE)
         .docs(Group::Generic, "1.0.0", "O(1)", "key db", "Moves a key to another database."),
 ];

@@ -321,7 +321,7 @@ fn getkeysandflags(
     for index in keys {
         reply.array(2);
         reply.bulk(args.get(index as usize));
-        simple_set(reply, flags_of_key(command, args, index).names().map(str::to_owned));
+        simple_set(reply, command.flags_of_key(args, index).names().map(str::to_owned));
     }
     Ok(())
 }
@@ -354,22 +354,6 @@ fn find_keys<'s, 'a>(
     } else {
         Err(CommandError::text("ERR Invalid arguments specified for command"))
     }
-}
-
-/// What a command does with the key at argument `index`: what the specification says that finds it, or the last one, which
-/// stands for keys that no specification can find.
-fn flags_of_key(command: &Command, args: Args<'_>, index: u32) -> KeyFlags {
-    let finds = |spec: &&KeySpec| {
-        let mut found = Vec::new();
-        spec.push_keys(args, &mut found).is_ok() && found.contains(&index)
-    };
-    let spec = command.keys.iter().find(finds).or(command.keys.last());
-    let flags = spec.map_or(KeyFlags::NONE, |spec| spec.flags);
-    if !flags.has(KeyFlags::VARIABLE_FLAGS) {
-        return flags;
-    }
-    let flags = command.find_key_flags.map_or(flags, |find| find(flags, args));
-    flags.without(KeyFlags::VARIABLE_FLAGS)
 }
 
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
