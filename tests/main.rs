@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod acl;
 mod aof;
 mod blocking;
 mod check_tools;

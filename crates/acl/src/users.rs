@@ -171,10 +171,54 @@ impl Users {
             Some(_) => return Err(LoadError::NoUser),
         }
         let name = words.next().ok_or(LoadError::NoUser)?;
+        self.add(name, words, registry)
+    }
+
+    fn add<'r>(
+        &mut self,
+        name: &[u8],
+        rules: impl IntoIterator<Item = &'r [u8]>,
+        registry: &Registry,
+    ) -> Result<(), LoadError> {
         if self.get(name).is_some() {
             return Err(LoadError::Twice(name.to_vec()));
         }
-        self.set(name, words, registry).map(|_| ())
+        self.set(name, rules, registry).map(|_| ())
+    }
+
+    /// The users of these lines of a configuration file, each a name and rules, and nobody else; without a line of the default user
+    /// he has this password, or none.
+    ///
+    /// # Errors
+    /// The first user that is none, and why.
+    pub fn of_directives(
+        lines: &[Vec<Vec<u8>>],
+        default_password: &[u8],
+        hears_all: bool,
+        registry: &Registry,
+    ) -> Result<Self, (Vec<u8>, LoadError)> {
+        let mut users = Self { by_name: BTreeMap::new(), hears_all };
+        for line in lines {
+            let Some((name, rules)) = line.split_first() else { continue };
+            let added = users.add(name, rules.iter().map(Vec::as_slice), registry);
+            added.map_err(|error| (name.clone(), error))?;
+        }
+        if users.get(DEFAULT_USER).is_none() {
+            users.put_default(registry);
+            users.set_default_password(default_password, registry);
+        }
+        Ok(users)
+    }
+
+    /// All users as lines of a configuration file, each a name and rules; without the default user if a server that is given this
+    /// password for him has him like that anyway.
+    pub fn to_directives(&self, default_password: &[u8], registry: &Registry) -> Vec<Vec<Vec<u8>>> {
+        let mut usual = Self::new(self.hears_all, registry);
+        usual.set_default_password(default_password, registry);
+        let is_usual =
+            |user: &User| user.name == DEFAULT_USER && user.describe() == usual.default_user().describe();
+        let told = self.all().filter(|user| !is_usual(user)).map(|user| user.describe());
+        told.map(|line| line.split(|byte| *byte == b' ').map(<[u8]>::to_vec).collect()).collect()
     }
 
     /// All users as lines.

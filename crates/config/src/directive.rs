@@ -150,6 +150,10 @@ targets! {
     Clients,
     /// How much of what clients read is remembered.
     Tracking,
+    /// The default user's password.
+    Password,
+    /// The other users, and who is new.
+    Users,
     /// What goes when memory is short.
     Eviction,
     /// How small collections are stored.

@@ -6,7 +6,7 @@
 //!
 //! A directive without effect here is accepted all the same, so that an existing redis.conf starts this server; the
 //! reason is in the row, and the server names those that were given in one line of its log. One on which somebody relies
-//! (users, encryption, a primary) is refused with a value that asks for something, see `unsupported.rs`.
+//! (encryption, a primary) is refused with a value that asks for something, see `unsupported.rs`.
 
 use crate::directive::{Change, Effect, Group, Rights, Row, Target, directives};
 use crate::kind::{TextRule, ValueKind};
@@ -35,15 +35,15 @@ const JOURNAL: Effect = Effect::Effective(Target::Journal);
 const DISK_ERRORS: Effect = Effect::Effective(Target::DiskErrors);
 const LOG: Effect = Effect::Effective(Target::Log);
 const APPEND_ONLY: Effect = Effect::Effective(Target::AppendOnly);
+const PASSWORD: Effect = Effect::Effective(Target::Password);
+const USERS: Effect = Effect::Effective(Target::Users);
 // What is still to be built. When it is there, its rows name what takes their values.
 const REPLICATION: Effect = Effect::NoEffectHere("replication is not supported yet");
 const CLUSTER: Effect = Effect::NoEffectHere("cluster mode is not supported yet");
 const TLS: Effect = Effect::NoEffectHere("TLS is not supported yet");
-const ACL: Effect = Effect::NoEffectHere("only the default user exists yet");
 const NO_REPLICATION: Effect = Effect::Refused("replication is not supported yet");
 const NO_CLUSTER: Effect = Effect::Refused("cluster mode is not supported yet");
 const NO_TLS: Effect = Effect::Refused("TLS is not supported yet");
-const NO_ACL: Effect = Effect::Refused("only the default user exists yet, whose password is requirepass");
 // What this server does otherwise, or has no use for.
 const MODULES: Effect = Effect::NoEffectHere("modules written for Redis cannot be loaded");
 const NO_MODULES: Effect = Effect::Refused("modules written for Redis cannot be loaded");
@@ -178,15 +178,15 @@ Tls {
         "Seconds for which a session can be resumed.";
 }
 Security {
-    Requirepass "requirepass" NULLABLE, "", SECRET, CLIENTS,
+    Requirepass "requirepass" NULLABLE, "", SECRET, PASSWORD,
         "Password of the default user.";
-    Aclfile "aclfile" TEXT, "", FIXED, NO_ACL,
+    Aclfile "aclfile" TEXT, "", FIXED, USERS,
         "File with users and their rights, instead of `user` lines.";
-    User "user" ValueKind::Lines { min: 1, max: usize::MAX }, "", FILE, NO_ACL,
+    User "user" ValueKind::Lines { min: 1, max: usize::MAX }, "", FILE, USERS,
         "A user and the rules of what it may do.";
-    AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, HERE,
+    AcllogMaxLen "acllog-max-len" COUNT_LONG, "128", SET, USERS,
         "Entries that ACL LOG keeps.";
-    AclPubsubDefault "acl-pubsub-default" ValueKind::Choice(&["allchannels", "resetchannels"]), "resetchannels", SET, ACL,
+    AclPubsubDefault "acl-pubsub-default" ValueKind::Choice(&["allchannels", "resetchannels"]), "resetchannels", SET, USERS,
         "Whether a new user may use all channels or none.";
     EnableProtectedConfigs "enable-protected-configs" WHO, "no", FIXED, HERE,
         "Who may change protected directives with CONFIG SET: nobody, everybody, or clients of this machine.";

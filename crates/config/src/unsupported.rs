@@ -1,7 +1,7 @@
 //! Directives that ask for what this server does not do.
 //!
-//! A server that starts without the users, the encryption or the primary that its file names is worse than none: it is open,
-//! or plain, or holds other data than its operator believes. So such a value is refused, at the start and by CONFIG SET,
+//! A server that starts without the encryption or the primary that its file names is worse than none: it is plain, or
+//! holds other data than its operator believes. So such a value is refused, at the start and by CONFIG SET,
 //! unless `ignore-unsupported` says that this is known. A value that asks for nothing (the default, or what amounts to it)
 //! is accepted, for files carry those.
 
@@ -11,31 +11,12 @@ use crate::value::Value;
 /// Whether the value of a directive that is refused here asks for anything.
 pub(crate) fn asks(row: &Row, value: &Value) -> bool {
     match value {
-        Value::Lines(lines) if row.id == Directive::User => lines.iter().any(|line| !is_default_user(line)),
         // These compare bytes, as is done here.
         Value::Text(name) if row.id == Directive::LocaleCollate => {
             !["", "C", "POSIX"].iter().any(|known| name == known.as_bytes())
         }
         _ => *value != row.default_value(),
     }
-}
-
-/// Whether a `user` line describes the default user as it is without one: on, without a password, allowed everything.
-fn is_default_user(line: &[Vec<u8>]) -> bool {
-    const RULES: [&[&str]; 5] =
-        [&["on"], &["nopass"], &["~*", "allkeys"], &["&*", "allchannels"], &["+@all", "allcommands"]];
-    // Say the same as what is there before them, and what is always so here.
-    const IDLE_RULES: &[&str] = &["reset", "sanitize-payload"];
-    let Some((name, rules)) = line.split_first() else { return false };
-    let is_one_of =
-        |rule: &[u8], words: &[&str]| words.iter().any(|word| rule.eq_ignore_ascii_case(word.as_bytes()));
-    let is_known = |(place, rule): (usize, &Vec<u8>)| {
-        RULES.iter().any(|words| is_one_of(rule, words))
-            || is_one_of(rule, IDLE_RULES) && (place == 0 || !is_one_of(rule, &["reset"]))
-    };
-    name == b"default"
-        && rules.iter().enumerate().all(is_known)
-        && RULES.iter().all(|words| rules.iter().any(|rule| is_one_of(rule, words)))
 }
 
 #[cfg(test)]
@@ -63,13 +44,6 @@ mod tests {
             "tls-port 6380",
             "tls-cert-file /a.pem",
             "tls-replication yes",
-            "user alice on",
-            "user default on >secret ~* &* +@all",
-            "user default on nopass ~* +@all",
-            "user default on nopass ~* &* +@all reset",
-            "user default off nopass ~* &* +@all",
-            "user default",
-            "aclfile /etc/users.acl",
             "masterauth x",
             "masteruser x",
             "slaveof 1.2.3.4 6379",
@@ -90,9 +64,6 @@ mod tests {
             "tls-port 1\ntls-port 0",
             "tls-cert-file \"\"",
             "tls-session-caching no",
-            "user default on nopass ~* &* +@all",
-            "user default reset on nopass sanitize-payload allkeys allchannels allcommands",
-            "aclfile \"\"",
             "masterauth \"\"",
             "replicaof no one",
             "replicaof 1.2.3.4 5\nreplicaof no one",
@@ -106,9 +77,7 @@ mod tests {
 
     #[test]
     fn secrets_stay_out_of_the_error() {
-        for line in
-            ["user default on >hunter2 ~* &* +@all", "masterauth hunter2", "tls-key-file-pass hunter2"]
-        {
+        for line in ["masterauth hunter2", "tls-key-file-pass hunter2"] {
             let error = Config::from_text(line.as_bytes(), Source::StandardInput).unwrap_err().to_string();
             assert!(error.contains("(redacted)") && !error.contains("hunter2"), "{error}");
         }

@@ -1,29 +1,78 @@
-//! Who was refused: what ACL LOG shows.
+//! Who was refused what: what ACL LOG shows.
 //!
-//! With only one user, who may do everything, there is one reason: a wrong name or password. As in Redis the same refusal
-//! within a minute is one entry with a count, and a name is kept in part, so that nobody fills the memory by guessing.
+//! As in Redis the same refusal within a minute is one entry with a count, and a name is kept in part, so that nobody fills the
+//! memory by guessing.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
-use rustredis_metrics::rows::{Row, absent, counter};
+use rustredis_metrics::rows::{Row, counter};
 
 /// Time within which equal refusals share an entry, in milliseconds.
 const GROUPED_MS: u64 = 60_000;
 /// Bytes of a name that are kept.
 const NAME_BYTES_MAX: usize = 1024;
+/// Entries that are kept unless `acllog-max-len` says otherwise.
+const ENTRIES_MAX: usize = 128;
+
+/// What was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// The name or the password.
+    Authentication,
+    /// The command is not allowed.
+    Command,
+    /// A key is not.
+    Key,
+    /// A channel is not.
+    Channel,
+    /// A database is not.
+    Database,
+}
+
+impl Reason {
+    const COUNT: usize = 5;
+
+    /// As ACL LOG names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Authentication => "auth",
+            Self::Command => "command",
+            Self::Key => "key",
+            Self::Channel => "channel",
+            Self::Database => "database",
+        }
+    }
+}
+
+/// A refusal of now.
+#[derive(Debug)]
+pub struct Note<'a> {
+    /// Why.
+    pub reason: Reason,
+    /// Inside MULTI, in a script, or neither.
+    pub context: &'static str,
+    /// What was refused: the command, the key, the channel.
+    pub object: &'a [u8],
+    /// The user, or the name that was given.
+    pub username: &'a [u8],
+    /// The client's line of CLIENT LIST.
+    pub client_info: String,
+}
 
 /// A refusal, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// How often.
     pub count: u64,
-    /// Inside MULTI, or not.
+    /// Why.
+    pub reason: Reason,
+    /// Inside MULTI, in a script, or neither.
     pub context: &'static str,
-    /// The command that was refused, as it was written.
+    /// What was refused, cut.
     pub object: Vec<u8>,
-    /// The name that was given, cut.
+    /// The user, or the name that was given, cut.
     pub username: Vec<u8>,
     /// The client's line of CLIENT LIST, the last time.
     pub client_info: String,
@@ -36,58 +85,77 @@ pub struct Refusal {
 }
 
 /// The last refusals, newest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct AclLog {
     entries: Mutex<VecDeque<Refusal>>,
+    len_max: AtomicUsize,
     next_id: AtomicU64,
-    /// All refusals since the start or CONFIG RESETSTAT.
-    pub refused: AtomicU64,
+    /// All refusals since the start or CONFIG RESETSTAT, by their reasons.
+    refused: [AtomicU64; Reason::COUNT],
 }
 
 /// How many were refused until a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct RefusalCounts {
-    authentications: u64,
+    by_reason: [u64; Reason::COUNT],
 }
 
 impl RefusalCounts {
     /// Looks.
     pub fn of(log: &AclLog) -> Self {
-        Self { authentications: log.refused.load(Relaxed) }
+        Self { by_reason: std::array::from_fn(|reason| log.refused[reason].load(Relaxed)) }
+    }
+
+    fn count(&self, reason: Reason) -> u64 {
+        self.by_reason[reason as usize]
     }
 
     /// What is told.
     pub const SAMPLES: &'static [Row<Self>] = &[
-        counter("acl_access_denied_auth", "Wrong passwords and names.", |at| at.authentications.into()),
-        absent("acl_access_denied_cmd", "Commands that their user may not give."),
-        absent("acl_access_denied_key", "Keys that their user may not touch."),
-        absent("acl_access_denied_channel", "Channels that their user may not use."),
+        counter("acl_access_denied_auth", "Wrong passwords and names.", |at| {
+            at.count(Reason::Authentication).into()
+        }),
+        counter("acl_access_denied_cmd", "Commands that their user may not give.", |at| {
+            at.count(Reason::Command).into()
+        }),
+        counter("acl_access_denied_key", "Keys that their user may not touch.", |at| {
+            at.count(Reason::Key).into()
+        }),
+        counter("acl_access_denied_channel", "Channels that their user may not use.", |at| {
+            at.count(Reason::Channel).into()
+        }),
     ];
 }
 
+impl Default for AclLog {
+    fn default() -> Self {
+        Self {
+            entries: Mutex::default(),
+            len_max: AtomicUsize::new(ENTRIES_MAX),
+            next_id: AtomicU64::new(0),
+            refused: Default::default(),
+        }
+    }
+}
+
 impl AclLog {
-    /// Notes a refusal of now; of the entries `len_max` stay. O(entries).
-    pub fn note(
-        &self,
-        context: &'static str,
-        object: &[u8],
-        username: &[u8],
-        client_info: String,
-        now_ms: u64,
-        len_max: usize,
-    ) {
-        self.refused.fetch_add(1, Relaxed);
+    /// Notes a refusal. O(entries).
+    pub fn note(&self, note: Note<'_>, now_ms: u64) {
+        let Note { reason, context, object, username, client_info } = note;
+        self.refused[reason as usize].fetch_add(1, Relaxed);
         let kept = |name: &[u8]| name[..name.len().min(NAME_BYTES_MAX)].to_vec();
         let (object, username) = (kept(object), kept(username));
         let mut entries = self.entries.lock();
         let known = entries.iter().position(|entry| {
-            entry.context == context
+            entry.reason == reason
+                && entry.context == context
                 && entry.object == object
                 && entry.username == username
                 && now_ms.abs_diff(entry.updated_ms) <= GROUPED_MS
         });
         let mut entry = known.and_then(|index| entries.remove(index)).unwrap_or_else(|| Refusal {
             count: 0,
+            reason,
             context,
             object,
             username,
@@ -100,7 +168,13 @@ impl AclLog {
         entry.client_info = client_info;
         entry.updated_ms = now_ms;
         entries.push_front(entry);
-        entries.truncate(len_max);
+        entries.truncate(self.len_max.load(Relaxed));
+    }
+
+    /// Keeps at most so many entries from now on.
+    pub fn set_len_max(&self, len_max: usize) {
+        self.len_max.store(len_max, Relaxed);
+        self.entries.lock().truncate(len_max);
     }
 
     /// The newest entries, at most `count`.
@@ -112,6 +186,11 @@ impl AclLog {
     pub fn reset(&self) {
         self.entries.lock().clear();
     }
+
+    /// Begins to count at zero.
+    pub fn reset_counts(&self) {
+        self.refused.iter().for_each(|count| count.store(0, Relaxed));
+    }
 }
 
 #[cfg(test)]
@@ -121,7 +200,11 @@ mod tests {
     #[test]
     fn equal_refusals_share_an_entry_for_a_minute() {
         let log = AclLog::default();
-        let note = |name: &[u8], now_ms| log.note("toplevel", b"AUTH", name, String::new(), now_ms, 3);
+        log.set_len_max(3);
+        let note = |username: &[u8], now_ms| {
+            let (reason, context, client_info) = (Reason::Authentication, "toplevel", String::new());
+            log.note(Note { reason, context, object: b"AUTH", username, client_info }, now_ms);
+        };
         note(b"a", 1_000);
         note(b"b", 2_000);
         note(b"a", 61_000);
@@ -132,7 +215,7 @@ mod tests {
         assert_eq!(counts(), [(b'a', 1), (b'a', 2), (b'b', 1)]);
         note(b"c", 121_001);
         assert_eq!(counts(), [(b'c', 1), (b'a', 1), (b'a', 2)]);
-        assert_eq!((log.newest(1)[0].id, log.refused.load(Relaxed)), (3, 5));
+        assert_eq!((log.newest(1)[0].id, RefusalCounts::of(&log).count(Reason::Authentication)), (3, 5));
         note(&[b'x'; 5_000], 121_002);
         assert_eq!(log.newest(1)[0].username.len(), NAME_BYTES_MAX);
         log.reset();

@@ -14,6 +14,7 @@ use std::sync::atomic::{
 
 use atomic_waker::AtomicWaker;
 use parking_lot::Mutex;
+use rustredis_acl::DEFAULT_USER;
 use rustredis_keyspace::WatchFlag;
 use rustredis_resp::Proto;
 
@@ -29,8 +30,8 @@ pub struct Identity {
     pub lib_name: String,
     /// `CLIENT SETINFO LIB-VER`.
     pub lib_ver: String,
-    /// The authenticated user.
-    pub user: String,
+    /// Its user's name.
+    pub user: Vec<u8>,
 }
 
 /// The shared part of a connection.
@@ -195,7 +196,7 @@ impl Client {
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             commands: AtomicU64::new(0),
-            identity: Mutex::new(Identity { user: "default".into(), ..Identity::default() }),
+            identity: Mutex::new(Identity { user: DEFAULT_USER.to_vec(), ..Identity::default() }),
             waiting: Mutex::new(None),
             sync_wait: SyncWaiting::default(),
             mailbox: Mutex::default(),

@@ -50,7 +50,7 @@ impl Filter {
             && self.addr.as_ref().is_none_or(|addr| client.addr.as_bytes() == addr)
             && self.laddr.as_ref().is_none_or(|laddr| client.laddr.as_bytes() == laddr)
             && self.class.is_none_or(|class| class == Some(class_of(client)))
-            && self.user.as_ref().is_none_or(|user| client.identity.lock().user.as_bytes() == user)
+            && self.user.as_ref().is_none_or(|user| client.identity.lock().user == *user)
             && self.age_seconds_min.is_none_or(|min| age_seconds >= min)
     }
 }
@@ -113,7 +113,7 @@ pub fn describe(out: &mut String, registry: &Registry, client: &Client, now_ms: 
         input_capacity.saturating_sub(input),
         client.mail_count(),
         if output > 0 { "rw" } else { "r" },
-        identity.user,
+        String::from_utf8_lossy(&identity.user),
         client.resp.load(Relaxed),
         identity.lib_name,
         identity.lib_ver,

@@ -11,3 +11,4 @@ pub mod monitor;
 pub mod pause;
 pub mod pubsub;
 pub mod tracking;
+pub mod users;

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crossbeam_utils::CachePadded;
 use parking_lot::Mutex;
+use rustredis_acl::User;
 use rustredis_keyspace::effects::{Event, EventClass};
 use rustredis_keyspace::hashing;
 use rustredis_metrics::rows::{Row, gauge};
@@ -322,6 +323,22 @@ impl PubSub {
         if mask & EventClass::KEYEVENT.0 != 0 {
             let channel = format!("__keyevent@{}__:{}", event.db, event.name);
             self.publish(channel.as_bytes(), &event.key);
+        }
+    }
+
+    /// Closes those clients of this user who are subscribed to what he may not hear. O(subscriptions).
+    pub fn close_who_may_not_hear(&self, user: &User) {
+        for topic in Topic::ALL {
+            let shards = if topic == Topic::Pattern { &self.shards[..1] } else { &self.shards[..] };
+            for shard in shards {
+                let mut shard = shard.lock();
+                let names = shard.topics(topic).iter();
+                let refused = names.filter(|(name, _)| !user.may_hear(name, topic == Topic::Pattern));
+                let clients = refused.flat_map(|(_, subscribers)| subscribers.values());
+                for client in clients.filter(|client| client.identity.lock().user == user.name) {
+                    self.clients.kill(client);
+                }
+            }
         }
     }
 

@@ -1,18 +1,20 @@
-//! ACL, as far as it is true where there is only the default user, who may do everything: what tells about users is
-//! answered, what would change them is refused.
+//! ACL: users, what they may do, and who was refused.
+//!
+//! Each change is made in the table of users (`clients/users.rs`), and connections see it before their next command. Here it is followed
+//! by what cannot wait for that: clients of a user who is no more are closed, and subscribers who may not hear any more what they hear.
 
+use rustredis_acl::{DEFAULT_USER, LoadError, RuleError, Selector, User};
 use rustredis_commands::command::FindSecrets;
 use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome};
 use rustredis_config::Directive;
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
-use sha2::{Digest, Sha256};
 
 use super::{Context, Family};
-use crate::clients::list;
+use crate::clients::client::flags;
+use crate::clients::users::file;
 use crate::clock::now_ms;
-use crate::request::origin::Origin;
-use crate::start::server::Server;
+use crate::request::permission;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -25,9 +27,9 @@ pub const FAMILY: Family = Family {
         ("acl|getuser", getuser),
         ("acl|help", help),
         ("acl|list", list),
-        ("acl|load", no_file),
+        ("acl|load", load),
         ("acl|log", log),
-        ("acl|save", no_file),
+        ("acl|save", save),
         ("acl|setuser", setuser),
         ("acl|users", users),
         ("acl|whoami", whoami),
@@ -36,8 +38,9 @@ pub const FAMILY: Family = Family {
 
 const ANYONE: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 const ADMIN: Flags = ANYONE.with(Flags::ADMIN);
-/// The rules of the default user behind its password.
-const RULES: [(&str, &str); 3] = [("keys", "~*"), ("channels", "&*"), ("commands", "+@all")];
+const NO_FILE: CommandError = CommandError::text(
+    "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.",
+);
 /// Bits that ACL GENPASS draws without a number.
 const PASSWORD_BITS: i64 = 256;
 const PASSWORD_BITS_MAX: i64 = 4096;
@@ -68,8 +71,15 @@ const USERS: FindSecrets = |args| (2..args.len()).collect();
 
 const SUBCOMMANDS: &[Command] = &[
     sub("cat", -2, ANYONE, "O(1)", "[category]", "Answers the categories, or the commands of one."),
-    sub("deluser", -3, ADMIN, "O(1)", "username [username ...]", "Deletes users: there is none to delete.")
-        .find_secrets(USERS),
+    sub(
+        "deluser",
+        -3,
+        ADMIN,
+        "O(1)",
+        "username [username ...]",
+        "Deletes users, and closes their connections.",
+    )
+    .find_secrets(USERS),
     Command {
         since: "7.0.0",
         ..sub(
@@ -84,7 +94,7 @@ const SUBCOMMANDS: &[Command] = &[
     sub("genpass", -2, ANYONE, "O(1)", "[bits]", "Answers a random password in hexadecimal digits."),
     sub("getuser", 3, ADMIN, "O(1)", "username", "Tells about a user.").find_secrets(USERS),
     sub("list", 2, ADMIN, "O(1)", "", "Answers the users as lines of a configuration file."),
-    sub("load", 2, ADMIN, "O(1)", "", "Refused: there is no file of users."),
+    sub("load", 2, ADMIN, "O(1)", "", "Takes the users of the file, and nobody else."),
     sub(
         "log",
         -2,
@@ -93,14 +103,14 @@ const SUBCOMMANDS: &[Command] = &[
         "[count | RESET]",
         "Shows who was refused.",
     ),
-    sub("save", 2, ADMIN, "O(1)", "", "Refused: there is no file of users."),
+    sub("save", 2, ADMIN, "O(1)", "", "Writes the users to the file."),
     sub(
         "setuser",
         -3,
         ADMIN,
         "O(1)",
         "username [rule [rule ...]]",
-        "Refused: there is only the default user.",
+        "Makes a user, or changes what one may do.",
     )
     .find_secrets(USERS),
     sub("users", 2, ADMIN, "O(1)", "", "Answers the names of the users."),
@@ -129,22 +139,42 @@ fn cat(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     Ok(())
 }
 
-fn deluser(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if args.from(2).any(|name| name == b"default") {
+fn deluser(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    if args.from(2).any(|name| name == DEFAULT_USER) {
         return Err(CommandError::text("ERR The 'default' user cannot be removed"));
     }
-    reply.int(0);
+    let removed =
+        context.server.users().change(|users| args.from(2).filter(|name| users.remove(name)).count());
+    close_orphans(context)?;
+    reply.count(removed);
+    Ok(())
+}
+
+/// Closes the clients whose user is no more; the one that has asked for it gets its reply first.
+fn close_orphans(context: &mut Context<'_>) -> Outcome {
+    let client = context.caller.client.clone();
+    if context.server.users().close_orphans(&client) {
+        context.conversation()?.after.closes = true;
+        client.set_flag(flags::CLOSE_AFTER_REPLY, true);
+    }
     Ok(())
 }
 
 fn dryrun(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if args.get(2) != b"default" {
-        return Err(CommandError::quoting("ERR User '", args.get(2), "' not found"));
-    }
-    match context.server.registry().resolve(args.skip(3)) {
-        Ok(_) => reply.ok(),
+    let (server, name, asked) = (context.server, args.get(2), args.skip(3));
+    let not_found = || CommandError::quoting("ERR User '", name, "' not found");
+    let known = server.users().find(name).ok_or_else(not_found)?;
+    let row = match server.registry().resolve(asked) {
+        Ok(row) => row,
         Err(arity @ CommandError::Arity(_)) => return Err(arity),
         Err(_) => return Err(CommandError::quoting("ERR Command '", args.get(3), "' not found")),
+    };
+    let mut keys = Vec::new();
+    row.hash_keys(asked, &mut keys);
+    let (asked, db) = (asked.with_keys(&keys), context.caller.db);
+    match known.user.check(row, asked, db) {
+        Ok(()) => reply.ok(),
+        Err(denied) => reply.bulk(&permission::full_reason(name, denied, row, asked, db)),
     }
     Ok(())
 }
@@ -186,65 +216,118 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What stands for the default user's password, as Redis shows it: its SHA-256; `None` without one.
-fn password_digest(server: &Server) -> Option<String> {
-    let config = server.config().lock();
-    let password = config.text(Directive::Requirepass);
-    (!password.is_empty()).then(|| hexadecimal(&Sha256::digest(password)))
-}
-
 fn getuser(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if args.get(2) != b"default" {
+    let Some(known) = context.server.users().find(args.get(2)) else {
         reply.null();
         return Ok(());
-    }
-    let password = password_digest(context.server);
-    let flags: &[&str] = if password.is_some() { &["on"] } else { &["on", "nopass"] };
+    };
+    let user: &User = &known.user;
+    let flags = user.flags();
     reply.map(6);
     reply.text("flags");
     reply.set(flags.len());
     flags.iter().for_each(|flag| reply.text(flag));
     reply.text("passwords");
-    reply.array(usize::from(password.is_some()));
-    password.iter().for_each(|password| reply.text(password));
-    let [keys, channels, commands] = RULES;
-    for (name, rule) in [commands, keys, channels] {
-        reply.text(name);
-        reply.text(rule);
-    }
+    reply.array(user.passwords().len());
+    user.passwords().iter().for_each(|hash| reply.text(hash.text()));
+    describe(user.root(), reply);
     reply.text("selectors");
-    reply.array(0);
+    reply.array(user.others().len());
+    for selector in user.others() {
+        reply.map(3);
+        describe(selector, reply);
+    }
     Ok(())
+}
+
+/// What a selector allows: three fields of a map. Where databases are restricted that stands before the commands.
+fn describe(selector: &Selector, reply: &mut Reply<'_>) {
+    let databases = selector.database_rules();
+    let commands = selector.command_rules();
+    reply.text("commands");
+    if databases.is_empty() {
+        reply.text(&commands);
+    } else {
+        reply.text(&format!("{databases} {commands}"));
+    }
+    reply.text("keys");
+    reply.bulk(&selector.key_rules());
+    reply.text("channels");
+    reply.bulk(&selector.channel_rules());
 }
 
 fn list(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let password = password_digest(context.server).map_or("nopass".to_owned(), |digest| format!("#{digest}"));
-    let rules = RULES.map(|(_, rule)| rule).join(" ");
-    reply.array(1);
-    reply.text(&format!("user default on {password} {rules}"));
+    let lines = context.server.users().look(|users| users.to_lines());
+    reply.array(lines.len());
+    lines.iter().for_each(|line| reply.bulk(line));
     Ok(())
 }
 
-fn users(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.array(1);
-    reply.text("default");
+fn users(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    context.server.users().look(|users| {
+        let all = users.all();
+        reply.array(all.len());
+        all.for_each(|user| reply.bulk(&user.name));
+    });
     Ok(())
 }
 
-fn whoami(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.text("default");
+fn whoami(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    reply.bulk(&context.caller.client.identity.lock().user);
     Ok(())
 }
 
-fn setuser(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
-    Err(CommandError::text(
-        "ERR only the default user exists yet: CONFIG SET requirepass changes its password, nothing its rights",
-    ))
+fn setuser(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let server = context.server;
+    let set = server.users().change(|users| users.set(args.get(2), args.from(3), server.registry()));
+    let user = set.map_err(|error| match error {
+        LoadError::Rule(rule, RuleError::Unmatched) => {
+            CommandError::quoting("ERR Unmatched parenthesis in acl selector starting at '", &rule, "'.")
+        }
+        LoadError::Rule(rule, error) => {
+            CommandError::quoting("ERR Error in ACL SETUSER modifier '", &rule, &format!("': {error}"))
+        }
+        error => CommandError::owned(format!("ERR {error}")),
+    })?;
+    server.pubsub().close_who_may_not_hear(&user);
+    reply.ok();
+    Ok(())
 }
 
-/// ACL SAVE and ACL LOAD.
-fn no_file(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, _: &mut Reply<'_>) -> Outcome {
-    Err(CommandError::text("ERR This server has no ACL file: only the default user exists yet"))
+fn load(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let server = context.server;
+    let (path, hears_all) = {
+        let config = server.config().lock();
+        let path = config.path(Directive::Aclfile).ok_or(NO_FILE)?.to_path_buf();
+        (path, config.choice(Directive::AclPubsubDefault) == "allchannels")
+    };
+    let loaded = file::load(&path, hears_all, server.registry()).map_err(|error| {
+        CommandError::owned(format!(
+            "ERR {error}WARNING: ACL errors detected, no change to the previously active ACL rules was performed"
+        ))
+    })?;
+    let all: Vec<_> = loaded.all().cloned().collect();
+    server.users().change(|users| *users = loaded);
+    close_orphans(context)?;
+    all.iter().for_each(|user| server.pubsub().close_who_may_not_hear(user));
+    reply.ok();
+    Ok(())
+}
+
+fn save(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let server = context.server;
+    // The lock is kept, so that nobody else writes the file meanwhile.
+    let config = server.config().lock();
+    let path = config.path(Directive::Aclfile).ok_or(NO_FILE)?;
+    let saved = server.users().look(|users| file::save(path, users));
+    if let Err(error) = saved {
+        tracing::warn!("ACL SAVE failed: {error}");
+        return Err(CommandError::text(
+            "ERR There was an error trying to save the ACLs. Please check the server logs for more information",
+        ));
+    }
+    reply.ok();
+    Ok(())
 }
 
 fn log(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -266,7 +349,7 @@ fn log(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
         reply.text("count");
         reply.int(entry.count as i64);
         reply.text("reason");
-        reply.text("auth");
+        reply.text(entry.reason.name());
         reply.text("context");
         reply.text(entry.context);
         reply.text("object");
@@ -287,18 +370,6 @@ fn log(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut 
     Ok(())
 }
 
-/// Notes that the client gave a wrong name or password with the command that runs.
-pub(super) fn note_refusal(context: &Context<'_>, args: Args<'_>, username: &[u8]) {
-    let (server, client) = (context.server, &context.caller.client);
-    let len_max = usize::try_from(server.config().lock().int(Directive::AcllogMaxLen)).unwrap_or(0);
-    let mut client_info = String::new();
-    let bytes = args.from(0).map(<[u8]>::len).sum();
-    list::describe(&mut client_info, server.registry(), client, now_ms(), bytes);
-    let client_info = client_info.trim_end().to_owned();
-    let place = if context.origin == Origin::Queue { "multi" } else { "toplevel" };
-    server.acl_log().note(place, args.get(0), username, client_info, now_ms(), len_max);
-}
-
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     super::help(
         reply,
@@ -307,7 +378,7 @@ fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
             "CAT [<category>]",
             "    Show the categories of commands, or the commands of one.",
             "DELUSER <username> [<username> ...]",
-            "    Delete users: there is only the default user, who stays.",
+            "    Delete users, and close their connections.",
             "DRYRUN <username> <command> [<arg> ...]",
             "    Tell whether a user may run a command.",
             "GENPASS [<bits>]",
@@ -316,8 +387,14 @@ fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
             "    Tell about a user.",
             "LIST",
             "    Show the users as lines of a configuration file.",
+            "LOAD",
+            "    Take the users of the ACL file, and nobody else.",
             "LOG [<count> | RESET]",
             "    Show who was refused, or forget it.",
+            "SAVE",
+            "    Write the users to the ACL file.",
+            "SETUSER <username> [<rule> ...]",
+            "    Make a user, or change what one may do.",
             "USERS",
             "    Show the names of the users.",
             "WHOAMI",

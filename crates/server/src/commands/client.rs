@@ -10,6 +10,7 @@ use crate::clients::client::{Client, flags};
 use crate::clients::list::{Filter, class_of_name, describe};
 use crate::clock::now_ms;
 use crate::request::conversation::ReplyMode;
+use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -204,7 +205,7 @@ fn list(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut
 }
 
 /// Reads the options of CLIENT KILL: whom, and whether the connection that asks is spared.
-fn kill_filter(args: Args<'_>) -> Result<(Filter, bool), CommandError> {
+fn kill_filter(server: &Server, args: Args<'_>) -> Result<(Filter, bool), CommandError> {
     if args.len() == 3 {
         return Ok((Filter { addr: Some(args.get(2).to_vec()), ..Filter::default() }, false));
     }
@@ -223,7 +224,7 @@ fn kill_filter(args: Args<'_>) -> Result<(Filter, bool), CommandError> {
         } else if args.is(index, "LADDR") {
             filter.laddr = Some(value.to_vec());
         } else if args.is(index, "USER") {
-            if value != b"default" {
+            if server.users().find(value).is_none() {
                 return Err(CommandError::quoting("ERR No such user '", value, "'"));
             }
             filter.user = Some(value.to_vec());
@@ -252,7 +253,7 @@ fn is_yes(args: Args<'_>, index: usize, yes: &str, no: &str) -> Result<bool, Com
 }
 
 fn kill(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (filter, skips_me) = kill_filter(args)?;
+    let (filter, skips_me) = kill_filter(context.server, args)?;
     let clients = context.server.clients();
     let now_ms = now_ms();
     let own_id = context.caller.client.id;

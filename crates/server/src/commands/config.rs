@@ -3,10 +3,8 @@
 //! What directives there are, what they accept and how they are shown is `rustredis-config`'s; a change takes
 //! effect by `start/apply.rs`, and if that fails the whole CONFIG SET is taken back.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome};
 use rustredis_config::{Config, Directive, Origin, SetError};
@@ -15,6 +13,7 @@ use rustredis_resp::Reply;
 
 use super::{Context, Family};
 use crate::clients::client::flags;
+use crate::files::replace::replace;
 use crate::gate;
 use crate::request::admit::LOADING;
 use crate::request::conversation::Wait;
@@ -156,18 +155,28 @@ fn reset_stat(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &
         worker.metrics.reset();
     }
     context.server.engine().contention().reset();
-    context.server.acl_log().refused.store(0, Relaxed);
+    context.server.acl_log().reset_counts();
     allocator::reset_peak();
     reply.ok();
     Ok(())
 }
 
 fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let config = context.server.config().lock();
-    let Some(path) = config.file() else {
+    let server = context.server;
+    let mut config = server.config().lock();
+    let Some(path) = config.file().map(Path::to_path_buf) else {
         return Err(CommandError::text("ERR The server is running without a config file"));
     };
-    if let Err(error) = write_file(&config, path) {
+    // Those of a file of their own stand there.
+    let users = match config.path(Directive::Aclfile) {
+        Some(_) => Vec::new(),
+        None => {
+            let password = config.text(Directive::Requirepass);
+            server.users().look(|users| users.to_directives(password, server.registry()))
+        }
+    };
+    config.set_users(users);
+    if let Err(error) = write_file(&config, &path) {
         tracing::warn!("CONFIG REWRITE failed: {error}");
         return Err(CommandError::owned(format!("ERR Rewriting config file: {error}")));
     }
@@ -176,30 +185,13 @@ fn rewrite(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut
     Ok(())
 }
 
-/// Writes the file anew, so that a crash leaves the old one or the new one.
+/// Writes the configuration in force over what is in the file.
 fn write_file(config: &Config, path: &Path) -> std::io::Result<()> {
     let old = match std::fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         old => old?,
     };
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let new_path = path.with_file_name(format!("{name}.{}.tmp", std::process::id()));
-    let written = (|| {
-        let mut file = std::fs::File::create(&new_path)?;
-        if let Ok(metadata) = std::fs::metadata(path) {
-            file.set_permissions(metadata.permissions())?;
-        }
-        file.write_all(&config.rewrite(&old))?;
-        file.sync_all()?;
-        std::fs::rename(&new_path, path)
-    })();
-    if written.is_err() {
-        // Nobody else knows of it.
-        let _ = std::fs::remove_file(&new_path);
-        return written;
-    }
-    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    std::fs::File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+    replace(path, &config.rewrite(&old))
 }
 
 fn help(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

@@ -2,15 +2,16 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, Categories, Command, CommandError, Flags, Group, Outcome, Rules};
-use rustredis_config::Directive;
+use rustredis_acl::DEFAULT_USER;
+use rustredis_commands::{Args, Categories, Command, CommandError, Databases, Flags, Group, Outcome, Rules};
 use rustredis_keyspace::View;
 use rustredis_resp::{Proto, Reply};
 
-use super::{Context, Family, acl};
+use super::{Context, Family};
 use crate::clients::client::flags;
 use crate::request::context::NO_CONNECTION;
 use crate::request::conversation::ReplyMode;
+use crate::request::permission;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -53,6 +54,7 @@ const ROWS: &[Command] = &[
         .docs(Group::Connection, "1.0.0", "O(1)", "message", "Answers the message."),
     Command::server("select", 2, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
         .rules(Rules::SELECTS_DATABASE)
+        .databases(Databases::Named(|_| vec![1]))
         .acl(Categories::CONNECTION)
         .docs(Group::Connection, "1.0.0", "O(1)", "index", "Changes the database of the connection."),
     Command::server("hello", -1, HANDSHAKE).find_secrets(hello_secrets).acl(Categories::CONNECTION).docs(
@@ -128,32 +130,27 @@ fn select(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply:
 }
 
 /// Checks the name and the password that these arguments give.
-fn authenticate(context: &mut Context<'_>, args: Args<'_>, user: &[u8], password: &[u8]) -> Outcome {
-    let config = context.server.config().lock();
-    let required = config.text(Directive::Requirepass);
-    // Every byte is looked at, so that the time does not tell how many were right.
-    let differs = required.len() != password.len()
-        || required.iter().zip(password).fold(0, |differs, (a, b)| differs | (a ^ b)) != 0;
-    if user != b"default" || !required.is_empty() && differs {
-        drop(config);
-        acl::note_refusal(context, args, user);
+fn authenticate(context: &mut Context<'_>, args: Args<'_>, name: &[u8], password: &[u8]) -> Outcome {
+    let known = context.server.users().find(name).filter(|known| known.user.admits(password));
+    let Some(known) = known else {
+        let place = permission::Place::of(context.origin, false);
+        permission::note_authentication(context.server, context.caller, args, name, place);
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
-    }
-    drop(config);
+    };
     context.caller.is_authenticated = true;
-    context.caller.client.identity.lock().user = "default".into();
+    context.caller.become_user(known);
     Ok(())
 }
 
 fn auth(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     match args.len() {
         2 => {
-            if !context.server.settings().requires_password.load(Relaxed) {
+            if context.server.users().default_user().user.needs_no_password {
                 return Err(CommandError::text(
                     "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
                 ));
             }
-            authenticate(context, args, b"default", args.get(1))?;
+            authenticate(context, args, DEFAULT_USER, args.get(1))?;
         }
         3 => authenticate(context, args, args.get(1), args.get(2))?,
         _ => return Err(CommandError::Syntax),
@@ -253,6 +250,7 @@ fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
     caller.set_proto(Proto::Resp2);
     reply.set_proto(Proto::Resp2);
     caller.no_touch = false;
+    caller.become_user(server.users().default_user());
     caller.is_authenticated = !server.settings().requires_password.load(Relaxed);
     client.identity.lock().name.clear();
     client.set_flag(flags::NO_EVICT | flags::NO_TOUCH | flags::READONLY, false);

@@ -4,7 +4,7 @@
 //! `CLIENT REPLY OFF` does not silence it.
 
 use rustredis_commands::{
-    Args, Categories, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome, Rules,
+    Args, Categories, Channels, Command, CommandError, Flags, Group, KeyFlags, KeySpec, Outcome, Rules,
 };
 use rustredis_keyspace::View;
 use rustredis_resp::Reply;
@@ -42,7 +42,7 @@ const PUBLISHING: Flags =
 const ASKING: Flags = Flags::PUBSUB.with(Flags::LOADING).with(Flags::STALE);
 
 const ROWS: &[Command] = &[
-    Command::server("subscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).docs(
+    Command::server("subscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).channels(Channels::All).docs(
         Group::PubSub,
         "2.0.0",
         "O(N) where N is the number of channels to subscribe to.",
@@ -56,7 +56,7 @@ const ROWS: &[Command] = &[
         "[channel [channel ...]]",
         "Hears channels no more; without a name, none of them.",
     ),
-    Command::server("psubscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).docs(
+    Command::server("psubscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).channels(Channels::Patterns).docs(
         Group::PubSub,
         "2.0.0",
         "O(N) where N is the number of patterns to subscribe to.",
@@ -70,14 +70,14 @@ const ROWS: &[Command] = &[
         "[pattern [pattern ...]]",
         "Hears patterns no more; without one, none of them.",
     ),
-    Command::server("publish", 3, PUBLISHING).docs(
+    Command::server("publish", 3, PUBLISHING).channels(Channels::First).docs(
         Group::PubSub,
         "2.0.0",
         "O(N+M) where N is the number of clients subscribed to the channel and M is the number of patterns that anyone is subscribed to.",
         "channel message",
         "Sends a message to a channel.",
     ),
-    Command::server("ssubscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE)
+    Command::server("ssubscribe", -2, SUBSCRIBING).rules(Rules::IN_SUBSCRIBER_MODE).channels(Channels::All)
         .keys(&[KeySpec::range(KeyFlags::NOT_KEY, 1, -1, 1)])
         .docs(
             Group::PubSub,
@@ -95,7 +95,7 @@ const ROWS: &[Command] = &[
             "[shardchannel [shardchannel ...]]",
             "Hears shard channels no more; without a name, none of them.",
         ),
-    Command::server("spublish", 3, PUBLISHING).keys(&[KeySpec::one(KeyFlags::NOT_KEY, 1)]).docs(
+    Command::server("spublish", 3, PUBLISHING).channels(Channels::First).keys(&[KeySpec::one(KeyFlags::NOT_KEY, 1)]).docs(
         Group::PubSub,
         "7.0.0",
         "O(N) where N is the number of clients subscribed to the shard channel.",
@@ -182,6 +182,13 @@ fn subscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, t
     for name in args.from(1) {
         server.pubsub().subscribe(&caller.client, own, topic, name);
         confirm(own, reply, words(topic).0, topic, Some(name));
+    }
+    // Whoever has changed what he may hear meanwhile may not have found him.
+    if caller.follow(server.users())
+        && let Some(user) = &caller.restricted
+        && args.from(1).any(|name| !user.may_hear(name, topic == Topic::Pattern))
+    {
+        server.clients().kill(&caller.client);
     }
     Ok(())
 }

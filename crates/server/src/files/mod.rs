@@ -7,4 +7,5 @@ pub mod leftovers;
 pub mod load;
 pub mod rdb;
 pub mod recorder;
+pub mod replace;
 pub mod snapshot;

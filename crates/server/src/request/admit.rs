@@ -16,6 +16,8 @@ use crate::clients::client::flags;
 use crate::clock::now_ms;
 use crate::gate;
 use crate::net::stream::Stream;
+use crate::request::origin::Origin;
+use crate::request::permission::{self, Place};
 use crate::request::refusals::{OUT_OF_MEMORY, REPLICAS_MISSING, disk_error};
 use crate::request::script::callee;
 use crate::request::session::Session;
@@ -66,6 +68,7 @@ const ALWAYS: u32 = 0;
 const CHECKS: &[(u32, Test)] = &[
     (ALWAYS, Test::Now(is_authenticated)),
     (ALWAYS, Test::Now(may_be_queued)),
+    (ALWAYS, Test::Now(is_permitted)),
     (gate::MEMORY_LIMITED, Test::Wait(has_memory)),
     (gate::DISK_ERROR, Test::Now(may_leave_disk)),
     (gate::REPLICAS_MISSING, Test::Now(may_leave_replicas)),
@@ -150,6 +153,14 @@ fn may_be_queued(asked: &Asked<'_>) -> Outcome {
         return Err(CommandError::text("ERR Command not allowed inside a transaction"));
     }
     Ok(())
+}
+
+fn is_permitted(asked: &Asked<'_>) -> Outcome {
+    let Asked { server, session, row, args, .. } = *asked;
+    let place = Place::of(Origin::Client, session.conversation.transaction.is_some());
+    permission::ask(server, &session.caller, row, args, place)
+        .map_err(|denied| permission::refusal(&session.caller, denied, row))?;
+    if asked.is_queueing() { Ok(()) } else { permission::ask_patterns(&session.caller, row, args) }
 }
 
 fn has_memory<'a>(asked: &'a Asked<'a>) -> Option<Waiting<'a>> {

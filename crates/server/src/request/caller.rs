@@ -7,10 +7,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use rustredis_acl::User;
 use rustredis_resp::Proto;
 
 use crate::clients::client::Client;
 use crate::clients::tracking::Tracker;
+use crate::clients::users::{Known, UserTable};
 use crate::upkeep::settings::Settings;
 
 /// Who sends commands. Cheap to clone.
@@ -28,12 +30,56 @@ pub struct Caller {
     pub no_touch: bool,
     /// How its reads are tracked, if they are.
     pub tracker: Option<Arc<Tracker>>,
+    /// His user, who is to be asked what he may do; nobody if he may do everything.
+    pub restricted: Option<Arc<User>>,
+    /// The version of the users of which that is.
+    users_version: u64,
 }
 
 impl Caller {
-    /// A client that has just come.
+    /// A client that has just come, or nobody, who may do everything.
     pub fn new(client: Arc<Client>, is_authenticated: bool) -> Self {
-        Self { client, db: 0, proto: Proto::Resp2, is_authenticated, no_touch: false, tracker: None }
+        let (restricted, users_version) = (None, 0);
+        Self {
+            client,
+            db: 0,
+            proto: Proto::Resp2,
+            is_authenticated,
+            no_touch: false,
+            tracker: None,
+            restricted,
+            users_version,
+        }
+    }
+
+    /// Is this user from now on.
+    pub fn become_user(&mut self, known: Known) {
+        self.client.identity.lock().user.clone_from(&known.user.name);
+        self.users_version = known.version;
+        self.restricted = (!known.user.may_everything()).then_some(known.user);
+    }
+
+    /// Takes what has changed of the users since it was looked at last; whether anything has.
+    #[inline]
+    pub fn follow(&mut self, users: &UserTable) -> bool {
+        let has_changed = users.version() != self.users_version;
+        if has_changed {
+            self.follow_change(users);
+        }
+        has_changed
+    }
+
+    #[cold]
+    fn follow_change(&mut self, users: &UserTable) {
+        let name = self.client.identity.lock().user.clone();
+        match users.find(&name) {
+            Some(known) => self.become_user(known),
+            // He is closed by whoever has removed the user, unless he came in between.
+            None => {
+                self.client.kill();
+                self.restricted = Some(Arc::new(User::new(&name, false)));
+            }
+        }
     }
 
     /// Whether it must authenticate before anything else. As long as the default user has no password, everybody is

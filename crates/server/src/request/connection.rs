@@ -82,7 +82,8 @@ impl Connection {
         client.set_flag(flags::UNIX_SOCKET, matches!(stream, Stream::Unix(_)));
         server.clients().add(client.clone());
         let is_authenticated = !server.settings().requires_password.load(Relaxed);
-        let session = Session::new(client, is_authenticated);
+        let mut session = Session::new(client, is_authenticated);
+        session.caller.become_user(server.users().default_user());
         Self {
             outlet: Rc::new(Outlet::new(stream, session.caller.client.clone())),
             session,

@@ -111,7 +111,17 @@ impl Connection {
                 self.finish_batch(&worker, scratch, index);
                 return Flow::Close;
             }
-            if self.session.is_plain() && admit::is_free(&server, input.len(), count) {
+            if self.session.caller.follow(server.users()) {
+                scratch.forget_allowed();
+                if self.session.caller.client.is_killed() {
+                    self.finish_batch(&worker, scratch, index);
+                    return Flow::Close;
+                }
+            }
+            if self.session.is_plain()
+                && admit::is_free(&server, input.len(), count)
+                && self.is_allowed(&server, scratch, index, input)
+            {
                 if has_owners
                     && let Some(ran) = self.run_scattered(&server, &worker, scratch, index, input).await
                 {
@@ -126,6 +136,8 @@ impl Connection {
                 }
             }
             let flow = self.execute_one(&server, &worker, scratch, index, input).await;
+            // It may have made another user of the caller, or brought him elsewhere.
+            scratch.forget_allowed();
             index += 1;
             match flow {
                 Next::Go => {}
@@ -141,6 +153,19 @@ impl Connection {
         }
         self.finish_batch(&worker, scratch, count);
         Flow::Done
+    }
+
+    /// Whether the caller may run the command at `index` as a plain one; looks ahead for those behind it.
+    #[inline]
+    fn is_allowed(&self, server: &Server, scratch: &mut Scratch, index: usize, input: &[u8]) -> bool {
+        let caller = &self.session.caller;
+        match &caller.restricted {
+            None => {
+                scratch.allow_all();
+                true
+            }
+            Some(user) => scratch.allow(server.registry(), user, caller.db, index, input),
+        }
     }
 
     fn finish_batch(&mut self, worker: &Worker, scratch: &Scratch, commands: usize) {
@@ -300,7 +325,7 @@ impl Connection {
         let mut access = Access::Read;
         let mut end = first;
         let most = lockless::run_of_a_kind(server, scratch, first, TOUCH_AHEAD);
-        for prepared in scratch.prepared[first..].iter().take(most) {
+        for prepared in scratch.allowed()[first..].iter().take(most) {
             if prepared.row == NO_ROW || prepared.keys > 1 {
                 break;
             }

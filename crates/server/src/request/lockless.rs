@@ -48,7 +48,7 @@ impl Connection {
         turn: &Turn,
     ) -> usize {
         let end = first + scratch.lockless(server.registry(), first, AHEAD, KEYS_MAX);
-        let is_rest = end - first == AHEAD.min(scratch.prepared.len() - first);
+        let is_rest = end - first == AHEAD.min(scratch.allowed().len() - first);
         // Who is alone has all shards of a pipeline with one hold; who waits for keys that are elsewhere is looked for under a lock.
         if end == first
             || server.engine().holds_groups() && !is_rest
@@ -95,7 +95,7 @@ impl Scratch {
         let is_lockless = |row: u16, keys: u32| {
             row != NO_ROW && (1..=keys_max).contains(&keys) && registry.row(row).is_lockless
         };
-        let next = self.prepared[first..].iter().take(most);
+        let next = self.allowed()[first..].iter().take(most);
         next.take_while(|prepared| is_lockless(prepared.row, prepared.keys)).count()
     }
 }

@@ -15,6 +15,7 @@ pub mod hold;
 pub mod lane;
 mod lockless;
 pub mod origin;
+pub mod permission;
 pub mod record;
 pub mod redact;
 pub mod refusals;

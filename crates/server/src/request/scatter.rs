@@ -189,7 +189,7 @@ fn find_owners(server: &Server, scratch: &mut Scratch, first: usize, own: usize)
     let mut owners = std::mem::take(&mut scratch.owners);
     owners.clear();
     let mut heard_of = None;
-    for index in first..scratch.prepared.len() {
+    for index in first..scratch.allowed().len() {
         let prepared = scratch.prepared[index];
         if prepared.row == NO_ROW || prepared.keys > 1 {
             break;

@@ -2,6 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
+use rustredis_acl::User;
 use rustredis_commands::{Args, CommandError, Flags, KeyRef, Recent, Registry, Row, Rules};
 use rustredis_keyspace::Effects;
 use rustredis_resp::Batch;
@@ -29,6 +30,8 @@ pub struct Commands {
     /// Why a command has no row, by its index.
     errors: Vec<(usize, CommandError)>,
     keys: Vec<KeyRef>,
+    /// Behind the last command that the caller is known to be allowed: the short way ends there.
+    allowed: usize,
 }
 
 /// What executing needs besides the connection; lent by the worker for the time of a batch.
@@ -79,6 +82,7 @@ impl Commands {
     pub fn prepare(&mut self, registry: &Registry, input: &[u8]) {
         self.prepared.clear();
         self.errors.clear();
+        self.allowed = 0;
         self.keys.clear();
         let mut recent = Recent::default();
         for index in 0..self.batch.len() {
@@ -121,6 +125,41 @@ impl Commands {
         }
     }
 
+    /// Takes all commands for allowed.
+    #[inline]
+    pub fn allow_all(&mut self) {
+        self.allowed = self.prepared.len();
+    }
+
+    /// Forgets which commands the caller is allowed.
+    #[inline]
+    pub fn forget_allowed(&mut self) {
+        self.allowed = 0;
+    }
+
+    /// Looks how far from `first` on there are only plain commands that this user may run in this database; whether the first is one.
+    pub fn allow(&mut self, registry: &Registry, user: &User, db: usize, first: usize, input: &[u8]) -> bool {
+        if first < self.allowed {
+            return true;
+        }
+        let mut end = first;
+        while let Some(Prepared { row, .. }) = self.prepared.get(end).filter(|next| next.row != NO_ROW) {
+            let row = registry.row(*row);
+            if !row.is_plain || user.check(row, self.args(end, input), db).is_err() {
+                break;
+            }
+            end += 1;
+        }
+        self.allowed = end;
+        end > first
+    }
+
+    /// The commands up to the last that may go the short way.
+    #[inline]
+    pub fn allowed(&self) -> &[Prepared] {
+        &self.prepared[..self.allowed]
+    }
+
     /// The command at `index` with its row, if it may go the short way.
     #[inline]
     pub fn plain<'a>(
@@ -129,7 +168,7 @@ impl Commands {
         index: usize,
         input: &'a [u8],
     ) -> Option<(&'a Row, Args<'a>)> {
-        let Prepared { row, .. } = *self.prepared.get(index)?;
+        let Prepared { row, .. } = *self.allowed().get(index)?;
         let row = Some(row).filter(|row| *row != NO_ROW).map(|row| registry.row(row))?;
         row.is_plain.then(|| (row, self.args(index, input)))
     }

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use rustredis_commands::{Args, CommandError, OwnedArgs, Plan, Row, Rules};
+use rustredis_acl::Denied;
+use rustredis_commands::{Args, CommandError, Outcome, OwnedArgs, Plan, Row, Rules};
 use rustredis_engine::Held;
 use rustredis_engine::faults::{Fault, has, pause};
 use rustredis_keyspace::store::DbKey;
@@ -15,9 +16,11 @@ use rustredis_metrics::{CallEnd, CommandId};
 use rustredis_resp::Reply;
 
 use crate::gate;
+use crate::request::caller::Caller;
 use crate::request::connection::Connection;
 use crate::request::conversation::{Conversation, Queued, Transaction};
 use crate::request::origin::Origin;
+use crate::request::permission::{self, Place};
 use crate::request::redact;
 use crate::request::run;
 use crate::request::script;
@@ -155,6 +158,12 @@ async fn run_queue(
         let row = server.registry().row(queued.row);
         let args = queued.args.args();
         worker.read_clock();
+        connection.session.caller.follow(server.users());
+        if let Err(error) = ask_again(server, &connection.session.caller, row, args) {
+            connection.answer_error(server, worker, &error);
+            worker.metrics.reject(CommandId(row.id));
+            continue;
+        }
         if row.command.rules.has(Rules::RUNS_SCRIPT) {
             let db = connection.session.caller.db;
             script::run_queued(connection, server, worker, &mut held, &mut announced, row, args, effects)
@@ -176,6 +185,24 @@ async fn run_queue(
     let place = settle_step(server, worker, &mut view, &connection.session.caller.client);
     connection.session.progress.note_write(place);
     Ok(())
+}
+
+/// Asks of a queued command what was asked before it was queued: the user's rights may have changed.
+fn ask_again(server: &Server, caller: &Caller, row: &Row, args: Args<'_>) -> Outcome {
+    permission::ask(server, caller, row, args, Place::Transaction).map_err(|denied| {
+        let reason = match denied {
+            Denied::Command => "no permission to execute the command or subcommand",
+            Denied::Key(_) => "no permission to touch the specified keys",
+            Denied::Database => "no permission to access the database",
+            Denied::Channel(_) => {
+                "no permission to access one of the channels used as arguments to the command"
+            }
+        };
+        CommandError::owned(format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: {reason}"
+        ))
+    })?;
+    permission::ask_patterns(caller, row, args)
 }
 
 /// Whether a watched key that was there has expired since: that counts as a change. One that was not there and has expired

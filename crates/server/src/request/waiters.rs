@@ -9,12 +9,15 @@ use std::sync::atomic::Ordering::Relaxed;
 use rustredis_commands::{Args, KeyRef};
 use rustredis_engine::faults::{Fault, has};
 use rustredis_keyspace::{Fate, Key, Kind, Ready, View};
+use rustredis_metrics::CommandId;
+use rustredis_resp::Reply;
 
 use crate::clients::blocked::BlockedClient;
 use crate::request::caller::Progress;
 use crate::request::context::Context;
 use crate::request::faults;
 use crate::request::origin::Origin;
+use crate::request::permission::{self, Place};
 use crate::request::run;
 use crate::request::worker::Worker;
 use crate::start::server::Server;
@@ -87,6 +90,15 @@ fn serve(
     let mut only = [KeyRef { argument: 0, hash: 0 }];
     let args = served_with(blocked, key, &mut only);
     let (mut caller, mut progress, mut output) = (blocked.caller.clone(), Progress::default(), Vec::new());
+    caller.follow(server.users());
+    if let Err(denied) = permission::ask(server, &caller, row, args, Place::TopLevel) {
+        let error = permission::refusal(&caller, denied, row);
+        Reply::new(&mut output, caller.proto).error(&error.wire());
+        run::count_error(server, worker, &error);
+        worker.metrics.reject(CommandId(row.id));
+        blocked.serve(output, progress);
+        return true;
+    }
     let mut context = Context {
         server,
         worker: Some(worker),

@@ -107,6 +107,15 @@ fn take(server: &Server, config: &Config, target: Target) {
             config.int(Directive::TrackingTableMaxKeys) as usize,
             config.int(Directive::TrackingClientMaxKeys) as usize,
         ),
+        Target::Password => {
+            let password = config.text(Directive::Requirepass);
+            server.users().change(|users| users.set_default_password(password, server.registry()));
+        }
+        Target::Users => {
+            let hears_all = config.choice(Directive::AclPubsubDefault) == "allchannels";
+            server.users().change(|users| users.set_hears_all(hears_all));
+            server.acl_log().set_len_max(config.int(Directive::AcllogMaxLen) as usize);
+        }
         Target::Eviction => {
             server.settings().take_eviction(config);
             server.gate().set(gate::MEMORY_LIMITED, config.bytes(Directive::Maxmemory) > 0);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
+use rustredis_acl::Users;
 use rustredis_commands::Registry;
 use rustredis_config::{Config, Directive, Origin, REDIS_VERSION, VERSION};
 use rustredis_engine::Engine;
@@ -18,6 +19,7 @@ use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
 use crate::clients::tracking::Tracking;
+use crate::clients::users::UserTable;
 use crate::clock::now_ms;
 use crate::commands;
 use crate::files;
@@ -54,6 +56,7 @@ pub mod load;
 pub mod run_id;
 pub mod samples;
 pub mod server;
+pub mod users;
 
 /// Runs the server until it is told to stop; the exit code of the process.
 pub fn run(config: Config) -> ExitCode {
@@ -297,9 +300,11 @@ fn build(
         engine: engine.clone(),
         snapshots: snapshots.clone(),
     };
+    let users = UserTable::new(Users::new(false, &registry), settings.clone(), clients.clone());
     let server = Server::new(Parts {
         handlers: commands::handlers(&registry),
         registry,
+        users,
         pubsub: PubSub::new(clients.clone(), settings.clone()),
         tracking: Tracking::new(clients.clone()),
         monitors: Monitors::new(clients.clone(), gate.clone()),
@@ -335,6 +340,7 @@ fn build(
         config: directives,
     });
     apply::apply_all(&server, &config);
+    users::load(&server, &config)?;
     *server.config().lock() = config;
     Ok(server)
 }

@@ -17,6 +17,7 @@ use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
 use crate::clients::tracking::Tracking;
+use crate::clients::users::UserTable;
 use crate::clock::now_ms;
 use crate::files::aof::Aof;
 use crate::files::load::Loading;
@@ -99,6 +100,8 @@ pub struct Parts {
     pub aof: Arc<Aof>,
     /// Background saves and rewrites.
     pub snapshots: Arc<Snapshots>,
+    /// Who may do what.
+    pub users: UserTable,
     /// Who was refused.
     pub acl_log: AclLog,
     /// How far a load has come.
@@ -287,6 +290,12 @@ impl Server {
     #[inline]
     pub fn snapshots(&self) -> &Arc<Snapshots> {
         &self.parts.snapshots
+    }
+
+    /// Who may do what.
+    #[inline]
+    pub fn users(&self) -> &UserTable {
+        &self.parts.users
     }
 
     /// Who was refused.

@@ -40,7 +40,7 @@ pub struct Settings {
     pub notify_mask: AtomicU32,
     /// `protected-mode`.
     pub protected_mode: AtomicBool,
-    /// Whether `requirepass` is set.
+    /// Whether the default user lets nobody in without a password.
     pub requires_password: AtomicBool,
     /// From how many nanoseconds on a command concerns the slow log or the latency monitor.
     pub slow_nanos: AtomicU64,
@@ -86,7 +86,6 @@ impl Settings {
         self.tcp_keepalive_seconds.store(config.int(Directive::TcpKeepalive) as u32, Relaxed);
         self.notify_mask.store(notify_mask(config.event_classes()), Relaxed);
         self.protected_mode.store(config.bool(Directive::ProtectedMode), Relaxed);
-        self.requires_password.store(!config.text(Directive::Requirepass).is_empty(), Relaxed);
         let threshold_ms = config.int(Directive::BusyReplyThreshold) as u64;
         self.busy_reply_threshold_ms.store(threshold_ms, Relaxed);
         self.hz.store(config.int(Directive::Hz) as u32, Relaxed);

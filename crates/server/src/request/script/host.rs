@@ -17,6 +17,7 @@ use crate::gate;
 use crate::request::caller::{Caller, Progress};
 use crate::request::context::Context;
 use crate::request::origin::Origin;
+use crate::request::permission::{self, Place};
 use crate::request::record;
 use crate::request::redact;
 use crate::request::refusals;
@@ -168,11 +169,17 @@ impl ScriptHost for Host<'_, '_> {
 
     fn may_run(&mut self, words: &[&[u8]]) -> Option<bool> {
         let args = OwnedArgs::from_parts(words);
-        // There are no users with restrictions yet.
-        match self.server.registry().resolve(args.args()) {
-            Ok(_) | Err(CommandError::Arity(_)) => Some(true),
-            Err(_) => None,
-        }
+        let (registry, args) = (self.server.registry(), args.args());
+        let row = match registry.resolve(args) {
+            Ok(row) => row,
+            Err(CommandError::Arity(name)) => registry.find_full(&name)?,
+            Err(_) => return None,
+        };
+        let Some(user) = &self.caller.restricted else { return Some(true) };
+        let mut keys = Vec::new();
+        row.hash_keys(args, &mut keys);
+        keys.retain(|key| (key.argument as usize) < args.len());
+        Some(user.check(row, args.with_keys(&keys), self.caller.db).is_ok())
     }
 }
 
@@ -205,11 +212,18 @@ impl Host<'_, '_> {
         if flags.has(Flags::NOSCRIPT) && !server.scripts().allows_all.load(Relaxed) {
             return refused(NOT_IN_SCRIPTS);
         }
+        row.hash_keys(args, keys);
+        let args = args.with_keys(keys);
+        if let Err(denied) = permission::ask(server, self.caller, row, args, Place::Script) {
+            let reason = permission::reason(self.caller, denied, row);
+            return refused(CommandError::Other(
+                [b"ERR ACL failure in script: ", &reason[..]].concat().into(),
+            ));
+        }
         if self.past.is_read_only && flags.has_any(Flags::WRITE.with(Flags::MAY_REPLICATE)) {
             return refused(READ_ONLY);
         }
-        row.hash_keys(args, keys);
-        let args = args.with_keys(keys);
+        permission::ask_patterns(self.caller, row, args).map_err(|error| (error, Some(row.id)))?;
         if !self.is_held(row, args) {
             if self.past.has_written {
                 server.scripts().counts.undeclared_late.fetch_add(1, Relaxed);
