@@ -403,18 +403,18 @@ every_engine! {
 
     fn users_are_told(server: &Server) {
         let mut client = server.client();
-        client.check("ACL SETUSER bob reset on >pw %R~r ~a &c +@read -get +select|0", "+OK");
+        client.check("ACL SETUSER bob reset on >pw %R~r ~a &c +@read +select|0 -get", "+OK");
         let hash = "30c952fab122c3f9759f02a6d95c3758b246b4fee239957b2d4fee46e26170c4";
         client.check(
             "ACL GETUSER bob",
             &format!(
                 "[\"flags\", [\"on\", \"sanitize-payload\"], \"passwords\", [\"{hash}\"], \
-                 \"commands\", \"-@all +@read -get +select|0\", \"keys\", \"%R~r ~a\", \"channels\", \"&c\", \"selectors\", []]"
+                 \"commands\", \"-@all +@read +select|0 -get\", \"keys\", \"%R~r ~a\", \"channels\", \"&c\", \"selectors\", []]"
             ),
         );
         client.check("ACL GETUSER nobody", "nil");
         let line = client.line("ACL LIST").elements()[0].text();
-        assert_eq!(line, format!("user bob on sanitize-payload #{hash} %R~r ~a resetchannels &c -@all +@read -get +select|0"));
+        assert_eq!(line, format!("user bob on sanitize-payload #{hash} %R~r ~a resetchannels &c -@all +@read +select|0 -get"));
         client.check("ACL USERS", "[\"bob\", \"default\"]");
         for (rules, error) in [
             ("foo", "Error in ACL SETUSER modifier 'foo': Syntax error"),
@@ -445,8 +445,8 @@ every_engine! {
     fn sort_by_patterns_takes_the_right_to_all_keys(server: &Server) {
         let mut bob = bob(server, "+@all ~a*");
         server.client().check("RPUSH a1 2 1", "2");
-        let by = "-ERR BY option of SORT denied due to insufficient ACL permissions";
-        let get = "-ERR GET option of SORT denied due to insufficient ACL permissions";
+        let by = "-ERR BY option of SORT denied due to insufficient ACL permissions.";
+        let get = "-ERR GET option of SORT denied due to insufficient ACL permissions.";
         for (line, expected) in [
             ("SORT a1", "[\"1\", \"2\"]"),
             ("SORT a1 BY nosort", "[\"2\", \"1\"]"),
@@ -611,7 +611,8 @@ fn users_that_are_none_stop_the_start() {
     ] {
         let exited = run(config);
         assert!(exited.code != Some(0) && exited.log.contains(expected), "{config}: {}", exited.log);
-        assert!(!exited.log.contains("hunter2"), "{}", exited.log);
+        let is_redis = Binary::Rustredis(String::new()).is_redis();
+        assert!(is_redis || !exited.log.contains("hunter2"), "{}", exited.log);
     }
 }
 
@@ -638,7 +639,7 @@ fn a_file_of_users_is_loaded_and_saved() {
         ("user carl on\nuser dora on\nuser bob +nope\n", ":3: Error in applying operation '+nope'"),
         ("user dora on\nuser dora on\n", "uplicate user 'dora'"),
         ("user dora on >hunter2 foo\n", ":1: Syntax error"),
-        ("dora on\n", ":1: line should start with user keyword"),
+        ("dora on\n", " should start with user keyword"),
     ] {
         std::fs::write(&path, text).unwrap();
         let reply = admin.line("ACL LOAD").to_string();
@@ -686,6 +687,10 @@ fn rewriting_keeps_the_users() {
     assert!(of("bob").contains(hash) && of("bob").ends_with("-@all +set)"), "{text}");
     assert!(of("carl").is_empty() && of("dora").contains("nopass"), "{text}");
     let told = client.line("ACL LIST").to_string();
+    if server.is_redis() {
+        // 7.0 forgets a flag on the way.
+        return;
+    }
     let again = launch(&text).start();
     assert_reply!(again.client().line("ACL LIST"), told);
 }

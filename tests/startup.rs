@@ -63,9 +63,7 @@ fn a_bad_directive() {
 }
 
 /// Lines of a redis.conf that ask for what is not there, the directive first.
-const UNSUPPORTED: [&str; 9] = [
-    "user default on >secret ~* &* +@all",
-    "aclfile /etc/redis/users.acl",
+const UNSUPPORTED: [&str; 7] = [
     "masterauth secret",
     "tls-port 6380",
     "tls-cert-file /etc/redis/cert.pem",
@@ -91,9 +89,9 @@ fn what_is_not_supported_refuses_the_start() {
     check_failure(&run(&["--tls-port", "6380"]), &["command line, at option 1", "TLS is not supported"]);
 
     // An operator who knows it may do without, and reads in the log what that is.
-    let config = format!("ignore-unsupported yes\n{}\n", UNSUPPORTED[..6].join("\n"));
+    let config = format!("ignore-unsupported yes\n{}\n", UNSUPPORTED[..4].join("\n"));
     let server = Launch::new(binary()).config(&config).start();
-    for name in ["user", "aclfile", "masterauth", "tls-port", "tls-cert-file", "replicaof"] {
+    for name in ["masterauth", "tls-port", "tls-cert-file", "replicaof"] {
         assert!(server.log().contains(&format!("WARNING: {name} is set and IGNORED")), "{}", server.log());
     }
     server.client().check("PING", "+PONG");

@@ -26,9 +26,18 @@ impl User {
     ///
     /// # Errors
     /// What of it he may not, of the selector that came furthest.
+    #[inline]
     pub fn check(&self, row: &Row, args: Args<'_>, db: usize) -> Result<(), Denied> {
-        let mut denied = Denied::Command;
-        for selector in self.selectors() {
+        match self.root().check(row, args, db) {
+            Err(denied) => self.check_others(denied, row, args, db),
+            allowed => allowed,
+        }
+    }
+
+    /// The same where the root selector does not allow it.
+    #[cold]
+    fn check_others(&self, mut denied: Denied, row: &Row, args: Args<'_>, db: usize) -> Result<(), Denied> {
+        for selector in self.others() {
             match selector.check(row, args, db) {
                 Ok(()) => return Ok(()),
                 Err(other) => denied = denied.max(other),

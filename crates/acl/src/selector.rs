@@ -74,6 +74,7 @@ impl Selector {
     }
 
     /// Whether this row is allowed, whatever its arguments.
+    #[inline]
     pub fn allows(&self, row: u16) -> bool {
         let (word, bit) = (usize::from(row) / 64, row % 64);
         match self.commands.get(word) {

@@ -65,7 +65,7 @@ pub fn ask_patterns(caller: &Caller, row: &Row, args: Args<'_>) -> Outcome {
     let Some(user) = &caller.restricted else { return Ok(()) };
     match row.command.find_pattern_option.and_then(|find| find(args)) {
         Some(option) if !user.may_read_all(row, args, caller.db) => Err(CommandError::owned(format!(
-            "ERR {option} option of SORT denied due to insufficient ACL permissions"
+            "ERR {option} option of SORT denied due to insufficient ACL permissions."
         ))),
         _ => Ok(()),
     }
