@@ -319,6 +319,9 @@ every_engine! {
         }
         run(&mut writer, &["SET e 1"]);
         told(&mut reader, &["e"]);
+        // What is read behind a change in the same step is as it is left.
+        run(&mut reader, &["MULTI", "SET f 1", "GET f", "EXEC"]);
+        not_told(&mut reader);
         // One's own come behind the reply of the whole.
         run(&mut reader, &["GET a", "MULTI", "SET a 2", "GET a", "FLUSHALL"]);
         reader.check("EXEC", "[+OK, \"2\", +OK]");

@@ -242,7 +242,7 @@ impl Selector {
     /// Its rules of commands: `-@all +get`.
     pub fn command_rules(&self) -> String {
         let mut rules: Vec<&str> = self.rules.iter().map(String::as_str).collect();
-        if !self.rules.first().is_some_and(|rule| rule == "+@all") {
+        if self.rules.first().is_none_or(|rule| rule != "+@all") {
             rules.insert(0, "-@all");
         }
         rules.join(" ")

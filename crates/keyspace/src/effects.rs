@@ -106,6 +106,8 @@ pub struct Effects {
     pub ready: Vec<Ready>,
     /// What has become of keys, while somebody has it listed ([`crate::View::begin_listing`]).
     pub(crate) changes: Vec<Change>,
+    /// How many of these somebody has been told of, who hears of each command apart.
+    told_changes: usize,
     /// In which form the command is journalled.
     pub propagation: Propagation,
     /// Whether that is in words which servers before Redis 7.4 do not know.
@@ -146,6 +148,7 @@ impl Default for Effects {
             events: Vec::new(),
             ready: Vec::new(),
             changes: Vec::new(),
+            told_changes: 0,
             propagation: Propagation::Verbatim,
             is_newer: false,
             expired: Vec::new(),
@@ -244,9 +247,16 @@ impl Effects {
         !self.changes.is_empty()
     }
 
+    /// The notes of changes since this was asked last, or the list was taken: a key may stand there more than once.
+    pub fn untold_changes(&mut self) -> &[Change] {
+        let first = std::mem::replace(&mut self.told_changes, self.changes.len());
+        &self.changes[first..]
+    }
+
     /// Takes the list of changes: each key that has changed, with what it came to, in the order in which they began to.
     /// Empty while nobody has them listed. O(n).
     pub fn take_changes(&mut self) -> Vec<Change> {
+        self.told_changes = 0;
         fate::settled(std::mem::take(&mut self.changes))
     }
 
@@ -270,6 +280,7 @@ impl Effects {
         self.events.clear();
         self.ready.clear();
         self.changes.clear();
+        self.told_changes = 0;
         self.propagation = Propagation::Verbatim;
         self.is_newer = false;
         self.expired.clear();

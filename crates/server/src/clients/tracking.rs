@@ -129,7 +129,7 @@ impl Tracking {
     pub fn begin(
         &self,
         view: &mut View<'_>,
-        client: &Arc<Client>,
+        client: &Client,
         now: Option<Arc<Tracker>>,
         wish: &Wish<'_>,
     ) -> Arc<Tracker> {
@@ -138,7 +138,7 @@ impl Tracking {
                 tracker.set_modes(wish.modes);
                 tracker
             }
-            None => Arc::new(Tracker::new(client.clone(), wish.modes)),
+            None => Arc::new(Tracker::new(client.id, wish.modes)),
         };
         client.redirect.store(wish.redirect, Relaxed);
         client.set_flag(flags::BROKEN_REDIRECT, false);
@@ -163,15 +163,16 @@ impl Tracking {
     }
 
     /// A client ends to track.
-    pub fn end(&self, tracker: Arc<Tracker>) {
+    pub fn end(&self, client: &Client, tracker: Arc<Tracker>) {
         tracker.end();
+        client.set_flag(flags::TRACKING | flags::BROADCAST | flags::BROKEN_REDIRECT, false);
         let own = tracker.take_prefixes();
         if !own.is_empty() {
             let mut prefixes = self.prefixes.write();
             own.iter().for_each(|prefix| prefixes.remove(prefix, &tracker));
             self.prefix_count.store(prefixes.len(), Relaxed);
         }
-        self.trackers.lock().by_client.remove(&tracker.client().id);
+        self.trackers.lock().by_client.remove(&client.id);
         self.leaving.lock().push(tracker);
         self.work.notify_one();
     }
@@ -224,10 +225,9 @@ impl Tracking {
         });
     }
 
-    /// Tells what a step has changed, which this client has made, if it was one. The view of the changes is still held. What was
-    /// forgotten all at once is given back.
-    #[cold]
-    pub fn tell(&self, changes: &[Change], by: Option<u64>) -> Option<Forgotten> {
+    /// Tells each who has read it what a command of this client has changed, if it was one's. The view of the changes is still held. What
+    /// was forgotten all at once is given back.
+    pub fn tell_readers(&self, changes: &[Change], by: Option<u64>) -> Option<Forgotten> {
         let now_ms = now_ms();
         let mut forgotten = None;
         for change in changes {
@@ -248,9 +248,6 @@ impl Tracking {
                 Change::Emptied(_) | Change::Swapped(..) => {}
             }
         }
-        if self.prefix_count.load(Relaxed) != 0 {
-            self.broadcast(changes, by, now_ms);
-        }
         forgotten
     }
 
@@ -264,9 +261,13 @@ impl Tracking {
         Box::new((read, entries))
     }
 
-    /// Tells changed keys by their prefixes: one message for each prefix, in which a key stands once.
-    fn broadcast(&self, changes: &[Change], by: Option<u64>, now_ms: u64) {
-        let prefixes = self.prefixes.read();
+    /// Tells what a step has changed by the keys' prefixes: one message for each prefix, in which a key stands once. The view of the
+    /// changes is still held.
+    pub fn broadcast(&self, changes: &[Change], by: Option<u64>) {
+        if self.prefix_count.load(Relaxed) == 0 {
+            return;
+        }
+        let (prefixes, now_ms) = (self.prefixes.read(), now_ms());
         // For each prefix the keys, ascending, with whether the change is the client's own.
         let mut told: HashMap<&[u8], BTreeMap<&[u8], bool>> = HashMap::new();
         for change in changes {
@@ -328,5 +329,5 @@ fn is_own(fate: Fate) -> bool {
 
 /// Whether a tracker does not want to be told of what its own client has changed, and this one has.
 fn is_left_out(tracker: &Tracker, by: Option<u64>) -> bool {
-    by == Some(tracker.client().id) && tracker.modes().has(Modes::NOLOOP)
+    by == Some(tracker.client_id()) && tracker.modes().has(Modes::NOLOOP)
 }

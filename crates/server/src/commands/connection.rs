@@ -242,7 +242,7 @@ fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
     conversation.after.ends_watches = true;
     conversation.reply_mode = ReplyMode::On;
     server.pubsub().leave(&client, &mut conversation.subscriptions);
-    caller.tracker.take().into_iter().for_each(|tracker| server.tracking().end(tracker));
+    caller.tracker.take().into_iter().for_each(|tracker| server.tracking().end(&client, tracker));
     if std::mem::take(&mut conversation.is_monitor) {
         server.monitors().leave(&client);
     }

@@ -33,7 +33,9 @@ pub(super) fn tracking(
         let now = caller.tracker.take();
         caller.tracker = Some(context.server.tracking().begin(view, &caller.client, now, &wish));
     } else if args.is(2, "OFF") {
-        caller.tracker.take().into_iter().for_each(|tracker| context.server.tracking().end(tracker));
+        caller.tracker.take().into_iter().for_each(|tracker| {
+            context.server.tracking().end(&caller.client, tracker);
+        });
     } else {
         return Err(CommandError::Syntax);
     }

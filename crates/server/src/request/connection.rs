@@ -412,7 +412,7 @@ impl Drop for Connection {
         self.worker.waiting.forget(client, &self.outlet);
         self.server.pubsub().leave(client, &mut conversation.subscriptions);
         if let Some(tracker) = caller.tracker.take() {
-            self.server.tracking().end(tracker);
+            self.server.tracking().end(client, tracker);
         }
         if conversation.is_monitor {
             self.server.monitors().leave(client);

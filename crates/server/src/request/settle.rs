@@ -44,7 +44,9 @@ pub fn settle_step(server: &Server, worker: &Worker, view: &mut View<'_>, by: &C
     if worker.steps.is_inside() {
         return 0;
     }
-    tell_trackers(server, view, Some(by));
+    if view.effects.has_changes() {
+        tell_trackers(server, worker, view, Some(by));
+    }
     let place = record::commit(server, worker, view, None);
     waiters::serve_all(server, worker, view);
     place
@@ -72,8 +74,8 @@ fn settle_change(
     if !view.effects.events.is_empty() {
         publish_events(server, view);
     }
-    if !worker.steps.is_inside() {
-        tell_trackers(server, view, by);
+    if view.effects.has_changes() {
+        tell_trackers(server, worker, view, by);
     }
     if std::mem::take(&mut view.effects.has_flushed_all) {
         worker.flushed.set(server.snapshots().note_flushed());
@@ -93,13 +95,15 @@ fn publish_events(server: &Server, view: &mut View<'_>) {
     }
 }
 
-/// Tells clients that track what has changed, as far as that is listed.
-#[inline]
-fn tell_trackers(server: &Server, view: &mut View<'_>, by: Option<&Client>) {
-    if view.effects.has_changes() {
-        let changes = view.effects.take_changes();
-        let forgotten = server.tracking().tell(&changes, by.map(|client| client.id));
-        forgotten.into_iter().for_each(|forgotten| view.store().bury(forgotten));
+/// Tells clients that track what has changed: who has read it, of each command, for what is read again behind it in the same step is
+/// as it is left; who hears of all keys, of a step as a whole.
+#[cold]
+fn tell_trackers(server: &Server, worker: &Worker, view: &mut View<'_>, by: Option<&Client>) {
+    let by = by.map(|client| client.id);
+    let forgotten = server.tracking().tell_readers(view.effects.untold_changes(), by);
+    forgotten.into_iter().for_each(|forgotten| view.store().bury(forgotten));
+    if !worker.steps.is_inside() {
+        server.tracking().broadcast(&view.effects.take_changes(), by);
     }
 }
 

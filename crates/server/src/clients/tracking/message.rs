@@ -38,11 +38,11 @@ impl<'k> Message<'k> {
         if tracker.is_over() {
             return;
         }
-        let client = tracker.client();
+        let Some(client) = clients.get(tracker.client_id()) else { return };
         let redirect = client.redirect.load(Relaxed);
         if redirect == 0 {
-            if client.proto() == Proto::Resp3 && !client.is_killed() {
-                clients.tell(client, self.encoded(Proto::Resp3), self.now_ms);
+            if client.proto() == Proto::Resp3 {
+                clients.tell(&client, self.encoded(Proto::Resp3), self.now_ms);
             }
             return;
         }
@@ -54,7 +54,7 @@ impl<'k> Message<'k> {
             None => {
                 client.set_flag(flags::BROKEN_REDIRECT, true);
                 if client.proto() == Proto::Resp3 {
-                    clients.tell(client, broken(redirect), self.now_ms);
+                    clients.tell(&client, broken(redirect), self.now_ms);
                 }
             }
         }

@@ -58,13 +58,11 @@ impl Prefixes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::client::Client;
     use crate::clients::tracking::tracker::Modes;
 
     #[test]
     fn a_key_has_the_prefixes_that_it_begins_with() {
-        let client = Arc::new(Client::new(1, String::new(), String::new(), -1, 0, 0));
-        let [one, two] = [(); 2].map(|()| Arc::new(Tracker::new(client.clone(), Modes::BCAST)));
+        let [one, two] = [1, 2].map(|id| Arc::new(Tracker::new(id, Modes::BCAST)));
         let mut prefixes = Prefixes::default();
         prefixes.add(b"", &one);
         prefixes.add(b"us", &two);

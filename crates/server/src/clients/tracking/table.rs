@@ -23,10 +23,17 @@ const KEYS_KEPT: usize = 64;
 type Readers = SmallVec<[Arc<Tracker>; 1]>;
 type Entries = HashMap<Arc<[u8]>, Readers>;
 
+#[derive(Debug, Default)]
+struct Shard {
+    entries: Entries,
+    /// Readers of all entries.
+    items: usize,
+}
+
 /// See the module's text.
 #[derive(Debug)]
 pub(super) struct Table {
-    shards: [CachePadded<Mutex<Entries>>; SHARDS],
+    shards: [CachePadded<Mutex<Shard>>; SHARDS],
     keys: AtomicUsize,
     items: AtomicUsize,
     /// The shard of which a key goes next, where there are too many.
@@ -48,7 +55,7 @@ impl Table {
         }
     }
 
-    fn shard(&self, key: Key<'_>) -> &Mutex<Entries> {
+    fn shard(&self, key: Key<'_>) -> &Mutex<Shard> {
         &self.shards[key.hash as usize % SHARDS]
     }
 
@@ -64,7 +71,8 @@ impl Table {
 
     /// The tracker reads this key; how many it has read, if this one is new.
     pub(super) fn add(&self, key: Key<'_>, tracker: &Arc<Tracker>) -> Option<usize> {
-        let mut entries = self.shard(key).lock();
+        let mut shard = self.shard(key).lock();
+        let Shard { entries, items } = &mut *shard;
         if let Some(readers) = entries.get(key.bytes) {
             place(readers, tracker).err()?;
         }
@@ -79,6 +87,7 @@ impl Table {
         });
         if let Err(at) = place(readers, tracker) {
             readers.insert(at, tracker.clone());
+            *items += 1;
             self.items.fetch_add(1, Relaxed);
         }
         Some(read)
@@ -86,19 +95,19 @@ impl Table {
 
     /// Forgets a key, and tells each who has read it.
     pub(super) fn take(&self, key: Key<'_>, tell: impl FnMut(&Arc<Tracker>)) {
-        let mut entries = self.shard(key).lock();
-        if let Some((name, readers)) = entries.remove_entry(key.bytes) {
-            self.tell_all(&mut entries, &name, &readers, tell);
+        let mut shard = self.shard(key).lock();
+        if let Some((name, readers)) = shard.entries.remove_entry(key.bytes) {
+            self.tell_all(&mut shard, &name, &readers, tell);
         }
     }
 
     /// Forgets any key but this one, and tells each who has read it; the shards have their turns.
     pub(super) fn take_other(&self, key: &[u8], mut tell: impl FnMut(&Arc<Tracker>, &[u8])) {
         for _ in 0..SHARDS {
-            let mut entries = self.shards[self.next.fetch_add(1, Relaxed) % SHARDS].lock();
-            let Some(name) = entries.keys().find(|name| ***name != *key).cloned() else { continue };
-            if let Some(readers) = entries.remove(&*name) {
-                self.tell_all(&mut entries, &name, &readers, |tracker| tell(tracker, &name));
+            let mut shard = self.shards[self.next.fetch_add(1, Relaxed) % SHARDS].lock();
+            let Some(name) = shard.entries.keys().find(|name| ***name != *key).cloned() else { continue };
+            if let Some(readers) = shard.entries.remove(&*name) {
+                self.tell_all(&mut shard, &name, &readers, |tracker| tell(tracker, &name));
             }
             return;
         }
@@ -106,31 +115,34 @@ impl Table {
 
     fn tell_all(
         &self,
-        entries: &mut Entries,
+        shard: &mut Shard,
         name: &[u8],
         readers: &Readers,
         mut tell: impl FnMut(&Arc<Tracker>),
     ) {
         self.keys.fetch_sub(1, Relaxed);
         self.items.fetch_sub(readers.len(), Relaxed);
+        shard.items -= readers.len();
         for tracker in readers {
             tracker.forget(name);
             tell(tracker);
         }
-        shrink(entries);
+        shrink(&mut shard.entries);
     }
 
     /// The tracker does not stand at this key any more; `tell` is called if it did.
     pub(super) fn remove(&self, key: Key<'_>, tracker: &Arc<Tracker>, tell: impl FnOnce()) {
-        let mut entries = self.shard(key).lock();
+        let mut shard = self.shard(key).lock();
+        let Shard { entries, items } = &mut *shard;
         let Some(readers) = entries.get_mut(key.bytes) else { return };
         let Ok(at) = place(readers, tracker) else { return };
         readers.remove(at);
+        *items -= 1;
         self.items.fetch_sub(1, Relaxed);
         if readers.is_empty() {
             entries.remove(key.bytes);
             self.keys.fetch_sub(1, Relaxed);
-            shrink(&mut entries);
+            shrink(entries);
         }
         tell();
     }
@@ -138,9 +150,9 @@ impl Table {
     /// Forgets everything, which is given back to be freed. Nobody reads meanwhile.
     pub(super) fn take_all(&self) -> Vec<Entries> {
         let all = self.shards.iter().map(|shard| {
-            let entries = std::mem::take(&mut *shard.lock());
+            let Shard { entries, items } = std::mem::take(&mut *shard.lock());
             self.keys.fetch_sub(entries.len(), Relaxed);
-            self.items.fetch_sub(entries.values().map(SmallVec::len).sum(), Relaxed);
+            self.items.fetch_sub(items, Relaxed);
             entries
         });
         all.filter(|entries| !entries.is_empty()).collect()
@@ -157,12 +169,10 @@ fn shrink(entries: &mut Entries) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::client::Client;
     use crate::clients::tracking::tracker::Modes;
 
     fn tracker(id: u64) -> Arc<Tracker> {
-        let client = Arc::new(Client::new(id, String::new(), String::new(), -1, 0, 0));
-        Arc::new(Tracker::new(client, Modes::default()))
+        Arc::new(Tracker::new(id, Modes::default()))
     }
 
     #[test]
@@ -178,7 +188,7 @@ mod tests {
         table.remove(key, &trackers[1], || ());
         table.remove(key, &trackers[1], || panic!("it does not stand there any more"));
         let mut told = Vec::new();
-        table.take(key, |tracker| told.push(tracker.client().id));
+        table.take(key, |tracker| told.push(tracker.client_id()));
         told.sort_unstable();
         assert_eq!(told, [1, 3]);
         table.take(key, |_| panic!("nobody has read it"));

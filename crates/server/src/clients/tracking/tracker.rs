@@ -9,8 +9,6 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use crate::clients::client::{Client, flags};
-
 /// How a client tracks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Modes(u8);
@@ -69,7 +67,7 @@ struct Read {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Tracker {
-    client: Arc<Client>,
+    client_id: u64,
     modes: AtomicU8,
     /// The keys in whose entries of the table it stands.
     read: Mutex<Read>,
@@ -78,9 +76,9 @@ pub struct Tracker {
 
 impl Tracker {
     /// A client that begins to track.
-    pub(super) fn new(client: Arc<Client>, modes: Modes) -> Self {
+    pub(super) fn new(client_id: u64, modes: Modes) -> Self {
         Self {
-            client,
+            client_id,
             modes: AtomicU8::new(modes.settled().0),
             read: Mutex::default(),
             prefixes: Mutex::default(),
@@ -88,8 +86,8 @@ impl Tracker {
     }
 
     /// Who it is.
-    pub fn client(&self) -> &Client {
-        &self.client
+    pub fn client_id(&self) -> u64 {
+        self.client_id
     }
 
     /// How it tracks.
@@ -187,7 +185,6 @@ impl Tracker {
     pub(super) fn end(&self) {
         self.read.lock().is_over = true;
         self.modes.store(Modes::ENDED.0, Relaxed);
-        self.client.set_flag(flags::TRACKING | flags::BROADCAST | flags::BROKEN_REDIRECT, false);
     }
 }
 
@@ -198,8 +195,7 @@ mod tests {
     #[test]
     fn what_is_remembered_follows_from_the_modes() {
         let check = |modes: Modes, without: bool, with: bool| {
-            let client = Arc::new(Client::new(1, String::new(), String::new(), -1, 0, 0));
-            let tracker = Tracker::new(client, modes);
+            let tracker = Tracker::new(1, modes);
             assert_eq!(tracker.remembers(), without, "{modes:?}");
             tracker.set_caching(true);
             assert_eq!(tracker.remembers(), with, "{modes:?} behind CLIENT CACHING");
