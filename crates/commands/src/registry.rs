@@ -109,6 +109,8 @@ pub struct Registry {
     slots: Vec<u16>,
     names: Vec<Box<[u8]>>,
     by_name: HashMap<String, u16>,
+    /// As [`Self::by_name`], whatever was renamed.
+    unrenamed: HashMap<&'static str, u16>,
 }
 
 impl Registry {
@@ -123,11 +125,13 @@ impl Registry {
             slots: Vec::new(),
             names: Vec::new(),
             by_name: HashMap::new(),
+            unrenamed: HashMap::new(),
         };
         for command in families.iter().copied().flatten() {
             let id = registry.add(command, command.name, None);
             let previous = registry.by_name.insert(command.name.to_owned(), id);
             assert!(previous.is_none(), "the command {} has two rows", command.name);
+            registry.unrenamed.insert(command.name, id);
         }
         for (from, to) in renames {
             let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
@@ -258,9 +262,9 @@ impl Registry {
         }
     }
 
-    /// The row of a command by the name that it has before `rename-command`, in small case; no subcommand. O(rows).
+    /// The row of a command by the name that it has before `rename-command`, in small case; no subcommand.
     pub fn find_unrenamed(&self, name: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| row.container.is_none() && row.full_name == name)
+        self.unrenamed.get(name).map(|id| &self.rows[usize::from(*id)])
     }
 
     /// The row of a full name such as `client|list`.

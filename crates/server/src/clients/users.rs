@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::RwLock;
 use rustredis_acl::{User, Users};
 
-use crate::clients::client::Client;
-use crate::clients::connected::Clients;
 use crate::upkeep::settings::Settings;
 
 /// All users.
@@ -22,7 +20,6 @@ pub struct UserTable {
     users: RwLock<Users>,
     version: AtomicU64,
     settings: Arc<Settings>,
-    clients: Arc<Clients>,
 }
 
 /// A user as of a version of the table.
@@ -36,8 +33,8 @@ pub struct Known {
 
 impl UserTable {
     /// Of these users.
-    pub fn new(users: Users, settings: Arc<Settings>, clients: Arc<Clients>) -> Self {
-        Self { users: RwLock::new(users), version: AtomicU64::new(1), settings, clients }
+    pub fn new(users: Users, settings: Arc<Settings>) -> Self {
+        Self { users: RwLock::new(users), version: AtomicU64::new(1), settings }
     }
 
     /// Another number after each change.
@@ -72,22 +69,5 @@ impl UserTable {
         self.settings.requires_password.store(!is_open, Ordering::Relaxed);
         self.version.fetch_add(1, Ordering::AcqRel);
         changed
-    }
-
-    /// Closes the clients whose user is no more, but not this one; whether that one's is no more either. O(clients).
-    pub fn close_orphans(&self, own: &Client) -> bool {
-        let users = self.users.read();
-        let mut is_own_user_gone = false;
-        for client in self.clients.all() {
-            if users.get(&client.identity.lock().user).is_some() {
-                continue;
-            }
-            if client.id == own.id {
-                is_own_user_gone = true;
-            } else {
-                self.clients.kill(&client);
-            }
-        }
-        is_own_user_gone
     }
 }

@@ -11,7 +11,7 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::clients::client::flags;
+use crate::clients::client::{Client, flags};
 use crate::clients::users::file;
 use crate::clock::now_ms;
 use crate::request::permission;
@@ -152,10 +152,15 @@ fn deluser(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &
 
 /// Closes the clients whose user is no more; the one that has asked for it gets its reply first.
 fn close_orphans(context: &mut Context<'_>) -> Outcome {
-    let client = context.caller.client.clone();
-    if context.server.users().close_orphans(&client) {
+    let (users, clients) = (context.server.users(), context.server.clients());
+    let own = context.caller.client.clone();
+    let is_orphan = |client: &Client| users.look(|users| users.get(&client.identity.lock().user).is_none());
+    clients.all().iter().filter(|client| client.id != own.id && is_orphan(client)).for_each(|client| {
+        clients.kill(client);
+    });
+    if is_orphan(&own) {
         context.conversation()?.after.closes = true;
-        client.set_flag(flags::CLOSE_AFTER_REPLY, true);
+        own.set_flag(flags::CLOSE_AFTER_REPLY, true);
     }
     Ok(())
 }

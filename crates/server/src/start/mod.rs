@@ -300,7 +300,7 @@ fn build(
         engine: engine.clone(),
         snapshots: snapshots.clone(),
     };
-    let users = UserTable::new(Users::new(false, &registry), settings.clone(), clients.clone());
+    let users = UserTable::new(Users::new(false, &registry), settings.clone());
     let server = Server::new(Parts {
         handlers: commands::handlers(&registry),
         registry,
