@@ -55,7 +55,7 @@ pub(crate) fn run(given: &[String]) -> TaskResult {
     let Some(arguments) = Arguments::parse(given, HELP, &["seeds"], &[])? else {
         return Ok(true);
     };
-    if !nightly::has("miri") {
+    if !nightly::has_miri() {
         return Err("Miri is not here: rustup component add miri rust-src --toolchain nightly".into());
     }
     let seeds: u32 = arguments.number("seeds", 1)?;
@@ -64,7 +64,7 @@ pub(crate) fn run(given: &[String]) -> TaskResult {
     let mut is_right = true;
     for part in &PARTS {
         println!("== {} in Miri", part.package);
-        let mut command = nightly::cargo(&["miri", "test", "--quiet"]);
+        let mut command = nightly::cargo(&["miri", "test"]);
         if arguments.rest.is_empty() {
             command.args(part.arguments());
         } else {

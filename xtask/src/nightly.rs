@@ -17,9 +17,18 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
-/// Whether this cargo of the nightly compiler's is here.
-pub(crate) fn has(subcommand: &str) -> bool {
-    let mut command = cargo(&[subcommand, "--version"]);
+/// Whether the nightly cargo is here.
+pub(crate) fn is_installed() -> bool {
+    answers(&["--version"])
+}
+
+/// Whether the nightly cargo has Miri.
+pub(crate) fn has_miri() -> bool {
+    answers(&["miri", "--version"])
+}
+
+fn answers(arguments: &[&str]) -> bool {
+    let mut command = cargo(arguments);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok_and(|status| status.success())
 }

@@ -60,7 +60,7 @@ pub(crate) fn run(given: &[String]) -> TaskResult {
         (false, true) => ("address", &ADDRESSES[..]),
         _ => return Err(format!("either --thread or --address\n\n{HELP}")),
     };
-    if !nightly::has("test") {
+    if !nightly::is_installed() {
         return Err("there is no nightly toolchain: rustup toolchain install nightly".into());
     }
     let sanitizer = Sanitizer::new(name);
