@@ -32,15 +32,16 @@ impl Drop for EndsInPanic {
 pub(super) fn start(journal: Arc<Journal>, has_room: impl Fn() + Send + 'static) -> io::Result<()> {
     thread::Builder::new().name("journal".into()).spawn(move || {
         let _end = EndsInPanic;
-        feed(&journal, has_room);
+        feed(&journal, has_room, || true);
     })?;
     Ok(())
 }
 
-fn feed(journal: &Journal, has_room: impl Fn()) {
+/// What the thread does while it `goes_on`: in a server, for ever.
+pub(super) fn feed(journal: &Journal, has_room: impl Fn(), goes_on: impl Fn() -> bool) {
     journal.enter(Runner::Feeder);
     let mut idle_rounds = 0;
-    loop {
+    while goes_on() {
         idle_rounds = if journal.feed(&has_room) { 0 } else { idle_rounds + 1 };
         if idle_rounds < IDLE_ROUNDS {
             thread::park_timeout(GATHERING);
