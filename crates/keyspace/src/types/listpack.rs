@@ -773,7 +773,7 @@ mod tests {
 
     #[test]
     fn behaves_as_a_vector() {
-        for seed in 1..=30 {
+        for seed in 1..=if cfg!(miri) { 5 } else { 30 } {
             let mut random = Random(seed * 0x9E37_79B9);
             let (mut listpack, mut model) = (Listpack::new(), Vec::<Vec<u8>>::new());
             for _ in 0..if cfg!(miri) { 30 } else { 300 } {
@@ -909,7 +909,7 @@ mod tests {
     fn any_bytes_are_accepted_or_refused_without_panic() {
         let golden = unhex(GOLDEN_BYTES);
         let mut random = Random(77);
-        for _ in 0..if cfg!(miri) { 300 } else { 30_000 } {
+        for _ in 0..if cfg!(miri) { 50 } else { 30_000 } {
             let mut bytes = golden.clone();
             for _ in 0..=random.below(3) {
                 let at = HEADER_BYTES + random.below(bytes.len() - HEADER_BYTES);
