@@ -22,7 +22,7 @@ const SAME: &[(&str, &str)] = &[
     ("ASKING", "-ERR This instance has cluster support disabled"),
     ("ACL WHOAMI", "\"default\""),
     ("ACL USERS", "[\"default\"]"),
-    ("ACL LIST", "[\"user default on nopass ~* &* +@all\"]"),
+    ("ACL LIST", "[\"user default on nopass "),
     ("ACL GETUSER nosuch", "nil"),
     ("ACL CAT nosuch", "-ERR Unknown category 'nosuch'"),
     ("ACL CAT a b", "-ERR unknown subcommand or wrong number of arguments for 'CAT'. Try ACL HELP."),

@@ -227,6 +227,55 @@ every_engine! {
         }
     }
 
+    /// What happens to groups is no change of the stream to who watches it; what happens to its entries is.
+    fn groups_do_not_disturb_who_watches(server: &Server) {
+        let (mut watcher, mut other) = (server.client(), server.client());
+        for line in ["XADD s 1-1 a b", "XADD s 2-1 a b", "XGROUP CREATE s g 0"] {
+            other.line(line);
+        }
+        for (line, disturbs) in [
+            ("XREADGROUP GROUP g c COUNT 1 STREAMS s >", false),
+            ("XACK s g 1-1", false),
+            ("XCLAIM s g d 0 2-1 FORCE", false),
+            ("XAUTOCLAIM s g e 0 0", false),
+            ("XGROUP CREATECONSUMER s g f", false),
+            ("XGROUP DELCONSUMER s g f", false),
+            ("XGROUP SETID s g 0", false),
+            ("XGROUP CREATE s h 0", false),
+            ("XGROUP DESTROY s h", false),
+            ("XSETID s 9-1", false),
+            ("XADD s 10-1 a b", true),
+            ("XTRIM s MAXLEN 2", true),
+            ("XDEL s 2-1", true),
+        ] {
+            watcher.check("WATCH s", "+OK");
+            let reply = other.line(line);
+            assert!(!reply.is_error(), "{line}: {reply}");
+            watcher.check("MULTI", "+OK");
+            watcher.check("PING", "+QUEUED");
+            let reply = watcher.line("EXEC").to_string();
+            assert_eq!(reply, if disturbs { "nil-array" } else { "[+PONG]" }, "{line}");
+        }
+    }
+
+    /// Counts at the end of what can be counted, as only a payload may say them.
+    fn counts_do_not_overflow(server: &Server) {
+        if server.is_redis() {
+            return;
+        }
+        let mut client = server.client();
+        let payload = b"\x13\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\xc3\x28\x33\x11\x33\x00\x00\x00\x14\x00\x03\x01\x00\x01\x01\x01\x81\x66\x02\x00\x01\x02\x20\x0a\x05\x00\x01\x81\x76\x02\x04\x20\x0a\x40\x00\xa0\x0a\x40\x01\x60\x0a\x00\xff\x03\x03\x03\x01\x01\x00\x00\x03\x01\x01\x67\x00\x00\x81\xff\xff\xff\xff\xff\xff\xff\xfe\x00\x00\x0a\x00\xc9\x27\xfd\x31\xe7\x86\x7a\x4e";
+        assert_eq!(client.call(&[&b"RESTORE"[..], b"x", b"0", payload]), Reply::ok());
+        assert!(!client.line("XREADGROUP GROUP g c COUNT 3 STREAMS x >").is_error());
+        check_all(&mut client, &[
+            ("XSETID x 5-1 ENTRIESADDED 9223372036854775807", "+OK"),
+            ("XADD x 6-1 a b", "\"6-1\""),
+            ("XADD x 7-1 a b", "\"7-1\""),
+            ("XGROUP SETID x g 5-1 ENTRIESREAD 9223372036854775807", "+OK"),
+            ("XREADGROUP GROUP g c STREAMS x >", "[[\"x\", [[\"6-1\", [\"a\", \"b\"]], [\"7-1\", [\"a\", \"b\"]]]]]"),
+        ]);
+    }
+
     fn the_lag_is_told_as_far_as_it_is_known(server: &Server) {
         let mut client = server.client();
         for number in 1..=5 {
@@ -334,8 +383,8 @@ every_engine! {
         client.line("XGROUP CREATE s g $ MKSTREAM");
         check_all(&mut client, &[
             ("EVAL \"return redis.call('XREAD', 'STREAMS', KEYS[1], '$')\" 1 s", "nil"),
-            ("EVAL \"return redis.pcall('XREAD', 'BLOCK', '0', 'STREAMS', KEYS[1], '$')\" 1 s", "-ERR xread command is not allowed with BLOCK option from scripts"),
-            ("EVAL \"return redis.pcall('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '0', 'STREAMS', KEYS[1], '>')\" 1 s", "-ERR xreadgroup command is not allowed with BLOCK option from scripts"),
+            ("EVAL \"return redis.pcall('XREAD', 'BLOCK', '0', 'STREAMS', KEYS[1], '$')\" 1 s", "-ERR XREAD command is not allowed with BLOCK option from scripts"),
+            ("EVAL \"return redis.pcall('XREADGROUP', 'GROUP', 'g', 'c', 'BLOCK', '0', 'STREAMS', KEYS[1], '>')\" 1 s", "-ERR XREADGROUP command is not allowed with BLOCK option from scripts"),
             ("MULTI", "+OK"),
             ("XREAD BLOCK 0 STREAMS s $", "+QUEUED"),
             ("XADD s 3 a b", "+QUEUED"),

@@ -419,6 +419,7 @@ ZADD zset:lex 0 a 0 b 0 c
 GEOADD geo 2.35 48.85 paris 13.4 52.5 berlin
 PFADD hll a b c d
 PFADD hll2 e f
+DEL stream
 XADD stream 1-1 a 1
 XADD stream 2-1 a 2
 XADD stream 3-1 a 3

@@ -283,6 +283,6 @@ pub(super) fn xsetid(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let max_deleted_id = if max_deleted_id == StreamId::MIN { marks.max_deleted_id } else { max_deleted_id };
     stream.set_marks(last_id, entries_added.unwrap_or(marks.entries_added), max_deleted_id);
     reply.ok();
-    view.changed(key, EventClass::STREAM, "xsetid");
+    view.changed_beside(key, EventClass::STREAM, "xsetid");
     Ok(())
 }

@@ -84,9 +84,14 @@ pub(super) fn create(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     if stream.is_some_and(|stream| stream.group(name).is_some()) {
         return Err(CommandError::text("BUSYGROUP Consumer Group name already exists"));
     }
+    let is_new = view.peek(key).is_none();
     view.collection_or_new::<Stream>(key)?.put_group(name, Group::new(last_id, read));
     reply.ok();
-    view.changed(key, EventClass::STREAM, "xgroup-create");
+    if is_new {
+        view.changed(key, EventClass::STREAM, "xgroup-create");
+    } else {
+        view.changed_beside(key, EventClass::STREAM, "xgroup-create");
+    }
     journal_id(view, args, last_id);
     Ok(())
 }
@@ -113,7 +118,7 @@ pub(super) fn set_id(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     group.last_id = last_id;
     group.entries_read = read;
     reply.ok();
-    view.changed(key, EventClass::STREAM, "xgroup-setid");
+    view.changed_beside(key, EventClass::STREAM, "xgroup-setid");
     journal_id(view, args, last_id);
     Ok(())
 }
@@ -123,8 +128,9 @@ pub(super) fn destroy(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>
     let was_there = stream_of(view, key)?.remove_group(args.get(3));
     reply.int(was_there.into());
     if was_there {
+        view.changed_beside(key, EventClass::STREAM, "xgroup-destroy");
         // Who waits as one of its consumers is told.
-        view.changed(key, EventClass::STREAM, "xgroup-destroy");
+        view.wake(key);
     }
     Ok(())
 }
@@ -139,7 +145,7 @@ pub(super) fn create_consumer(view: &mut View<'_>, args: Args<'_>, reply: &mut R
     }
     reply.int(is_new.into());
     if is_new {
-        view.changed(key, EventClass::STREAM, "xgroup-createconsumer");
+        view.changed_beside(key, EventClass::STREAM, "xgroup-createconsumer");
     }
     Ok(())
 }
@@ -152,7 +158,7 @@ pub(super) fn delete_consumer(view: &mut View<'_>, args: Args<'_>, reply: &mut R
         return Ok(());
     };
     reply.count(group.remove(consumer));
-    view.changed(key, EventClass::STREAM, "xgroup-delconsumer");
+    view.changed_beside(key, EventClass::STREAM, "xgroup-delconsumer");
     Ok(())
 }
 
@@ -171,8 +177,7 @@ pub(super) fn xack(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     }
     reply.count(done);
     if done > 0 {
-        view.changed_silently(key);
-        view.add_dirty(done as u64 - 1);
+        view.add_dirty(done as u64);
     }
     Ok(())
 }

@@ -11,11 +11,13 @@ const TEXT_BYTES_MAX: usize = 127;
 const INVALID: CommandError =
     CommandError::text("ERR Invalid stream ID specified as stream command argument");
 
-/// A number of an ID. As in Redis, what C's `strtoull` takes beyond the usual is a number too: signs and leading zeros.
+/// A number of an ID. As in Redis, what C's `strtoull` takes beyond the usual is a number too: spaces in front, signs and leading zeros.
 fn parse_number(text: &[u8]) -> Option<u64> {
     if let Some(value) = number::parse_i64(text) {
         return u64::try_from(value).ok();
     }
+    let is_space = |byte: &u8| byte.is_ascii_whitespace() || *byte == b'\x0b';
+    let text = &text[text.iter().take_while(|byte| is_space(byte)).count()..];
     let (is_negative, digits) = match text {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] => (false, digits),
@@ -163,6 +165,8 @@ mod tests {
             ("-1", None),
             ("1-2-3", None),
             ("1 -2", None),
+            (" 1-\t2", Some(StreamId::new(1, 2))),
+            (" -1", None),
             ("a-1", None),
             ("5\0x", Some(StreamId::new(5, 3))),
         ] {

@@ -256,11 +256,10 @@ impl Claiming<'_> {
         if is_new {
             let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", self.key.bytes, self.group, self.name];
             self.journal.insert(0, rewrite::words(&words));
-            view.changed(self.key, EventClass::STREAM, "xgroup-createconsumer");
+            view.changed_beside(self.key, EventClass::STREAM, "xgroup-createconsumer");
         }
         if self.changes > 0 {
-            view.changed_silently(self.key);
-            view.add_dirty(self.changes - 1);
+            view.add_dirty(self.changes);
         }
         if !self.journal.is_empty() {
             view.journal_instead(self.journal);

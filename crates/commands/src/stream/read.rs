@@ -3,7 +3,7 @@
 //! A waiting command is run again when something became of one of its keys, with that key as the only one that its plan names. What it
 //! was told of the moment of asking (`$`) is written out for the wait.
 
-use rustredis_keyspace::types::stream::{ConsumerIndex, Group, Stream, StreamId};
+use rustredis_keyspace::types::stream::{COUNT_MAX, ConsumerIndex, Group, Stream, StreamId};
 use rustredis_keyspace::{BlockRequest, EventClass, Key, Kind, View, Wakes};
 use rustredis_resp::reply::Aggregate;
 use rustredis_resp::{Reply, number};
@@ -65,10 +65,11 @@ fn parse<'a>(view: &View<'_>, args: Args<'a>, is_group: bool) -> Result<Options<
         let more = args.len() - 1 - at;
         if args.is(at, "block") && more > 0 {
             if view.is_in_script() {
-                let name = if is_group { "xreadgroup" } else { "xread" };
-                return Err(CommandError::owned(format!(
-                    "ERR {name} command is not allowed with BLOCK option from scripts"
-                )));
+                return Err(CommandError::quoting(
+                    "ERR ",
+                    args.get(0),
+                    " command is not allowed with BLOCK option from scripts",
+                ));
             }
             until_ms = Some(parse_block(args.get(at + 1), view.now_ms())?);
             at += 1;
@@ -303,10 +304,10 @@ fn read_as(
         // In front of what was delivered to it.
         let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key.bytes, name, consumer];
         journal.insert(0, rewrite::words(&words));
-        view.changed(key, EventClass::STREAM, "xgroup-createconsumer");
+        view.changed_beside(key, EventClass::STREAM, "xgroup-createconsumer");
     }
     if is_served && after == After::Undelivered {
-        view.changed_silently(key);
+        view.add_dirty(1);
     }
     Ok(is_served)
 }
@@ -368,7 +369,7 @@ fn deliver(
     let has_entries = stream.marks().entries_added > 0;
     for id in ids {
         entries_read = match entries_read {
-            Some(read) if !stream.has_tombstone(*id..=StreamId::MAX) => Some(read + 1),
+            Some(read) if !stream.has_tombstone(*id..=StreamId::MAX) => Some((read + 1).min(COUNT_MAX)),
             _ if has_entries => stream.entries_up_to(*id),
             read => read,
         };

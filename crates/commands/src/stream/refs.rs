@@ -79,12 +79,12 @@ impl Done {
         if changes == 0 {
             return;
         }
-        if deleted.is_empty() {
-            view.changed_silently(key);
-        } else {
+        if !deleted.is_empty() {
             view.changed(key, EventClass::STREAM, "xdel");
+            view.add_dirty(changes as u64 - 1);
+        } else {
+            view.add_dirty(changes as u64);
         }
-        view.add_dirty(changes as u64 - 1);
         view.journal_instead(journal);
     }
 }

@@ -47,6 +47,13 @@ impl View<'_> {
         }
     }
 
+    /// Signals the key to who waits for it to be written.
+    pub(crate) fn signal_written(&mut self, key: Key<'_>) {
+        if self.store().change_waits.load(Relaxed) != 0 {
+            self.signal_change(key, Fate::Written);
+        }
+    }
+
     /// Lists a key that came into being, and signals it to those who wait for that; what has no elements serves nobody.
     pub(crate) fn note_creation(&mut self, shard: usize, key: Key<'_>, has_elements: bool) {
         if has_elements {

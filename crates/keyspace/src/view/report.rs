@@ -23,6 +23,18 @@ impl View<'_> {
         self.note(key, Fate::Written);
     }
 
+    /// Reports a change of what stands beside the value, which nobody sees who reads that (a stream's groups): it is counted and
+    /// the event is published, and neither who watches the key is told nor who has read it.
+    pub fn changed_beside(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
+        self.add_dirty(1);
+        self.notify(class, event, key.bytes);
+    }
+
+    /// Wakes who waits for changes of the key.
+    pub fn wake(&mut self, key: Key<'_>) {
+        self.signal_written(key);
+    }
+
     /// Touches who watches the key, for a change that is counted with that of another key (LMOVE's destination).
     pub fn touch(&mut self, key: Key<'_>) {
         self.note(key, Fate::Written);

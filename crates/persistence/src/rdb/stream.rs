@@ -13,7 +13,7 @@
 use std::io::{BufRead, Write};
 
 use rustredis_keyspace::types::listpack::Listpack;
-use rustredis_keyspace::types::stream::{Group, Marks, Stream, StreamId};
+use rustredis_keyspace::types::stream::{COUNT_MAX, Group, Marks, Stream, StreamId};
 
 use super::{RdbError, Reader, Writer, value_type};
 
@@ -90,7 +90,7 @@ pub(super) fn read<R: BufRead>(reader: &mut Reader<R>, value_type: u8) -> Result
     if has_marks {
         marks.first_id = read_id(reader)?;
         marks.max_deleted_id = read_id(reader)?;
-        marks.entries_added = reader.read_length()?;
+        marks.entries_added = reader.read_length()?.min(COUNT_MAX);
     }
     let mut stream = Stream::from_nodes(nodes, length, marks)
         .ok_or(RdbError::Malformed { offset, expected: "a stream's nodes" })?;
@@ -98,7 +98,8 @@ pub(super) fn read<R: BufRead>(reader: &mut Reader<R>, value_type: u8) -> Result
         let name = reader.read_string()?;
         let last_id = read_id(reader)?;
         let entries_read = if has_marks {
-            Some(reader.read_length()?).filter(|read| *read != UNKNOWN)
+            // What is more is not known either.
+            Some(reader.read_length()?).filter(|read| *read <= COUNT_MAX)
         } else {
             stream.entries_up_to(last_id)
         };

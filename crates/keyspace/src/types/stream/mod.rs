@@ -30,6 +30,9 @@ pub use node::{Entry, Fields};
 /// Largest listpack, in bytes, whatever the limits say; and the longest entry.
 pub const NODE_BYTES_MAX: usize = 1 << 30;
 
+/// Most entries that are counted: what is written and read is a number with a sign.
+pub const COUNT_MAX: u64 = i64::MAX as u64;
+
 /// See the module's text; eight bytes.
 #[derive(Clone)]
 pub struct Stream(Box<Inner>);
@@ -172,7 +175,7 @@ impl Stream {
             }
         }
         inner.length += 1;
-        inner.marks.entries_added += 1;
+        inner.marks.entries_added = (inner.marks.entries_added + 1).min(COUNT_MAX);
         inner.marks.last_id = id;
         if inner.length == 1 {
             inner.marks.first_id = id;
