@@ -46,6 +46,7 @@ mod queue;
 mod rdb_files;
 mod replay;
 mod replayed;
+mod replication;
 mod scripting;
 mod scripting_effects;
 mod scripting_errors;

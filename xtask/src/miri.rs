@@ -51,7 +51,7 @@ const PARTS: [Part; 4] = [
     Part {
         package: "rustredis-resp",
         tests: &[],
-        without: &["each_byte_costs_the_same", "stars_cost_no_more"],
+        without: &["each_byte_costs_the_same", "stars_cost_no_more", "literals_out_of_range_are_refused"],
     },
 ];
 

@@ -145,6 +145,8 @@ bits! {
         NAMES_FUNCTION = 12;
         /// What CLIENT CACHING was given for is still to come.
         KEEPS_CACHING = 13;
+        /// A client that has become a replica may send it.
+        FROM_REPLICA = 14;
     }
 }
 

@@ -66,8 +66,10 @@ fn new_map(shards: usize) -> Arc<Map> {
 
 fn bank_of(map: Arc<Map>) -> Bank {
     let locks = map.shards();
-    let first: *mut Table = locks[0].data_ptr();
-    let stride = locks[1].data_ptr() as usize - first as usize;
+    let stride = locks[1].data_ptr() as usize - locks[0].data_ptr() as usize;
+    // Of the slice as a whole: a pointer of the first lock's reaches that lock alone.
+    let begin = locks.as_ptr().cast_mut();
+    let first: *mut Table = begin.wrapping_byte_add(locks[0].data_ptr() as usize - begin as usize).cast();
     // SAFETY: the locks lie in a slice, so their data is equally far apart; the map never moves its slice, and
     // only views enter the tables, under the locks of database 0.
     unsafe { Bank::borrowed(first, stride, Box::new(map)) }

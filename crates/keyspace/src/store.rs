@@ -49,21 +49,36 @@ unsafe impl Send for Bank {}
 // SAFETY: as above.
 unsafe impl Sync for Bank {}
 
+/// A table on cache lines of its own. The table stands at its beginning.
+#[repr(C, align(128))]
+struct Padded(UnsafeCell<Table>);
+
+/// Tables of our own, by address: a box would say that nobody else reaches what is in it, whenever it is moved.
 struct OwnTables {
-    _tables: Box<[CachePadded<UnsafeCell<Table>>]>,
+    tables: *mut [Padded],
 }
+
+// SAFETY: it owns the tables, which may be dropped by any thread.
+unsafe impl Send for OwnTables {}
 // SAFETY: entered only through `Store::table`.
 unsafe impl Sync for OwnTables {}
+
+impl Drop for OwnTables {
+    fn drop(&mut self) {
+        // SAFETY: it was made of a box, in `Bank::new` alone, and the bank with the only pointer into it is dropped with it.
+        drop(unsafe { Box::from_raw(self.tables) });
+    }
+}
 
 impl Bank {
     /// Tables of our own.
     pub fn new(shards: usize) -> Self {
-        let tables: Box<[_]> = (0..shards).map(|_| CachePadded::new(UnsafeCell::new(Table::new()))).collect();
-        let first = tables[0].get();
+        let tables: Box<[_]> = (0..shards).map(|_| Padded(UnsafeCell::new(Table::new()))).collect();
+        let tables = Box::into_raw(tables);
         Self {
-            first,
-            stride: size_of::<CachePadded<UnsafeCell<Table>>>(),
-            _owner: Box::new(OwnTables { _tables: tables }),
+            first: tables.cast::<Table>(),
+            stride: size_of::<Padded>(),
+            _owner: Box::new(OwnTables { tables }),
         }
     }
 

@@ -46,7 +46,7 @@ use sinks::Sinks;
 pub use sinks::{Sink, State};
 pub(crate) use sleeper::Runner;
 use sleeper::Sleeper;
-pub use unit::{Audience, Unit, write_select};
+pub use unit::{ANY_DB, Audience, Unit, write_select};
 
 /// See the module's text.
 pub struct Journal {
@@ -115,6 +115,16 @@ impl Journal {
     /// Has a sink get nothing that comes from now on. The caller holds everything. The place at which it ends.
     pub fn detach(&self, sink: &Arc<Sink>) -> Place {
         self.exchange(Some(sink), None)
+    }
+
+    /// Gives nothing more to a sink whose owner is gone; what waits for him is dropped. Unlike [`Journal::detach`] it needs no
+    /// cut, for nobody asks where it ended.
+    pub fn abandon(&self, sink: &Arc<Sink>) {
+        sink.abandon();
+        self.sinks.forget(sink);
+        // Whoever pumps has a handle to it.
+        self.writer.wake();
+        self.feeder.wake();
     }
 
     /// Has a sink end and another begin at the same place, as [`Journal::detach`] and [`Journal::attach`] do.

@@ -170,6 +170,11 @@ impl Sink {
         }
     }
 
+    /// Its owner is gone: what waits is dropped, and nothing more comes.
+    pub(super) fn abandon(&self) {
+        self.lock().overrun();
+    }
+
     /// Adds an entry to what waits, which the caller has locked.
     pub(super) fn add(&self, queue: &mut Queue, header: &Header, commands: &[u8]) {
         if queue.state != State::Open {
@@ -191,9 +196,7 @@ impl Sink {
             offsets.push(queue.taken_bytes + queue.bytes as u64);
         }
         if queue.bytes > self.bytes_max {
-            queue.state = State::Overrun;
-            queue.bytes = 0;
-            queue.pieces.clear();
+            queue.overrun();
         }
     }
 
@@ -202,6 +205,15 @@ impl Sink {
         if std::mem::take(&mut self.lock().has_news) {
             (self.notify)();
         }
+    }
+}
+
+impl Queue {
+    fn overrun(&mut self) {
+        self.state = State::Overrun;
+        self.bytes = 0;
+        self.pieces = VecDeque::new();
+        self.spare = Vec::new();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The commands of entries one behind the other, with SELECT where the database changes: what a file or a replica gets.
 
-use super::unit::{Header, write_select};
+use super::unit::{ANY_DB, Header, write_select};
 
 /// Makes a stream of entries. Each stream has one of its own, for it depends on where it began.
 #[derive(Debug, Default)]
@@ -26,10 +26,12 @@ impl Stream {
             out.extend_from_slice(itoa::Buffer::new().format(header.second).as_bytes());
             out.extend_from_slice(b"\r\n");
         }
-        if self.db != Some(header.first_db) {
-            write_select(out, header.first_db);
+        if header.first_db != ANY_DB {
+            if self.db != Some(header.first_db) {
+                write_select(out, header.first_db);
+            }
+            self.db = Some(header.last_db);
         }
-        self.db = Some(header.last_db);
         out.extend_from_slice(commands);
     }
 }

@@ -222,3 +222,37 @@ fn all_sinks_get_one_order() {
         assert_eq!(numbers, (0..ENTRIES).collect::<Vec<_>>());
     }
 }
+
+#[test]
+fn what_needs_no_database_selects_none() {
+    let journal = Journal::new(1, 1);
+    let sink = attach(&journal, Audience::Replicas);
+    set_for(Audience::Replicas, &journal, 0, ANY_DB, &["PING"]);
+    set(&journal, 0, 9, &["A"]);
+    set_for(Audience::Replicas, &journal, 0, ANY_DB, &["PING"]);
+    set(&journal, 0, 9, &["B"]);
+    pump(&journal);
+    assert_eq!(drain(&sink), "*1 $4 PING *2 $6 SELECT $1 9 *1 $1 A *1 $4 PING *1 $1 B ");
+}
+
+#[test]
+fn a_sink_whose_owner_is_gone_gets_nothing_more() {
+    let journal = Journal::new(1, 1);
+    let (gone, other) = (attach(&journal, Audience::Replicas), attach(&journal, Audience::Both));
+    set(&journal, 0, 0, &["A"]);
+    pump(&journal);
+    journal.abandon(&gone);
+    set(&journal, 0, 0, &["B"]);
+    pump(&journal);
+    assert_eq!((drain(&gone), gone.waiting_bytes()), (String::new(), 0));
+    assert_eq!(drain(&other), "*2 $6 SELECT $1 0 *1 $1 A *1 $1 B ");
+    assert_eq!(Arc::strong_count(&gone), 1, "the pump has forgotten it");
+    // One that goes before whoever pumps knows of it.
+    let brief = attach(&journal, Audience::Replicas);
+    journal.abandon(&brief);
+    set(&journal, 0, 0, &["C"]);
+    pump(&journal);
+    assert_eq!((drain(&brief), Arc::strong_count(&brief)), (String::new(), 1));
+    journal.abandon(&other);
+    assert!(!journal.is_on());
+}

@@ -29,7 +29,7 @@ impl Census {
     }
 
     fn add(&mut self, client: &Client) {
-        self.connected += 1;
+        self.connected += usize::from(!client.has_flag(flags::REPLICA));
         self.input_capacity_max = self.input_capacity_max.max(client.input_capacity.load(Relaxed));
         self.output_bytes_max = self.output_bytes_max.max(client.output_bytes.load(Relaxed));
         self.blocked += usize::from(client.has_flag(flags::BLOCKED));

@@ -132,6 +132,8 @@ pub mod flags {
     pub const BROADCAST: u32 = 1 << 11;
     /// Who is to be told in its place is gone.
     pub const BROKEN_REDIRECT: u32 = 1 << 12;
+    /// It has become a replica.
+    pub const REPLICA: u32 = 1 << 13;
 }
 
 /// A wait in WAITAOF or WAIT, which CLIENT UNBLOCK ends from another connection.
@@ -217,6 +219,13 @@ impl Client {
     pub fn send(&self, message: Arc<[u8]>) {
         self.mail_bytes.fetch_add(message.len(), Relaxed);
         self.mailbox.lock().push_back(message);
+        if !self.has_mail.swap(true, AcqRel) {
+            self.waker.wake();
+        }
+    }
+
+    /// Wakes the connection as mail does, for something that its task looks at itself.
+    pub fn nudge(&self) {
         if !self.has_mail.swap(true, AcqRel) {
             self.waker.wake();
         }

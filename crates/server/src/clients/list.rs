@@ -22,7 +22,11 @@ pub fn class_of_name(name: &[u8]) -> Option<Option<ClientClass>> {
 
 /// The class of a client.
 pub fn class_of(client: &Client) -> ClientClass {
-    if client.has_flag(flags::PUBSUB) { ClientClass::PubSub } else { ClientClass::Normal }
+    match () {
+        () if client.has_flag(flags::REPLICA) => ClientClass::Replica,
+        () if client.has_flag(flags::PUBSUB) => ClientClass::PubSub,
+        () => ClientClass::Normal,
+    }
 }
 
 /// Which clients are meant; what is not set does not matter.
@@ -59,6 +63,7 @@ impl Filter {
 fn flag_letters(client: &Client) -> String {
     let is_dirty = client.watch_flag.is_dirty.load(Relaxed) && client.watched.load(Relaxed) > 0;
     let letters = [
+        (client.has_flag(flags::REPLICA), 'S'),
         (client.has_flag(flags::MONITOR), 'O'),
         (client.has_flag(flags::PUBSUB), 'P'),
         (client.has_flag(flags::MULTI), 'x'),

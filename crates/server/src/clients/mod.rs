@@ -10,5 +10,6 @@ pub mod list;
 pub mod monitor;
 pub mod pause;
 pub mod pubsub;
+pub mod replicas;
 pub mod tracking;
 pub mod users;

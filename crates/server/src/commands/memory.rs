@@ -107,7 +107,7 @@ fn stats(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut R
     count(reply, "total.allocated", memory.used);
     count(reply, "startup.allocated", memory.startup);
     count(reply, "replication.backlog", 0);
-    count(reply, "clients.slaves", 0);
+    count(reply, "clients.slaves", memory.replicas);
     count(reply, "clients.normal", memory.clients);
     for name in ["cluster.links", "aof.buffer", "lua.caches", "functions.caches"] {
         count(reply, name, 0);

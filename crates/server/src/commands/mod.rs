@@ -19,6 +19,7 @@ pub mod memory;
 pub mod module;
 pub mod monitor;
 pub mod pubsub;
+pub mod replication;
 pub mod save;
 pub mod script;
 pub mod server;
@@ -51,6 +52,7 @@ pub const FAMILIES: &[Family] = &[
     module::FAMILY,
     monitor::FAMILY,
     pubsub::FAMILY,
+    replication::FAMILY,
     save::FAMILY,
     script::FAMILY,
     server::FAMILY,

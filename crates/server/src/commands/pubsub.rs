@@ -12,6 +12,7 @@ use rustredis_resp::Reply;
 use super::{Context, Family};
 use crate::clients::pubsub::{Subscriptions, Topic};
 use crate::request::context::NO_CONNECTION;
+use crate::request::record;
 
 /// The family.
 pub const FAMILY: Family = Family {
@@ -217,13 +218,22 @@ fn unsubscribe(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>,
 
 fn publish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     reply.count(context.server.pubsub().publish(args.get(1), args.get(2)));
+    announce(context, args);
     Ok(())
 }
 
 fn spublish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let pubsub = context.server.pubsub();
     reply.count(pubsub.publish_to_shard_channel(args.get(1), args.get(2)));
+    announce(context, args);
     Ok(())
+}
+
+/// Has the subscribers of replicas hear it too.
+fn announce(context: &Context<'_>, args: Args<'_>) {
+    if let Some(worker) = context.worker {
+        record::announce(context.server, worker, args.from(0));
+    }
 }
 
 fn active(context: &mut Context<'_>, args: Args<'_>, reply: &mut Reply<'_>, topic: Topic) -> Outcome {

@@ -5,7 +5,7 @@ use rustredis_keyspace::View;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::files::snapshot::{Job, Wish};
+use crate::files::snapshot::Wish;
 use crate::request::conversation::{SyncWait, Wait};
 
 /// The family.
@@ -62,7 +62,7 @@ const ROWS: &[Command] = &[
 ];
 
 fn save(context: &mut Context<'_>, view: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if context.server.snapshots().state().running.is_some_and(|(job, _)| job == Job::Save) {
+    if context.server.snapshots().state().running.is_some_and(|(job, _)| job.is_save()) {
         return Err(CommandError::text("ERR Background save already in progress"));
     }
     // The log has the reason, as Redis's has.

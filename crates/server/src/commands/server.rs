@@ -1,5 +1,4 @@
-//! Commands about the server itself: TIME, ROLE, SHUTDOWN, LOLWUT, CMDSTAT, and what a server without replicas knows about
-//! replication (WAIT, REPLICAOF NO ONE).
+//! Commands about the server itself: TIME, SHUTDOWN, LOLWUT, CMDSTAT.
 //!
 //! CMDSTAT is ours alone: the statistics of INFO commandstats and latencystats as a map, with what the counting itself cost
 //! beside them, for `--metrics` is a choice that this server is there to compare.
@@ -12,35 +11,20 @@ use rustredis_resp::Reply;
 use super::{Context, Family, latency};
 use crate::clock::now_us;
 use crate::gate;
-use crate::request::conversation::{SyncWait, Wait};
+use crate::request::conversation::Wait;
 use crate::start::ending::Wish;
 use crate::start::server::Server;
 
 /// The family.
 pub const FAMILY: Family = Family {
     rows: ROWS,
-    handlers: &[
-        ("time", time),
-        ("role", role),
-        ("shutdown", shutdown),
-        ("lolwut", lolwut),
-        ("wait", wait),
-        ("replicaof", replicaof),
-        ("slaveof", replicaof),
-        ("cmdstat", cmdstat),
-    ],
+    handlers: &[("time", time), ("shutdown", shutdown), ("lolwut", lolwut), ("cmdstat", cmdstat)],
 };
-
-const REPLICATION: Flags =
-    Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::STALE).with(Flags::NO_ASYNC_LOADING);
 
 const ROWS: &[Command] = &[
     Command::server("time", 1, Flags::LOADING.with(Flags::STALE).with(Flags::FAST))
         .docs(Group::Server, "2.6.0", "O(1)", "", "Tells the time: Unix seconds, and microseconds beside them.")
         .tips(&["nondeterministic_output"]),
-    Command::server("role", 1, Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST))
-        .acl(Categories::ADMIN.with(Categories::DANGEROUS))
-        .docs(Group::Server, "2.8.12", "O(1)", "", "Tells which part the server has in a replication."),
     Command::server(
         "shutdown",
         -1,
@@ -65,32 +49,6 @@ const ROWS: &[Command] = &[
         "[VERSION version]",
         "Draws something.",
     ),
-    Command::server("wait", 3, Flags::NOSCRIPT)
-        .acl(Categories::CONNECTION)
-        .docs(
-            Group::Generic,
-            "3.0.0",
-            "O(1)",
-            "numreplicas timeout",
-            "Tells how many replicas have the client's writes.",
-        )
-        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
-    Command::server("replicaof", 3, REPLICATION).docs(
-        Group::Server,
-        "5.0.0",
-        "O(1)",
-        "<host port | NO ONE>",
-        "Makes the server a replica of another, or of none.",
-    ),
-    Command::server("slaveof", 3, REPLICATION)
-        .docs(
-            Group::Server,
-            "1.0.0",
-            "O(1)",
-            "<host port | NO ONE>",
-            "Makes the server a replica of another, or of none.",
-        )
-        .deprecated("5.0.0", "`REPLICAOF`"),
     Command::server("cmdstat", -1, Flags::LOADING.with(Flags::STALE)).acl(Categories::DANGEROUS).docs(
         Group::Server,
         "7.2.4",
@@ -108,18 +66,10 @@ fn time(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_
     Ok(())
 }
 
-fn role(_: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.array(3);
-    reply.text("master");
-    reply.int(0);
-    reply.array(0);
-    Ok(())
-}
-
-/// There is no reply unless it fails: the connection closes, as all do. NOW changes nothing: there are no replicas to wait for.
+/// There is no reply unless it fails: the connection closes, as all do.
 fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let mut options = 0;
-    let (mut saves, mut saves_not, mut aborts, mut forces) = (false, false, false, false);
+    let (mut saves, mut saves_not, mut aborts, mut forces, mut is_now) = (false, false, false, false, false);
     for index in 1..args.len() {
         options += 1;
         match () {
@@ -127,7 +77,7 @@ fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: 
             () if args.is(index, "NOSAVE") => saves_not = true,
             () if args.is(index, "ABORT") => aborts = true,
             () if args.is(index, "FORCE") => forces = true,
-            () if args.is(index, "NOW") => {}
+            () if args.is(index, "NOW") => is_now = true,
             () => return Err(CommandError::Syntax),
         }
     }
@@ -146,7 +96,8 @@ fn shutdown(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: 
         return Err(context.server.scripts().running.busy_error());
     }
     let saves = (saves || saves_not).then_some(saves);
-    context.conversation()?.after.wait = Some(Wait::End(ending.ask(Wish { saves, is_forced: forces })));
+    context.conversation()?.after.wait =
+        Some(Wait::End(ending.ask(Wish { saves, is_forced: forces, is_now })));
     Ok(())
 }
 
@@ -179,30 +130,6 @@ fn lolwut(_: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut 
         "\nThree stones have fallen into a pond; no two falls are alike.\nRedis ver. {REDIS_VERSION}\n"
     ));
     reply.verbatim("txt", &text);
-    Ok(())
-}
-
-/// Without replicas the answer is always the same, and waited for all the same.
-fn wait(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let wanted = args.int(1)?;
-    let timeout =
-        args.int(2).map_err(|_| CommandError::text("ERR timeout is not an integer or out of range"))?;
-    let timeout_ms = u64::try_from(timeout).map_err(|_| CommandError::NegativeTimeout)?;
-    if wanted <= 0 || !context.origin.may_wait() {
-        reply.int(0);
-        return Ok(());
-    }
-    let until_ms = if timeout_ms == 0 { 0 } else { view.now_ms().saturating_add(timeout_ms) };
-    let wait = SyncWait { until_ms, has_replicas: true, tells_replicas_alone: true };
-    context.conversation()?.after.wait = Some(Wait::Sync(wait));
-    Ok(())
-}
-
-fn replicaof(_: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if !args.is(1, "NO") || !args.is(2, "ONE") {
-        return Err(CommandError::text("ERR replication is not supported yet"));
-    }
-    reply.ok();
     Ok(())
 }
 

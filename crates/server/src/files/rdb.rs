@@ -288,6 +288,8 @@ pub enum Origin {
     Save,
     /// The base of an append-only file.
     AofBase,
+    /// What a replica begins with: a file that need not last.
+    Replica,
 }
 
 /// Where a save writes and where its file belongs. The paths are absolute: `CONFIG SET dir` moves no save that has begun.

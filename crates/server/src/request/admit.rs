@@ -66,6 +66,7 @@ const ALWAYS: u32 = 0;
 
 /// The checks in order: of which bits of the gate one must be set, and what is asked then.
 const CHECKS: &[(u32, Test)] = &[
+    (ALWAYS, Test::Now(fits_replica)),
     (ALWAYS, Test::Now(is_authenticated)),
     (ALWAYS, Test::Now(may_be_queued)),
     (ALWAYS, Test::Now(is_permitted)),
@@ -137,6 +138,18 @@ fn has_any(server: &Server, session: &Session, row: &Row, flags: Flags) -> bool 
         })
     };
     row.command.flags.has_any(flags) || row.command.rules.has(Rules::RUNS_QUEUE) && is_queued()
+}
+
+/// A replica says what it is and has got. What else it sends would be answered amid what it gets: it is closed.
+fn fits_replica(asked: &Asked<'_>) -> Outcome {
+    let Asked { session, row, .. } = asked;
+    if session.conversation.replica.is_none() || row.command.rules.has(Rules::FROM_REPLICA) {
+        return Ok(());
+    }
+    let client = &session.caller.client;
+    tracing::warn!("Replica {} has sent {}: its connection is closed", client.addr, row.full_name);
+    client.kill();
+    Err(CommandError::text("ERR Replica can't interact with the keyspace"))
 }
 
 fn is_authenticated(asked: &Asked<'_>) -> Outcome {

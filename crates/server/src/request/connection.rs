@@ -417,6 +417,9 @@ impl Drop for Connection {
         if conversation.is_monitor {
             self.server.monitors().leave(client);
         }
+        if let Some(replica) = conversation.replica.take() {
+            self.server.replicas().leave(&replica);
+        }
         self.server.clients().remove(client.id);
         self.worker.closed.set(self.worker.closed.get() + 1);
         self.server.clients().leave();

@@ -15,6 +15,7 @@ use rustredis_resp::Reply;
 
 use crate::clients::client::{Client, flags};
 use crate::clients::pubsub::Subscriptions;
+use crate::clients::replicas::{Announced, Replica};
 
 /// Which replies the client wants (`CLIENT REPLY`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +129,10 @@ pub struct Conversation {
     pub reply_mode: ReplyMode,
     /// Whether it sees all commands (MONITOR).
     pub is_monitor: bool,
+    /// What it has said of the replica that it may become.
+    pub announced: Announced,
+    /// The replica that it has become: there are no replies any more.
+    pub replica: Option<Arc<Replica>>,
     /// What follows the command that runs.
     pub after: After,
 }
@@ -143,6 +148,8 @@ impl Conversation {
             subscriptions: Subscriptions::default(),
             reply_mode: ReplyMode::On,
             is_monitor: false,
+            announced: Announced::default(),
+            replica: None,
             after: After::default(),
         }
     }

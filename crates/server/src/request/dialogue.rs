@@ -42,7 +42,7 @@ const UNSUBSCRIBED_AT_ONCE: usize = 32;
 
 /// A client's connection with its input.
 pub struct Dialogue {
-    connection: Connection,
+    pub(super) connection: Connection,
     parser: Parser,
     /// Input that is not executed yet; without capacity while there is none.
     input: Vec<u8>,
@@ -76,6 +76,9 @@ impl Dialogue {
                     if !self.execute_input().await? {
                         return self.say_farewell().await;
                     }
+                    if let Some(replica) = self.connection.session.conversation.replica.clone() {
+                        return self.feed(replica).await;
+                    }
                 }
                 Event::Mail | Event::Writable | Event::TimedOut | Event::Served => {}
             }
@@ -98,7 +101,7 @@ impl Dialogue {
     }
 
     /// Reads what is there; `None` if it was nothing after all, 0 at the end.
-    fn read(&mut self) -> io::Result<Option<usize>> {
+    pub(super) fn read(&mut self) -> io::Result<Option<usize>> {
         if self.input.capacity() == 0 {
             self.input = self.connection.worker.take_buffer();
         }
@@ -135,7 +138,7 @@ impl Dialogue {
     }
 
     /// Executes all complete commands of the input; false if the connection ends.
-    async fn execute_input(&mut self) -> io::Result<bool> {
+    pub(super) async fn execute_input(&mut self) -> io::Result<bool> {
         if self.connection.output.capacity() == 0 {
             self.connection.output = self.connection.worker.take_buffer();
             self.connection

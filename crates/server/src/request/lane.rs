@@ -8,6 +8,8 @@ use rustredis_persistence::journal::{Audience, Unit};
 pub struct Lane {
     /// What the step under way has done.
     pub unit: RefCell<Unit>,
+    /// What replicas alone are to get behind it.
+    pub announcements: RefCell<Unit>,
     /// For whom that is; `None`: for nobody. A script may say so.
     pub audience: Cell<Option<Audience>>,
     /// Whether something was committed since the thread slept last.
@@ -18,6 +20,7 @@ impl Default for Lane {
     fn default() -> Self {
         Self {
             unit: RefCell::default(),
+            announcements: RefCell::default(),
             audience: Cell::new(Some(Audience::Both)),
             is_fresh: Cell::new(false),
         }

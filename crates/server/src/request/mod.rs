@@ -20,6 +20,7 @@ pub mod record;
 pub mod redact;
 pub mod refusals;
 pub mod replay;
+mod replica;
 pub mod run;
 pub mod scatter;
 pub mod scratch;

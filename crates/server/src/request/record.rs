@@ -12,7 +12,7 @@ use rustredis_commands::{Args, Row};
 use rustredis_engine::faults::{Fault, has};
 use rustredis_keyspace::effects::Propagation;
 use rustredis_keyspace::{Access, Covered, View};
-use rustredis_persistence::journal::{Audience, Place, Touched, Unit};
+use rustredis_persistence::journal::{ANY_DB, Audience, Place, Touched, Unit};
 
 use crate::request::caller::Progress;
 use crate::request::worker::Worker;
@@ -96,6 +96,27 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     };
     worker.lane.is_fresh.set(true);
     place
+}
+
+/// Has replicas get a command that changes no key and needs no database (PUBLISH): behind the step under way, if there is one.
+pub fn announce<'w>(server: &Server, worker: &Worker, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+    let journal = &server.durability().journal;
+    if journal.is_on() && journal.is_heard_by(Audience::Replicas) {
+        worker.lane.announcements.borrow_mut().add(ANY_DB, words);
+        if !worker.steps.is_inside() {
+            commit_announcements(server, worker);
+        }
+    }
+}
+
+/// Commits what was announced, if there is something.
+pub fn commit_announcements(server: &Server, worker: &Worker) {
+    let mut unit = worker.lane.announcements.borrow_mut();
+    if !unit.is_empty() {
+        let touched = Touched::Shards(std::iter::empty());
+        let second = worker.now_ms() / 1000;
+        server.durability().journal.append(worker.index, &mut unit, Audience::Replicas, touched, second);
+    }
 }
 
 /// Puts a command into the journal that replicas alone get, if there is anybody. The view covers everything.

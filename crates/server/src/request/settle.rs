@@ -48,6 +48,7 @@ pub fn settle_step(server: &Server, worker: &Worker, view: &mut View<'_>, by: &C
         tell_trackers(server, worker, view, Some(by));
     }
     let place = record::commit(server, worker, view, None);
+    record::commit_announcements(server, worker);
     waiters::serve_all(server, worker, view);
     place
 }

@@ -3,11 +3,13 @@
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use rustredis_config::Directive;
 use rustredis_keyspace::{Access, Covered, Effects, View};
 
 use crate::clock::now_ms;
 use crate::net::outlet::Outlet;
 use crate::request::durability;
+use crate::request::record;
 use crate::request::settle::settle_own;
 use crate::request::worker::Worker;
 use crate::upkeep::cron;
@@ -24,6 +26,7 @@ pub fn start(worker: &Rc<Worker>) {
         spawn("The task that looks after the server", look_after_server(worker.clone()));
         spawn("Eviction", evict(worker.clone()));
         spawn("The task that forgets what nobody tracks", forget_tracked(worker.clone()));
+        spawn("The task that pings replicas", ping_replicas(worker.clone()));
     }
 }
 
@@ -49,6 +52,19 @@ async fn forget_tracked(worker: Rc<Worker>) {
             let mut held = engine.borrow(Covered::All, Access::Write).await;
             let mut effects = Effects::default();
             tracking.end_listing(&mut held.view(0, now_ms(), &worker.random, &mut effects));
+        }
+    }
+}
+
+/// Lets replicas know, now and then, that the server is there.
+async fn ping_replicas(worker: Rc<Worker>) {
+    loop {
+        tokio::time::sleep(cron::PERIOD).await;
+        let server = &worker.server;
+        let period_s = server.config().lock().int(Directive::ReplPingReplicaPeriod);
+        if server.replicas().is_ping_due(now_ms(), u64::try_from(period_s).unwrap_or(1) * 1000) {
+            record::announce(server, &worker, [b"PING".as_slice()].into_iter());
+            server.durability().journal.wake_for_group();
         }
     }
 }

@@ -8,6 +8,7 @@
 //! A bit that commands look at was rejected: it would be one more thing that every way to a shard must remember.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustredis_config::Directive;
 use rustredis_keyspace::{Access, Covered, Effects, Random};
@@ -17,6 +18,9 @@ use crate::clock::now_ms;
 use crate::gate;
 use crate::start::ending::Wish;
 use crate::start::server::Server;
+
+/// How often it is looked whether replicas have been sent everything.
+const REPLICAS_LOOK: Duration = Duration::from_millis(1);
 
 /// The signals that end the server. What comes during an attempt that fails is the next attempt's.
 pub struct Signals {
@@ -49,7 +53,7 @@ impl Signals {
             let config = server.config().lock();
             let flag = |name| config.has_flag(directive, name);
             let saves = if flag("save") { Some(true) } else { flag("nosave").then_some(false) };
-            Wish { saves, is_forced: flag("force") }
+            Wish { saves, is_forced: flag("force"), is_now: flag("now") }
         };
         server.ending().ask(wish);
         wish
@@ -98,9 +102,26 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
             return false;
         }
     }
+    if !wish.is_now {
+        wait_for_replicas(server).await;
+    }
     // Never released: see the module's text.
     std::mem::forget(held);
     true
+}
+
+/// Waits until all that was done has been sent to the replicas, or for `shutdown-timeout`. Everything is held.
+async fn wait_for_replicas(server: &Server) {
+    let place = server.durability().journal.last();
+    let timeout_s = server.config().lock().int(Directive::ShutdownTimeout);
+    let end_ms = now_ms() + u64::try_from(timeout_s).unwrap_or(0) * 1000;
+    while server.replicas().is_behind(place) {
+        if now_ms() >= end_ms {
+            tracing::warn!("Replicas have not been sent everything in {timeout_s} seconds; the server ends");
+            return;
+        }
+        tokio::time::sleep(REPLICAS_LOOK).await;
+    }
 }
 
 /// Whether the append-only file could not be loaded, for its first base is still being written.

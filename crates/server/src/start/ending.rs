@@ -11,6 +11,8 @@ pub struct Wish {
     pub saves: Option<bool>,
     /// Whether errors do not keep the server.
     pub is_forced: bool,
+    /// Whether it does not wait for replicas that are behind.
+    pub is_now: bool,
 }
 
 /// What is known of attempts to end the server.
@@ -117,7 +119,7 @@ mod tests {
         let ending = Ending::default();
         assert!(!ending.abort(), "nobody has asked");
         let attempt = ending.ask(Wish::default());
-        assert_eq!(ending.ask(Wish { is_forced: true, saves: None }), attempt);
+        assert_eq!(ending.ask(Wish { is_forced: true, ..Wish::default() }), attempt);
         assert!(ending.is_pending(attempt));
         ending.fail();
         assert!(!ending.is_pending(attempt));

@@ -18,6 +18,7 @@ use crate::clients::limits;
 use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
+use crate::clients::replicas::Replicas;
 use crate::clients::tracking::Tracking;
 use crate::clients::users::UserTable;
 use crate::clock::now_ms;
@@ -266,7 +267,9 @@ fn build(
         rdb: rdb.clone(),
         aof: aof.clone(),
         scripts: scripts.clone(),
+        journal: durability.journal.clone(),
     }));
+    let replicas = Arc::new(Replicas::new(durability.journal.clone()));
     let loading = Loading::new(files::load::Parts {
         engine: engine.clone(),
         config: directives.clone(),
@@ -291,6 +294,7 @@ fn build(
         stats: stats.clone(),
         latency: latency.clone(),
         aof: aof.clone(),
+        replicas: replicas.clone(),
     });
     let cron = Cron {
         clients: clients.clone(),
@@ -334,6 +338,7 @@ fn build(
         acl_log: Default::default(),
         loading,
         durability,
+        replicas,
         recorder: Default::default(),
         ending: Ending::default(),
         scripts,

@@ -21,6 +21,7 @@ use rustredis_persistence::journal::Progress;
 use crate::clients::acl_log::RefusalCounts;
 use crate::clients::census::Census;
 use crate::clients::pubsub::PubSubCounts;
+use crate::clients::replicas::samples::ReplicasNow;
 use crate::clients::tracking::TrackingNow;
 use crate::clock::now_ms;
 use crate::files::aof::samples::{AofFiles, AofNow};
@@ -78,6 +79,7 @@ const SUBSYSTEMS: &[(&str, &dyn Subsystem)] = &[
     ("gate", &Always(gate::SAMPLES, |server| server.gate().bits())),
     ("loading", &AtTimes(LoadingNow::SAMPLES, loading)),
     ("replication", &Always(Replication::SAMPLES, Replication::of)),
+    ("replicas", &Always(ReplicasNow::SAMPLES, |server| ReplicasNow::of(server.replicas(), now_ms()))),
     ("cluster", &Always(absent::CLUSTER, |_| ())),
     ("scripts", &Always(ScriptsNow::SAMPLES, |server| ScriptsNow::of(server.scripts()))),
     ("tracking", &Always(TrackingNow::SAMPLES, |server| TrackingNow::of(server.tracking()))),

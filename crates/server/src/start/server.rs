@@ -16,6 +16,7 @@ use crate::clients::connected::Clients;
 use crate::clients::monitor::Monitors;
 use crate::clients::pause::Pause;
 use crate::clients::pubsub::PubSub;
+use crate::clients::replicas::Replicas;
 use crate::clients::tracking::Tracking;
 use crate::clients::users::UserTable;
 use crate::clock::now_ms;
@@ -108,6 +109,8 @@ pub struct Parts {
     pub loading: Loading,
     /// What replies wait for.
     pub durability: Durability,
+    /// Who gets a copy of the data set.
+    pub replicas: Arc<Replicas>,
     /// A recording of the journal.
     pub recorder: Recorder,
     /// Saves and loads.
@@ -320,6 +323,11 @@ impl Server {
     #[inline]
     pub fn recorder(&self) -> &Recorder {
         &self.parts.recorder
+    }
+
+    /// Who gets a copy of the data set.
+    pub fn replicas(&self) -> &Replicas {
+        &self.parts.replicas
     }
 
     /// Saves and loads.

@@ -90,7 +90,8 @@ impl Cron {
         if limit == 0 {
             return;
         }
-        let all = self.clients.all();
+        let mut all = self.clients.all();
+        all.retain(|client| !client.has_flag(flags::REPLICA));
         let mut total: usize = all.iter().map(|client| client.memory_bytes()).sum();
         if total <= limit {
             return;
@@ -138,8 +139,9 @@ impl Cron {
             return;
         }
         for client in self.clients.all() {
-            let may_be_silent =
-                client.flags.load(Relaxed) & (flags::BLOCKED | flags::PUBSUB | flags::MONITOR) != 0;
+            let may_be_silent = client.flags.load(Relaxed)
+                & (flags::BLOCKED | flags::PUBSUB | flags::MONITOR | flags::REPLICA)
+                != 0;
             if !may_be_silent && now_ms.saturating_sub(client.active_ms.load(Relaxed)) > timeout_ms {
                 client.kill();
             }

@@ -22,6 +22,7 @@ use rustredis_keyspace::{Access, Among, Covered, Effects, Entry, Key, Store};
 use rustredis_metrics::LatencyMonitor;
 
 use crate::clients::pause::Pause;
+use crate::clients::replicas::Replicas;
 use crate::clock::now_ms;
 use crate::files::aof::Aof;
 use crate::gate::{self, Gate};
@@ -125,6 +126,8 @@ pub struct Parts {
     pub latency: Arc<LatencyMonitor>,
     /// Knows what waits to be written.
     pub aof: Arc<Aof>,
+    /// Who gets a copy of the data set.
+    pub replicas: Arc<Replicas>,
 }
 
 /// How a run of evictions ended.
@@ -170,11 +173,12 @@ impl Eviction {
         used.saturating_sub(buried.load(Relaxed)) as u64 > limit
     }
 
-    /// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file, or was preserved for a
+    /// Bytes that no eviction frees, and that are not counted therefore: what waits for the append-only file or replicas, or was preserved for a
     /// snapshot and is to be written, the empty tables of databases, and what is held back for readers without a lock.
     pub fn not_counted_bytes(&self) -> usize {
         let store = self.parts.engine.store();
-        let files = self.parts.aof.waiting_bytes() + snapshot::waiting_bytes();
+        let files =
+            self.parts.aof.waiting_bytes() + snapshot::waiting_bytes() + self.parts.replicas.waiting_bytes();
         files + store.bank_bytes() + store.retired_bytes()
     }
 

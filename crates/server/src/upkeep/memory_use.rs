@@ -8,6 +8,7 @@ use rustredis_keyspace::Store;
 use rustredis_metrics::SampleValue;
 use rustredis_metrics::rows::{Row, fact, gauge};
 
+use crate::clients::client::flags;
 use crate::clients::connected::Clients;
 use crate::upkeep::allocator;
 use crate::upkeep::sampled::Sampled;
@@ -44,8 +45,10 @@ pub struct MemoryUse {
     pub resident: usize,
     /// What the allocator has from the kernel.
     pub committed: usize,
-    /// Buffers of clients.
+    /// Buffers of clients but replicas.
     pub clients: usize,
+    /// Buffers of replicas.
+    pub replicas: usize,
     /// Tables of the databases that are not empty.
     pub tables: Vec<Tables>,
     /// Keys of all databases.
@@ -58,6 +61,11 @@ impl MemoryUse {
         static FROM_KERNEL: Sampled<(usize, usize)> = Sampled::new();
         let (resident, committed) =
             FROM_KERNEL.get(|| (allocator::resident_bytes(), allocator::committed_bytes()));
+        let all = clients.all();
+        let bytes_of = |is_replica: bool| {
+            let meant = all.iter().filter(|client| client.has_flag(flags::REPLICA) == is_replica);
+            meant.map(|client| client.memory_bytes()).sum()
+        };
         let tables: Vec<Tables> = store.databases_in_use().filter_map(|db| tables_of(store, db)).collect();
         Self {
             used: allocator::used_bytes(),
@@ -65,7 +73,8 @@ impl MemoryUse {
             startup: allocator::startup_bytes(),
             resident,
             committed,
-            clients: clients.all().iter().map(|client| client.memory_bytes()).sum(),
+            clients: bytes_of(false),
+            replicas: bytes_of(true),
             keys: tables.iter().map(|tables| store.keys(tables.db)).sum(),
             tables,
         }
@@ -74,7 +83,7 @@ impl MemoryUse {
     /// What is not data: what was there at the start, tables, clients.
     pub fn overhead(&self) -> usize {
         let tables: usize = self.tables.iter().map(|tables| tables.main + tables.expires).sum();
-        self.startup + self.clients + tables
+        self.startup + self.clients + self.replicas + tables
     }
 
     /// Data.

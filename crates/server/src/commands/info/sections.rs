@@ -115,7 +115,7 @@ const SECTIONS: &[Named] = &[
         "Replication",
         Shown::Default,
         "\
-        role connected_slaves master_failover_state master_replid master_replid2 master_repl_offset
+        role connected_slaves slave master_failover_state master_replid master_replid2 master_repl_offset
         second_repl_offset repl_backlog_active repl_backlog_size repl_backlog_first_byte_offset
         repl_backlog_histlen",
     ),

@@ -45,19 +45,32 @@ impl Cut {
         }
     }
 
+    /// The same moment without its keys, and without its functions if they are not wanted.
+    pub(super) fn without_keys(self, has_functions: bool) -> Self {
+        let libraries = if has_functions { self.libraries } else { Arc::default() };
+        Self { databases: Vec::new(), has_expiring_fields: false, libraries, ..self }
+    }
+
     pub(super) fn keys(&self) -> u64 {
         self.databases.iter().map(|(_, keys, _)| *keys as u64).sum()
     }
 }
 
 /// A file that a snapshot writes, synced now and then.
-pub(super) struct Sink {
+pub(super) struct Target {
     pub(super) file: Arc<dyn StorageFile>,
-    pub(super) syncs: bool,
-    pub(super) unsynced: u64,
+    syncs: bool,
+    unsynced: u64,
 }
 
-impl Write for Sink {
+impl Target {
+    /// This file, which is synced now and then or not.
+    pub(super) fn new(file: Arc<dyn StorageFile>, syncs: bool) -> Self {
+        Self { file, syncs, unsynced: 0 }
+    }
+}
+
+impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
         self.unsynced += count as u64;
@@ -75,14 +88,14 @@ impl Write for Sink {
 
 /// The two forms of a snapshot.
 pub(super) enum Output {
-    Rdb(Box<FileWriter<BufWriter<Sink>>>),
-    Commands(BufWriter<Sink>),
+    Rdb(Box<FileWriter<BufWriter<Target>>>),
+    Commands(BufWriter<Target>),
 }
 
 impl Output {
     pub(super) fn begin(
         snapshots: &Snapshots,
-        sink: Sink,
+        sink: Target,
         format: BaseFormat,
         cut: &Cut,
         origin: Origin,
@@ -128,14 +141,16 @@ impl Output {
         Ok(())
     }
 
-    /// Ends the file and syncs it.
-    pub(super) fn finish(self, snapshots: &Snapshots) -> Result<(), Failure> {
+    /// Ends the file, and syncs it if it is to last.
+    pub(super) fn finish(self, snapshots: &Snapshots, lasts: bool) -> Result<(), Failure> {
         let mut sink = match self {
             Self::Rdb(writer) => writer.finish(snapshots.parts.rdb.checksum())?,
             Self::Commands(sink) => sink,
         };
         sink.flush()?;
-        sink.get_ref().file.sync()?;
+        if lasts {
+            sink.get_ref().file.sync()?;
+        }
         Ok(())
     }
 }

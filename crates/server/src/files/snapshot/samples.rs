@@ -39,12 +39,14 @@ impl SnapshotsNow {
             at.keys_done.into()
         }),
         gauge("current_save_keys_total", "Keys of the snapshot under way.", |at| at.keys_total.into()),
-        gauge("rdb_bgsave_in_progress", "Whether a save is under way.", |at| at.is_running(is_save).into()),
+        gauge("rdb_bgsave_in_progress", "Whether a save is under way.", |at| {
+            at.is_running(Job::is_save).into()
+        }),
         gauge("rdb_last_bgsave_time_sec", "Seconds that the last save took; -1 for none.", |at| {
             at.state.last_save_seconds.into()
         }),
         gauge("rdb_current_bgsave_time_sec", "Seconds since the save under way began; -1 for none.", |at| {
-            at.running_seconds(is_save).into()
+            at.running_seconds(Job::is_save).into()
         }),
         gauge("aof_rewrite_in_progress", "Whether the append-only file is being rewritten.", |at| {
             at.is_running(Job::is_rewrite).into()
@@ -80,8 +82,4 @@ impl SnapshotsNow {
             _ => -1,
         }
     }
-}
-
-fn is_save(job: Job) -> bool {
-    job == Job::Save
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rustredis_config::Config;
 use rustredis_engine::Engine;
+use rustredis_persistence::journal::Journal;
 use rustredis_persistence::storage::Faulty;
 
+use super::orders::Order;
 use super::state::{Job, State, Wish};
 use crate::clock::now_ms;
 use crate::files::aof::Aof;
@@ -38,6 +40,8 @@ pub struct Parts {
     pub aof: Arc<Aof>,
     /// Knows the libraries of functions.
     pub scripts: Arc<Scripts>,
+    /// What comes behind the keys that replicas begin with.
+    pub journal: Arc<Journal>,
 }
 
 /// Takes snapshots, and what is known of them.
@@ -45,6 +49,8 @@ pub struct Snapshots {
     pub(super) parts: Parts,
     pub(super) jobs: Mutex<Option<mpsc::Sender<Job>>>,
     pub(super) state: Mutex<State>,
+    /// Orders that wait for a cut. Locked behind the state.
+    pub(super) orders: Mutex<Vec<Arc<Order>>>,
     /// Keys that the snapshot under way had at its beginning.
     pub(super) keys_total: AtomicU64,
     /// Keys that it has encoded.
@@ -73,6 +79,7 @@ impl Snapshots {
             parts,
             jobs: Mutex::new(None),
             state: Mutex::new(State::new()),
+            orders: Mutex::default(),
             keys_total: AtomicU64::new(0),
             keys_done: AtomicU64::new(0),
             is_given_up: AtomicBool::new(false),
@@ -95,13 +102,22 @@ impl Snapshots {
     pub fn save(&self, schedules: bool) -> Wish {
         let mut state = self.state.lock();
         match state.running {
-            Some((Job::Save, _)) => Wish::IsRunning,
+            Some((job, _)) if job.is_save() => Wish::IsRunning,
             Some(_) if schedules => {
                 state.is_save_scheduled = true;
                 Wish::Scheduled
             }
             Some(_) => Wish::IsBusy,
             None => self.begin(&mut state, Job::Save),
+        }
+    }
+
+    /// Asks for all keys and what follows them; it comes when what is under way has ended.
+    pub fn order(&self, order: Arc<Order>) {
+        let mut state = self.state.lock();
+        self.orders.lock().push(order);
+        if state.running.is_none() {
+            self.begin(&mut state, Job::Orders);
         }
     }
 
@@ -135,7 +151,7 @@ impl Snapshots {
             self.parts.rdb.save_delay.wake();
         }
         self.turning_off.fetch_add(1, Relaxed);
-        if state.running.is_some_and(|(job, _)| job == Job::Save) {
+        if state.running.is_some_and(|(job, _)| job.is_save()) {
             // A save may take minutes, and has nothing to do with these files.
             self.turning_off_beside.fetch_add(1, Relaxed);
             self.send_aside();
@@ -178,6 +194,7 @@ impl Snapshots {
         {
             let mut state = self.state.lock();
             (state.is_save_scheduled, state.is_rewrite_scheduled) = (false, false);
+            std::mem::take(&mut *self.orders.lock()).iter().for_each(|order| order.finish(None));
             self.is_given_up.store(state.running.is_some(), Relaxed);
             self.parts.rdb.save_delay.wake();
         }
@@ -233,11 +250,14 @@ impl Snapshots {
                     state.last_rewrite_failure_ms = now_ms();
                 }
             }
+            Job::Orders => {}
             Job::TurnOff => return,
         }
         state.running = None;
         if std::mem::take(&mut state.is_rewrite_scheduled) {
             self.begin(&mut state, rewrite_job(&self.parts.aof));
+        } else if !self.orders.lock().is_empty() {
+            self.begin(&mut state, Job::Orders);
         } else if std::mem::take(&mut state.is_save_scheduled) {
             self.begin(&mut state, Job::Save);
         }

@@ -11,9 +11,16 @@ pub enum Job {
     TurnOn,
     /// The end of writing the append-only file.
     TurnOff,
+    /// What replicas begin with.
+    Orders,
 }
 
 impl Job {
+    /// Whether it writes an RDB file that replaces or feeds none of the append-only file.
+    pub fn is_save(self) -> bool {
+        matches!(self, Self::Save | Self::Orders)
+    }
+
     /// Whether it writes an append-only file's base.
     pub fn is_rewrite(self) -> bool {
         matches!(self, Self::Rewrite | Self::TurnOn)

@@ -11,7 +11,7 @@ use rustredis_persistence::aof::manifest::BaseFormat;
 use rustredis_persistence::storage::Storage;
 
 use super::failure::Failure;
-use super::output::{BUFFER_BYTES, Cut, Output, Sink, encoder};
+use super::output::{BUFFER_BYTES, Cut, Output, Target, encoder};
 use super::snapshots::Snapshots;
 use crate::clock::now_ms;
 use crate::files::rdb::Origin;
@@ -30,12 +30,13 @@ pub(super) async fn take<T>(
 ) -> Result<(Cut, T), Failure> {
     let syncs = {
         let config = snapshots.parts.config.lock();
-        config.bool(match origin {
-            Origin::Save => Directive::RdbSaveIncrementalFsync,
-            Origin::AofBase => Directive::AofRewriteIncrementalFsync,
-        })
+        match origin {
+            Origin::Save => config.bool(Directive::RdbSaveIncrementalFsync),
+            Origin::AofBase => config.bool(Directive::AofRewriteIncrementalFsync),
+            Origin::Replica => false,
+        }
     };
-    let sink = Sink { file: snapshots.parts.storage.create(path)?, syncs, unsynced: 0 };
+    let target = Target::new(snapshots.parts.storage.create(path)?, syncs);
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
     let handover = Arc::new(Handover::default());
     let encode = encoder(snapshots, format);
@@ -49,9 +50,9 @@ pub(super) async fn take<T>(
     snapshots.note_cut();
     snapshots.keys_total.store(cut.keys(), Relaxed);
     snapshots.keys_done.store(0, Relaxed);
-    let written = match Output::begin(snapshots, sink, format, &cut, origin) {
+    let written = match Output::begin(snapshots, target, format, &cut, origin) {
         Ok(mut output) => match visit_all(snapshots, &mut output, &encode, &handover).await {
-            Ok(()) => output.finish(snapshots),
+            Ok(()) => output.finish(snapshots, origin != Origin::Replica),
             Err(error) => Err(error),
         },
         Err(error) => Err(error),

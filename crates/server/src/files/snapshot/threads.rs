@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rustredis_config::Directive;
 use rustredis_engine::EndsInPanic;
 
+use super::dumps;
 use super::failure::Failure;
 use super::jobs::{rewrite, save, turn_off};
 use super::snapshots::Snapshots;
@@ -81,6 +82,7 @@ async fn run(snapshots: &Snapshots, job: Job) {
         Job::Rewrite => rewrite(snapshots, false).await,
         Job::TurnOn => rewrite(snapshots, true).await,
         Job::TurnOff => turn_off(snapshots).await,
+        Job::Orders => dumps::serve(snapshots).await,
     };
     snapshots.parts.aof.hold_syncs(false);
     let is_ok = result.is_ok();
@@ -90,6 +92,10 @@ async fn run(snapshots: &Snapshots, job: Job) {
         (Job::Save, Err(error)) => {
             tracing::warn!("Background saving error: {error}");
             snapshots.parts.rdb.note_failure();
+        }
+        (Job::Orders, Ok(())) => tracing::info!("What replicas begin with was dumped"),
+        (Job::Orders, Err(error)) => {
+            tracing::warn!("What replicas begin with could not be dumped: {error}");
         }
         (Job::TurnOff, result) => report_turned_off(result),
         (_, Ok(())) => tracing::info!("Background AOF rewrite finished successfully"),

@@ -6,7 +6,7 @@ use rustredis_metrics::rows::{Row, absent, fact, gauge};
 
 use crate::start::server::Server;
 
-/// What is known of replication: nobody replicates.
+/// What is known of replication beyond the replicas: no history is kept, and this server is nobody's replica.
 pub(super) struct Replication {
     id: String,
     backlog_bytes_max: u64,
@@ -24,7 +24,6 @@ impl Replication {
     /// What is told.
     pub(super) const SAMPLES: &'static [Row<Self>] = &[
         fact("role", "master or slave.", |_| "master".into()),
-        absent("connected_slaves", "Replicas that are connected."),
         fact("master_failover_state", "How far a planned change of masters is.", |_| "no-failover".into()),
         fact("master_replid", "The name of the data set's history.", |at| at.id.clone().into()),
         fact("master_replid2", "The name of the history before; zeros for none.", |_| "0".repeat(40).into()),
@@ -37,17 +36,13 @@ impl Replication {
         absent("repl_backlog_first_byte_offset", "Where the history that is kept begins."),
         absent("repl_backlog_histlen", "Bytes of history that are kept."),
         absent("total_net_repl_input_bytes", "Bytes from the primary."),
-        absent("total_net_repl_output_bytes", "Bytes to replicas."),
         gauge("instantaneous_input_repl_kbps", "KiB a second from the primary, now.", |_| "0.00".into()),
         gauge("instantaneous_output_repl_kbps", "KiB a second to replicas, now.", |_| "0.00".into()),
-        absent("sync_full", "Replicas that were sent all data."),
         absent("sync_partial_ok", "Replicas that were sent the history that they had missed."),
         absent("sync_partial_err", "Replicas that asked for history in vain."),
         absent("slave_expires_tracked_keys", "Keys that a writable replica lets expire."),
         absent("async_loading", "Whether a primary's data is loaded beside the old."),
         absent("mem_replication_backlog", "Bytes of history that are kept for replicas."),
-        absent("mem_total_replication_buffers", "Bytes of history, and of what waits for replicas."),
-        absent("mem_clients_slaves", "Bytes of replicas' buffers."),
     ];
 }
 
