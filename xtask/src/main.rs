@@ -7,6 +7,7 @@ mod audit;
 mod bench;
 mod build;
 mod clients;
+mod compat_diff;
 mod crash;
 mod linearize;
 mod miri;
@@ -37,6 +38,8 @@ Usage: cargo xtask <task>
                     a unit is written type/list or unit/type/list; --server runs it against another binary
   bench [throughput|memory|grow|matrix|durability|snapshot|load]
                     what the server costs, beside redis-server
+  compat-diff [--write]
+                    commands, INFO and directives beside redis-server's; docs/COMPATIBILITY.md says what differs and why
   crash             kill the server under load, again and again, and see what it recovers
   oracle            random histories on every engine beside redis-server and beside their own replay
   linearize         histories of concurrent clients on every engine: is there an order that explains every answer?
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         "tidy" => tidy::run(rest),
         "tcl" => tcl::run(rest),
         "bench" => bench::run(rest),
+        "compat-diff" => compat_diff::run(rest),
         "crash" => crash::run(rest),
         "oracle" => oracle::run(rest),
         "linearize" => linearize::run(rest),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use crate::tally::Tally;
 use crate::task_result::TaskResult;
-use crate::{audit, build, clients, shell, tidy};
+use crate::{audit, build, clients, compat_diff, shell, tidy};
 
 const HELP: &str = "\
 Usage: cargo xtask test
@@ -60,6 +60,7 @@ pub(crate) fn run(arguments: &[String]) -> TaskResult {
         step("unit and black-box tests", &tests);
         step("examples in the documentation", &|| cargo_test(&["test", "--quiet", "--workspace", "--doc"]));
         step("real clients", &clients::check);
+        step("beside redis-server", &compat_diff::check);
         step("the sample's audit", &audit::check);
     }
     println!("{} passed, {} failed", total.passed, total.failed);

@@ -238,6 +238,8 @@ fn flushall(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outco
         view.add_dirty(removed as u64);
     }
     view.select(selected);
+    // Also where no database is in use, for who tracks is told of it.
+    view.clear();
     view.effects.has_flushed_all = true;
     // Counted once more even if there was nothing, as Redis does.
     view.add_dirty(1);

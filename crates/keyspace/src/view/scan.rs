@@ -7,6 +7,7 @@
 
 use super::View;
 use crate::entry::Entry;
+use crate::key::Key;
 
 impl View<'_> {
     /// Continues a SCAN: calls `each` with entries from `cursor` on, through covered shards, until at least `count` were
@@ -41,7 +42,9 @@ impl View<'_> {
                 }
                 last = Some(number);
                 seen += 1;
-                if !slot.0.is_expired(self.now_ms) {
+                if slot.0.is_expired(self.now_ms) {
+                    self.remember_stale(Key::new(slot.0.key()));
+                } else {
                     each(&slot.0);
                 }
             }

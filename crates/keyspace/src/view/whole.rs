@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{Access, Covered, View};
 use crate::entry::Entry;
 use crate::interest::fate::Change;
+use crate::key::Key;
 use crate::store::LAZYFREE_EFFORT_MIN;
 
 impl View<'_> {
@@ -34,6 +35,8 @@ impl View<'_> {
     /// Empties the selected database; how many keys it had. Needs all shards; the freeing is done elsewhere.
     pub fn clear(&mut self) -> usize {
         if self.is_empty() {
+            // Who tracks is told all the same, as in Redis.
+            self.note_whole(Change::Emptied(self.db as u32));
             return 0;
         }
         if let Some(published) = &self.store.published {
@@ -137,7 +140,13 @@ impl View<'_> {
     pub fn random_in_shard(&self, shard: usize) -> Option<&Entry> {
         let table = self.table(shard);
         let skip = self.random.below(table.len().max(1));
-        let alive = |entry: &&(Entry, ())| !entry.0.is_expired(self.now_ms);
+        let alive = |entry: &&(Entry, ())| {
+            let is_alive = !entry.0.is_expired(self.now_ms);
+            if !is_alive {
+                self.remember_stale(Key::new(entry.0.key()));
+            }
+            is_alive
+        };
         table.iter().skip(skip).find(alive).or_else(|| table.iter().find(alive)).map(|(entry, ())| entry)
     }
 }
