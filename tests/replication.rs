@@ -169,6 +169,27 @@ every_engine! {
         replica.gets(&["FLUSHALL"]);
     }
 
+    /// More than fits into a socket at once, of keys and of what changes them.
+    fn what_is_large_comes_whole(server: &Server) with ["--rdbcompression", "no"] {
+        let mut client = server.client();
+        let value = "value".repeat(200_000);
+        for number in 0..8 {
+            client.call(&["SETRANGE", &format!("k{number}"), &number.to_string(), &value]);
+        }
+        let (mut replica, dump) = Replica::begin(server);
+        assert!(dump.len() > 8_000_000, "{}", dump.len());
+        let (copy, _directory) = loaded(server, &dump);
+        assert_eq!(contents(&copy), contents(server));
+        for number in 0..8 {
+            client.call(&["SET", &format!("k{number}"), &value]);
+        }
+        replica.gets(&["SELECT 0"]);
+        for number in 0..8 {
+            let command = replica.next().unwrap();
+            assert!(command == format!("SET k{number} {value}"), "{} bytes", command.len());
+        }
+    }
+
     /// Two that come at the same time share a dump, one that comes later has another.
     fn several_replicas_get_the_same(server: &Server) {
         run(&mut server.client(), &["SET a 1"]);

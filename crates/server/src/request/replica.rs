@@ -34,6 +34,17 @@ struct Feed {
     place: Place,
 }
 
+/// Why nothing more was added to the output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Filled {
+    /// There is no room for more.
+    Room,
+    /// There is nothing more for now.
+    All,
+    /// The replica cannot go on.
+    Ended,
+}
+
 impl Dialogue {
     /// Serves a client that has become a replica until either side ends it.
     pub(super) async fn feed(&mut self, replica: Arc<Replica>) -> io::Result<()> {
@@ -44,8 +55,17 @@ impl Dialogue {
         loop {
             // Taken before the look, so that what comes in between is seen in the next round.
             self.connection.session.caller.client.take_mail(&mut Vec::new(), usize::MAX);
-            if !feed.fill(&mut self.connection)? || !feed.send(&mut self.connection)? {
+            let filled = feed.fill(&mut self.connection)?;
+            if filled == Filled::Ended || !feed.send(&mut self.connection)? {
                 return Ok(());
+            }
+            if filled == Filled::Room && self.connection.unsent() < ROOM_BYTES {
+                // There is more, and the socket takes it; the others of the thread come first.
+                self.connection.let_others().await;
+                if self.connection.session.caller.client.is_killed() {
+                    return Ok(());
+                }
+                continue;
             }
             let is_waiting = feed.replica.stage() == Stage::Waiting;
             let deadline = match () {
@@ -73,13 +93,13 @@ impl Dialogue {
 }
 
 impl Feed {
-    /// Adds to the output what there is room for; false if the replica cannot go on.
-    fn fill(&mut self, connection: &mut Connection) -> io::Result<bool> {
+    /// Adds to the output what there is room for.
+    fn fill(&mut self, connection: &mut Connection) -> io::Result<Filled> {
         while connection.unsent() < ROOM_BYTES {
             match self.replica.stage() {
                 Stage::Waiting => match self.replica.order.outcome() {
-                    Outcome::Pending => return Ok(true),
-                    Outcome::Failed => return Ok(false),
+                    Outcome::Pending => return Ok(Filled::All),
+                    Outcome::Failed => return Ok(Filled::Ended),
                     Outcome::Dumped(dump) => {
                         connection.output.extend_from_slice(format!("${}\r\n", dump.bytes).as_bytes());
                         self.dump = Some((dump, 0));
@@ -95,12 +115,13 @@ impl Feed {
                             connection.output.extend_from_slice(&self.piece);
                             self.place = place;
                         }
-                        None => return Ok(sink.state() == State::Open),
+                        None if sink.state() == State::Open => return Ok(Filled::All),
+                        None => return Ok(Filled::Ended),
                     }
                 }
             }
         }
-        Ok(true)
+        Ok(Filled::Room)
     }
 
     /// Adds the next part of the dump, which is in the system's cache: it was just written.
