@@ -64,11 +64,19 @@ impl Selector {
             return Err(Denied::Command);
         }
         if !self.allows_all_keys {
-            for key in args.key_refs() {
-                let flags = row.flags_of_key(args, key.argument);
-                if !self.allows_key(args.get(key.argument as usize), flags) {
-                    return Err(Denied::Key(key.argument));
-                }
+            let denied = match &self.keys[..] {
+                // The usual user: what is done with a key makes no difference.
+                [all @ KeyPattern { prefix: Some(prefix), reads: true, writes: true, .. }] => args
+                    .key_refs()
+                    .iter()
+                    .find(|key| !all.has_prefix(prefix, args.get(key.argument as usize))),
+                _ => args.key_refs().iter().find(|key| {
+                    let flags = row.flags_of_key(args, key.argument);
+                    !self.allows_key(args.get(key.argument as usize), flags)
+                }),
+            };
+            if let Some(key) = denied {
+                return Err(Denied::Key(key.argument));
             }
         }
         if let Some(allowed) = &self.databases
@@ -125,8 +133,8 @@ impl Selector {
 impl KeyPattern {
     #[inline]
     fn matches(&self, key: &[u8]) -> bool {
-        match self.prefix_bytes {
-            Some(bytes) => !key.is_empty() && key.starts_with(&self.pattern[..bytes]),
+        match &self.prefix {
+            Some(prefix) => self.has_prefix(prefix, key),
             None => glob::matches(&self.pattern, key, Case::Sensitive),
         }
     }
