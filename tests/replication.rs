@@ -259,7 +259,7 @@ every_engine! {
         replica.gets(&["DEL b"]);
     }
 
-    /// They change no key: no database is selected, and a step's come behind it.
+    /// They change no key, and those of a step come behind it.
     fn messages_and_pings_are_for_replicas(server: &Server) with ["--repl-ping-replica-period", "1"] {
         let (mut replica, _) = Replica::begin(server);
         let mut client = server.client();

@@ -73,7 +73,7 @@ impl Header {
     }
 }
 
-/// In the place of a database: what needs none (PING, PUBLISH), before which nothing is selected.
+/// In the place of a database: what needs none (PING), before which nothing is selected.
 pub const ANY_DB: usize = u32::MAX as usize;
 
 /// Collects the commands of one step, as the append-only file has them: RESP arrays. More than one are framed by MULTI and

@@ -75,6 +75,8 @@ const HELP: &[&str] = &[
     "    Show how a value is stored.",
     "PANIC-AT <BEFORE-CHANGE|AFTER-CHANGE>",
     "    Let the next change of a key panic, once: before it happens, or after it.",
+    "PAUSE-CRON <0|1>",
+    "    Whether nothing is done by the clock: closing idle and large clients, saving.",
     "POPULATE <count> [<prefix>] [<size>]",
     "    Create strings named prefix:0, prefix:1 and so on, where there are none.",
     "PROTOCOL <type>",
@@ -126,6 +128,10 @@ fn debug(context: &mut Context<'_>, view: &mut View<'_>, args: Args<'_>, reply: 
         (b"object", 3) => object(context.server, view, args, reply)?,
         (b"digest", 2) => reply.simple(&digest::of_everything(view).to_hex()),
         (b"digest-value", 3..) => digest_values(view, args, reply),
+        (b"pause-cron", 3) => {
+            context.server.cron().is_paused.store(is_on(args.get(2)), Relaxed);
+            reply.ok();
+        }
         (b"set-active-expire", 3) => {
             context.server.expiry().is_active.store(is_on(args.get(2)), Relaxed);
             reply.ok();

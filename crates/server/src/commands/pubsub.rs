@@ -232,7 +232,7 @@ fn spublish(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: 
 /// Has the subscribers of replicas hear it too.
 fn announce(context: &Context<'_>, args: Args<'_>) {
     if let Some(worker) = context.worker {
-        record::announce(context.server, worker, args.from(0));
+        record::announce(context.server, worker, Some(context.caller.db), args.from(0));
     }
 }
 

@@ -98,11 +98,17 @@ pub fn commit(server: &Server, worker: &Worker, view: &View<'_>, command: Option
     place
 }
 
-/// Has replicas get a command that changes no key and needs no database (PUBLISH): behind the step under way, if there is one.
-pub fn announce<'w>(server: &Server, worker: &Worker, words: impl ExactSizeIterator<Item = &'w [u8]>) {
+/// Has replicas get a command that changes no key (PUBLISH, and PING without a database): behind the step under way, if there is
+/// one.
+pub fn announce<'w>(
+    server: &Server,
+    worker: &Worker,
+    db: Option<usize>,
+    words: impl ExactSizeIterator<Item = &'w [u8]>,
+) {
     let journal = &server.durability().journal;
     if journal.is_on() && journal.is_heard_by(Audience::Replicas) {
-        worker.lane.announcements.borrow_mut().add(ANY_DB, words);
+        worker.lane.announcements.borrow_mut().add(db.unwrap_or(ANY_DB), words);
         if !worker.steps.is_inside() {
             commit_announcements(server, worker);
         }

@@ -63,7 +63,7 @@ async fn ping_replicas(worker: Rc<Worker>) {
         let server = &worker.server;
         let period_s = server.config().lock().int(Directive::ReplPingReplicaPeriod);
         if server.replicas().is_ping_due(now_ms(), u64::try_from(period_s).unwrap_or(1) * 1000) {
-            record::announce(server, &worker, [b"PING".as_slice()].into_iter());
+            record::announce(server, &worker, None, [b"PING".as_slice()].into_iter());
             server.durability().journal.wake_for_group();
         }
     }

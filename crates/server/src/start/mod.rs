@@ -303,6 +303,7 @@ fn build(
         gate: gate.clone(),
         engine: engine.clone(),
         snapshots: snapshots.clone(),
+        is_paused: AtomicBool::new(false),
     };
     let users = UserTable::new(Users::new(false, &registry), settings.clone());
     let server = Server::new(Parts {

@@ -2,7 +2,7 @@
 //! are closed, the mean time to live is estimated, saves begin. The first worker does it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustredis_engine::Engine;
@@ -39,6 +39,8 @@ pub struct Cron {
     pub engine: Arc<Engine>,
     /// What begins by itself.
     pub snapshots: Arc<Snapshots>,
+    /// Whether nothing of it is done (`DEBUG PAUSE-CRON`).
+    pub is_paused: AtomicBool,
 }
 
 /// How often keys are looked after that expire by themselves, at a moment.
@@ -67,6 +69,9 @@ impl Cron {
         loop {
             tokio::time::sleep(PERIOD).await;
             thread.clock.tick();
+            if self.is_paused.load(Relaxed) {
+                continue;
+            }
             self.stats.rates.sample(&self.stats.sum(), thread.clock.last());
             // The peak is what somebody has seen.
             allocator::used_bytes();
