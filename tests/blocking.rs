@@ -120,6 +120,25 @@ every_engine! {
         assert_reply!(waiter.read(), "[\"a\", \"1\"]");
     }
 
+    /// What a script makes is given by the rules of those who wait: their command may wait, its own may not.
+    fn scripts_serve_readers_of_streams(server: &Server) {
+        let mut client = server.client();
+        client.check("XGROUP CREATE s g $ MKSTREAM", "+OK");
+        let reader = blocked(server, "XREAD BLOCK 0 STREAMS s $");
+        let consumer = blocked(server, "XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+        client.check("EVAL \"redis.call('SELECT', 3) redis.call('SELECT', 0) return redis.call('XADD', KEYS[1], '1-1', 'f', 'v')\" 1 s",
+            "\"1-1\"");
+        for mut waiter in [reader, consumer] {
+            assert_reply!(waiter.read(), "[[\"s\", [[\"1-1\", [\"f\", \"v\"]]]]]");
+        }
+        // The script left another database: the other one's waiters hear of it all the same.
+        let waiter = blocked(server, "BLPOP list 0");
+        client.check("EVAL \"redis.call('RPUSH', KEYS[1], 'x') redis.call('SELECT', 3) return 1\" 1 list", "1");
+        let mut waiter = waiter;
+        assert_reply!(waiter.read(), "[\"list\", \"x\"]");
+        client.check("EXISTS list", "0");
+    }
+
     /// Moves serve waiters in their turn.
     fn a_chain_of_waiters(server: &Server) {
         let mut first = blocked(server, "BLMOVE a b LEFT RIGHT 0");

@@ -9,6 +9,7 @@ use crate::lua::{check_all, eval, eval_with, said};
 
 /// `return 1`, by its digest.
 const ONE: &str = "e0e1f9fabfc9d4800c877a703b823ac0578ff8db";
+const UNKNOWN_SHA: &str = "0123456789012345678901234567890123456789";
 const UNKNOWN: &str = "-NOSCRIPT No matching script. Please use EVAL.";
 const READ_ONLY: &str = "-ERR Write commands are not allowed from read-only scripts. @1";
 
@@ -77,6 +78,52 @@ const API: &[(&str, &str)] = &[
 ];
 
 every_engine! {
+    /// Scripts of a pipeline run in order, whichever way each of them takes: those that pause, fail, touch other keys than
+    /// they were given, stop the server's short way, or stand between other commands.
+    fn scripts_of_a_pipeline(server: &Server) with ["--threads", "2"] {
+        const SLOW: &str = "local n = 0 while n < 300000 do n = n + 1 end return redis.call('INCR', KEYS[1])";
+        let mut clients: Vec<Client> = (0..4).map(|_| server.client()).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            let text = "return redis.call('INCR', KEYS[1])";
+            let sha = load(client, text);
+            let keys: Vec<String> = (0..7).map(|key| format!("{number}:{key}")).collect();
+            let mut commands = Vec::new();
+            let mut expected = Vec::new();
+            for round in 0..40_usize {
+                let key = &keys[round % keys.len()];
+                let count = round / keys.len() + 1;
+                let (command, reply): (Vec<&str>, String) = match round % 10 {
+                    0 => (vec!["EVALSHA", &sha, "1", key], count.to_string()),
+                    3 => (vec!["EVAL", SLOW, "1", key], count.to_string()),
+                    5 => (vec!["INCR", key], count.to_string()),
+                    7 => (vec!["EVAL", "return redis.call('INCR', ARGV[1])", "0", key], count.to_string()),
+                    _ => (vec!["EVAL", text, "1", key], count.to_string()),
+                };
+                commands.push(Command::new(&command));
+                expected.push(reply);
+                commands.push(Command::new(&["EVAL", "return redis.call('GET', KEYS[1])", "1", key]));
+                expected.push(format!("\"{count}\""));
+                if round % 8 == 1 {
+                    commands.push(Command::new(&["EVAL_RO", "return redis.call('GET', ARGV[1])", "0", key]));
+                    expected.push(format!("\"{count}\""));
+                    commands.push(Command::new(&["EVAL", "return redis.call('LPUSH', KEYS[1], 1)", "1", key]));
+                    expected.push("-WRONGTYPE Operation against a key holding the wrong kind of value @1".to_owned());
+                    commands.push(Command::new(&["EVALSHA", UNKNOWN_SHA, "1", key]));
+                    expected.push(UNKNOWN.to_owned());
+                    commands.push(Command::new(&["EVAL", "redis.call('SELECT', 5) return redis.call('INCR', 'apart')", "0"]));
+                    expected.push(String::new());
+                    commands.push(Command::new(&["EXISTS", "apart"]));
+                    expected.push("0".to_owned());
+                }
+            }
+            let replies = client.pipeline(&commands);
+            for ((command, reply), expected) in commands.iter().zip(&replies).zip(&expected) {
+                assert!(expected.is_empty() || said(reply) == *expected, "{command:?}: {reply}, not {expected}");
+            }
+        }
+        clients[0].check("FLUSHALL", "+OK");
+    }
+
     fn keys_and_arguments(server: &Server) {
         let mut client = server.client();
         client.check("EVAL \"return {KEYS[1], KEYS[2], ARGV[1], ARGV[2], #KEYS, #ARGV}\" 2 a b c \"\\x00\\r\\n\\xff\"",

@@ -710,7 +710,7 @@ impl KeySpec {
     ///
     /// # Errors
     /// `Other` with Redis's text if a count is no number or more than there are.
-    pub fn push_keys(&self, args: Args<'_>, keys: &mut Vec<u32>) -> Result<(), CommandError> {
+    pub fn push_keys(&self, args: Args<'_>, keys: &mut impl Extend<u32>) -> Result<(), CommandError> {
         let invalid = || CommandError::text("ERR Invalid arguments specified for command");
         let first = match self.begin {
             Begin::Index(index) => index,

@@ -69,6 +69,13 @@ impl Row {
         if self.command.keys.is_empty() && self.command.find_keys.is_none() {
             return;
         }
+        if let ([only], None) = (self.command.keys, self.command.find_keys) {
+            if !only.flags.has(KeyFlags::NOT_KEY) {
+                // One that contradicts itself has no keys here, and pushes none.
+                let _ = only.push_keys(args, &mut Hashed { args, keys });
+            }
+            return;
+        }
         let mut arguments = Vec::new();
         if self.command.push_keys(args, &mut arguments).is_ok() {
             keys.extend(
@@ -78,6 +85,21 @@ impl Row {
                 }),
             );
         }
+    }
+}
+
+/// Takes the places of keys, and keeps their hashes.
+struct Hashed<'k> {
+    args: Args<'k>,
+    keys: &'k mut Vec<KeyRef>,
+}
+
+impl Extend<u32> for Hashed<'_> {
+    #[inline]
+    fn extend<I: IntoIterator<Item = u32>>(&mut self, arguments: I) {
+        let Self { args, keys } = self;
+        let hashed = |argument| KeyRef { argument, hash: hashing::key_hash(args.get(argument as usize)) };
+        keys.extend(arguments.into_iter().map(hashed));
     }
 }
 

@@ -104,7 +104,7 @@ impl Machines {
         state.begin(Kind::Script, self.inner.limit_bytes());
         let pushed = state.push_script(script);
         self.inner.give_back(state, generation);
-        pushed.map_err(|text| compile_error(&text))
+        pushed.map(drop).map_err(|text| compile_error(&text))
     }
 
     /// Runs a library's text, for half a second at most, in a state of its own, and says what it registers. A look at the host that says

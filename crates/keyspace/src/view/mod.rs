@@ -146,9 +146,10 @@ impl<'a> View<'a> {
         self.reading = self.reading & !NO_TOUCH | u8::from(no_touch);
     }
 
-    /// Says that a script runs the commands.
-    pub fn be_in_script(&mut self) {
-        self.reading |= IN_SCRIPT;
+    /// Says whether a script runs the commands.
+    #[inline]
+    pub fn set_in_script(&mut self, is_in_script: bool) {
+        self.reading = self.reading & !IN_SCRIPT | if is_in_script { IN_SCRIPT } else { 0 };
     }
 
     /// Whether a script runs the command, which then gives what has no order in one.

@@ -60,6 +60,7 @@ impl Settings {
 
     /// Sets them for it, and for all of its library.
     pub(super) fn keep(self, stack: Stack) {
+        stack.note_set_up();
         let block = stack.block(SETTINGS).cast::<Self>();
         // SAFETY: as in `of`.
         unsafe { block.write(self) }

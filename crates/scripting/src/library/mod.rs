@@ -124,7 +124,7 @@ pub(crate) unsafe fn open(L: *mut lua_State) {
     set_global(stack, "unpack");
 }
 
-/// Takes back what a script set up in the libraries: before each run.
+/// Takes back what a script set up in the libraries, before the next runs.
 ///
 /// # Safety
 /// `L` is a state that [`open`] was called for, and no script runs in it.

@@ -371,6 +371,12 @@ impl Stack {
         }
     }
 
+    /// Says that a library is set up as the next script is not to find it.
+    pub(super) fn note_set_up(self) {
+        // SAFETY: a state of this crate's.
+        unsafe { companion(self.0) }.note_set_up();
+    }
+
     // Errors and limits.
 
     /// Pushes an error's text behind the place where the function was called.

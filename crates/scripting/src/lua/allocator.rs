@@ -3,7 +3,7 @@
 //! The limit is strict while Lua's code runs (a refused block is Lua's "not enough memory") and nothing is refused while a function in Rust
 //! does: see [`super::function`].
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
+use std::alloc::{Layout, handle_alloc_error};
 use std::ffi::{c_int, c_void};
 use std::ptr;
 
@@ -11,9 +11,7 @@ use mlua_sys::{LUA_MASKCOUNT, lua_sethook};
 
 use super::companion::Companion;
 use super::look;
-
-/// What Lua aligns for: its own values, and user data.
-const ALIGNMENT: usize = 16;
+use super::spare::{STEP, layout};
 
 /// An instruction: the hook is called before the next.
 const NEXT: c_int = 1;
@@ -30,19 +28,19 @@ pub(super) unsafe extern "C" fn allocate(
 ) -> *mut c_void {
     // SAFETY: the state was made with its companion, which lives longer.
     let companion = unsafe { &*data.cast::<Companion>() };
-    if Layout::from_size_align(new, ALIGNMENT).is_err() || !companion.resize(old, new) {
+    if Layout::from_size_align(new, STEP).is_err() || !companion.resize(old, new) {
         return ptr::null_mut();
     }
     // SAFETY: each size is that of the block's layout, and none is zero where it must not be.
     let given = unsafe {
         match (old, new) {
             (0, 0) => return ptr::null_mut(),
-            (0, new) => alloc(layout(new)),
+            (0, new) => companion.spare.take(new),
             (old, 0) => {
-                dealloc(block.cast(), layout(old));
+                companion.spare.give(block.cast(), old);
                 return ptr::null_mut();
             }
-            (old, new) => realloc(block.cast(), layout(old), new),
+            (old, new) => companion.spare.resize(block.cast(), old, new),
         }
     };
     if given.is_null() {
@@ -58,9 +56,4 @@ pub(super) unsafe extern "C" fn allocate(
         unsafe { lua_sethook(companion.running(), Some(look::on_count), LUA_MASKCOUNT, NEXT) };
     }
     given.cast()
-}
-
-fn layout(bytes: usize) -> Layout {
-    // SAFETY: `allocate` has seen that the larger of the sizes is one of a layout; the other was when it was given.
-    unsafe { Layout::from_size_align_unchecked(bytes, ALIGNMENT) }
 }

@@ -4,19 +4,20 @@
 //! killed; what may take long looks whether it goes on. The rest (`type`, `tostring`, `select`, `ipairs` ...) is Lua's.
 
 use std::ffi::c_int;
+use std::sync::OnceLock;
 
 use mlua_sys::{
     LUA_GCCOUNT, LUA_GCCOUNTB, LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_GCSTOP,
-    LUA_MULTRET, LUA_TNIL, LUA_TSTRING, LUA_TTABLE, lua_State, lua_gc, lua_getmetatable, lua_gettop,
-    lua_insert, lua_isnil, lua_isstring, lua_istable, lua_next, lua_pop, lua_pushboolean, lua_pushinteger,
-    lua_pushnil, lua_pushnumber, lua_pushvalue, lua_rawget_, lua_rawset, lua_remove, lua_replace,
-    lua_setmetatable, lua_settop, lua_type, lua_upvalueindex,
+    LUA_MULTRET, LUA_TNIL, LUA_TSTRING, LUA_TTABLE, lua_CFunction, lua_State, lua_gc, lua_getmetatable,
+    lua_gettop, lua_insert, lua_isnil, lua_isstring, lua_istable, lua_next, lua_pop, lua_pushboolean,
+    lua_pushinteger, lua_pushnil, lua_pushnumber, lua_pushvalue, lua_rawget_, lua_rawset, lua_remove,
+    lua_replace, lua_setmetatable, lua_settop, lua_tocfunction, lua_type, lua_upvalueindex,
 };
 
 use super::companion::{STEPS, companion};
 use super::function::{
     Raise, any_argument, call, call_handled, check_killed, fail, fail_argument, lua_function,
-    lua_plain_function, optional_integer, optional_string, push, table_argument,
+    lua_plain_function, optional_integer, optional_string, push, table_argument, to_bytes,
 };
 use super::state::{Slot, push_slot};
 use super::{look, sandbox};
@@ -46,6 +47,52 @@ lua_function!(pairs, all_pairs);
 lua_function!(collectgarbage, collect_garbage);
 lua_function!(gcinfo, kilobytes);
 lua_function!(clock, processor_seconds);
+
+/// Lua's own `tonumber`.
+static LUA_TO_NUMBER: OnceLock<lua_CFunction> = OnceLock::new();
+
+/// Digits of which every number is exact, and in eight bytes.
+const DIGITS_MAX: usize = 15;
+
+/// Takes note of Lua's own `tonumber`, which is on top.
+pub(super) fn keep_tonumber(L: *mut lua_State) {
+    // SAFETY: looks at the stack.
+    if let Some(function) = unsafe { lua_tocfunction(L, -1) } {
+        LUA_TO_NUMBER.get_or_init(|| function);
+    }
+}
+
+/// Lua's `tonumber`, which asks C's `strtod`: a thousand instructions, where a counter's few digits take some dozen. All else is Lua's own to
+/// judge.
+///
+/// # Safety
+/// Lua calls it for a state of this crate's.
+pub(super) unsafe extern "C-unwind" fn tonumber(L: *mut lua_State) -> c_int {
+    // SAFETY: looks at the stack and pushes; nothing in this frame drops where Lua's own function raises.
+    unsafe {
+        if lua_gettop(L) == 1
+            && lua_type(L, 1) == LUA_TSTRING
+            && let Some(number) = to_bytes(L, 1).and_then(short_integer)
+        {
+            lua_pushnumber(L, number);
+            return 1;
+        }
+        LUA_TO_NUMBER.get().map_or(0, |function| function(L))
+    }
+}
+
+/// What these digits spell, with or without a sign; `None` if it is anything else, or long.
+fn short_integer(text: &[u8]) -> Option<f64> {
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    if digits.is_empty() || digits.len() > DIGITS_MAX {
+        return None;
+    }
+    let number = digits
+        .iter()
+        .try_fold(0_u64, |number, byte| byte.is_ascii_digit().then(|| number * 10 + u64::from(byte - b'0')))?
+        as f64;
+    Some(if digits.len() < text.len() { -number } else { number })
+}
 
 /// As Redis's: of an error table the script gets the text.
 fn protected_call(L: *mut lua_State) -> Result<c_int, Raise> {
@@ -232,10 +279,12 @@ fn collect_garbage(L: *mut lua_State) -> Result<c_int, Raise> {
             b"restart" => lua_pushinteger(L, lua_gc(L, LUA_GCRESTART, 0).into()),
             // A collector that does all its work at once, or next to none, would escape the looks.
             b"setpause" => {
+                companion.note_set_up();
                 let pause = number.clamp(0, 1000) as c_int;
                 lua_pushinteger(L, lua_gc(L, LUA_GCSETPAUSE, pause).into());
             }
             b"setstepmul" => {
+                companion.note_set_up();
                 let factor = number.clamp(50, 1000) as c_int;
                 lua_pushinteger(L, lua_gc(L, LUA_GCSETSTEPMUL, factor).into());
             }

@@ -13,6 +13,7 @@ use corosensei::Yielder;
 use mlua_sys::{lua_State, lua_getallocf};
 use rustredis_resp::Proto;
 
+use super::spare::Spare;
 use crate::function::Function;
 use crate::host::Host;
 
@@ -87,6 +88,10 @@ pub(crate) struct Companion {
     grown: Cell<usize>,
     /// How many long blocks there are of each class: strings, and what may be parts of tables.
     long: [[Cell<u32>; LONG_CLASSES]; 2],
+    /// Most instructions between two looks, for those.
+    instructions_max: Cell<c_int>,
+    /// Small blocks that Lua has given back.
+    pub(super) spare: Spare,
     strict: Cell<bool>,
     refuses: Cell<bool>,
     exhausted: Cell<bool>,
@@ -104,6 +109,7 @@ pub(crate) struct Companion {
     host: Cell<Option<NonNull<dyn Host>>>,
     // What runs.
     kind: Cell<Kind>,
+    is_set_up: Cell<bool>,
     proto: Cell<Proto>,
     random: Cell<u64>,
     registered: RefCell<Option<Vec<Registered>>>,
@@ -141,6 +147,8 @@ impl Companion {
             collect_at: Cell::new(UNLIMITED_BYTES),
             grown: Cell::new(0),
             long: Default::default(),
+            instructions_max: Cell::new(INSTRUCTIONS),
+            spare: Spare::default(),
             strict: Cell::new(false),
             refuses: Cell::new(false),
             exhausted: Cell::new(false),
@@ -156,6 +164,7 @@ impl Companion {
             yielder: Cell::new(ptr::null()),
             host: Cell::new(None),
             kind: Cell::new(Kind::Script),
+            is_set_up: Cell::new(false),
             proto: Cell::new(Proto::Resp2),
             random: Cell::new(seed),
             registered: RefCell::new(None),
@@ -215,14 +224,20 @@ impl Companion {
         }
         if let Some((kind, class)) = long_class(new) {
             self.long[kind][class].update(|count| count + 1);
-            if self.instructions_max() < self.instructions.get() {
-                self.grown.set(GROWN_BYTES_MAX);
-            }
+        }
+        self.instructions_max.set(self.reckon_instructions_max());
+        if self.instructions_max() < self.instructions.get() {
+            self.grown.set(GROWN_BYTES_MAX);
         }
     }
 
     /// Most instructions between two looks, for the longest blocks that there are.
+    #[inline]
     pub(crate) fn instructions_max(&self) -> c_int {
+        self.instructions_max.get()
+    }
+
+    fn reckon_instructions_max(&self) -> c_int {
         let most = |classes: &[Cell<u32>], least| {
             let class = classes.iter().rposition(|count| count.get() > 0);
             let count = class.map(|class| LONG_NANOS / (LONG_BYTES << class));
@@ -455,6 +470,17 @@ impl Companion {
     }
 
     // What runs.
+
+    /// A script has set up what the next is not to find: the collector, a library.
+    pub(crate) fn note_set_up(&self) {
+        self.is_set_up.set(true);
+    }
+
+    /// Whether one has, since the last time that this was asked.
+    #[inline]
+    pub(crate) fn take_set_up(&self) -> bool {
+        self.is_set_up.replace(false)
+    }
 
     /// What runs.
     pub(crate) fn kind(&self) -> Kind {

@@ -12,12 +12,13 @@ use mlua_sys::{
     lua_pushnil, lua_pushvalue, lua_setfenv, lua_settop, lua_type,
 };
 
+use super::bytecode::Globals;
 use super::companion::{STEPS, companion};
 use super::function::{
     Raise, call, check_killed, function_argument, lua_function, optional_string, push, room, string_argument,
     tick, to_bytes,
 };
-use super::{bytecode, look};
+use super::look;
 
 /// Most `=` of a long bracket.
 const EQUALS_MAX: usize = 1_000;
@@ -95,16 +96,20 @@ pub(crate) fn compile(L: *mut lua_State, text: &[u8], name: &[u8], by: By) -> bo
 }
 
 /// Gives the function on top the environment that is pushed, if neither it nor a function in it assigns a global. So reading globals takes one
-/// step less; what would write is left with the environment that refuses it.
-pub(crate) fn set_direct_environment(L: *mut lua_State, push_environment: impl FnOnce()) {
+/// step less; what would write is left with the environment that refuses it. What it does with globals.
+pub(crate) fn set_direct_environment(L: *mut lua_State, push_environment: impl FnOnce()) -> Globals {
     let mut code: Vec<u8> = Vec::new();
     // SAFETY: a Lua function is on top; the writer gets the vector.
     unsafe {
-        if lua_dump_(L, write, ptr::from_mut(&mut code).cast()) != 0 || bytecode::assigns_globals(&code) {
-            return;
+        if lua_dump_(L, write, ptr::from_mut(&mut code).cast()) != 0 {
+            return Globals::ALL;
         }
-        push_environment();
-        lua_setfenv(L, -2);
+        let globals = Globals::of(&code);
+        if !globals.assigns {
+            push_environment();
+            lua_setfenv(L, -2);
+        }
+        globals
     }
 }
 

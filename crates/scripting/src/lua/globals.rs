@@ -62,7 +62,7 @@ const TABLES: [&CStr; 9] =
 const SCRIPT_ONLY: [&CStr; 1] = [c"__redis__err__handler"];
 
 /// Functions that take the place of Lua's.
-const REPLACED: [(&CStr, lua_CFunction); 11] = [
+const REPLACED: [(&CStr, lua_CFunction); 12] = [
     (c"pcall", base::pcall),
     (c"xpcall", base::xpcall),
     (c"getmetatable", base::getmetatable),
@@ -72,6 +72,7 @@ const REPLACED: [(&CStr, lua_CFunction); 11] = [
     (c"next", base::next),
     (c"collectgarbage", base::collectgarbage),
     (c"gcinfo", base::gcinfo),
+    (c"tonumber", base::tonumber),
     (c"load", compile::load),
     (c"loadstring", compile::loadstring),
 ];
@@ -131,6 +132,9 @@ unsafe fn open(L: *mut lua_State, opener: lua_CFunction, name: &CStr) {
 unsafe fn replace(L: *mut lua_State) {
     // SAFETY: tables on the stack.
     unsafe {
+        push_field(L, c"tonumber");
+        base::keep_tonumber(L);
+        lua_pop(L, 1);
         for (name, function) in REPLACED {
             lua_pushcfunction(L, function);
             sandbox::set_top(L, name.to_bytes());

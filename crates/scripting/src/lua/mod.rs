@@ -5,7 +5,7 @@
 
 mod allocator;
 mod base;
-mod bytecode;
+pub(crate) mod bytecode;
 mod calls;
 pub(crate) mod companion;
 pub(crate) mod compile;
@@ -14,6 +14,7 @@ mod coroutine;
 pub(crate) mod errors;
 pub(crate) mod function;
 mod globals;
+pub(crate) mod ground;
 pub(crate) mod look;
 mod raise;
 mod random;
@@ -21,4 +22,5 @@ mod redis;
 mod register;
 pub(crate) mod reply;
 pub(crate) mod sandbox;
+mod spare;
 pub(crate) mod state;

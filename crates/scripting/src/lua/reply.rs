@@ -8,26 +8,24 @@ use std::ffi::c_int;
 
 use mlua_sys::{
     LUA_TBOOLEAN, LUA_TNUMBER, LUA_TSTRING, LUA_TTABLE, lua_State, lua_checkstack, lua_next, lua_pop,
-    lua_pushnil, lua_pushvalue, lua_rawget_, lua_rawgeti_, lua_settop, lua_toboolean, lua_tonumber, lua_type,
+    lua_pushnil, lua_pushvalue, lua_rawget_, lua_rawgeti_, lua_toboolean, lua_tonumber, lua_type,
 };
 use rustredis_resp::reply::{Aggregate, Mark};
 use rustredis_resp::{Proto, Reply};
 
 use super::companion::Companion;
 use super::function::{Raise, push, to_bytes};
+use super::ground::REPLY_NAMES;
 use super::look;
 
-/// The fields that say what a table is, in the order in which they count; they stand on Lua's stack from index 2 on.
-const FIELDS: [&[u8]; 7] = [b"err", b"ok", b"double", b"map", b"set", b"big_number", b"verbatim_string"];
-
-/// Lua's indices of them.
-const ERR: c_int = 2;
-const OK: c_int = 3;
-const DOUBLE: c_int = 4;
-const MAP: c_int = 5;
-const SET: c_int = 6;
-const BIG_NUMBER: c_int = 7;
-const VERBATIM: c_int = 8;
+/// Lua's indices of the fields' names that say what a table is.
+const ERR: c_int = REPLY_NAMES;
+const OK: c_int = ERR + 1;
+const DOUBLE: c_int = ERR + 2;
+const MAP: c_int = ERR + 3;
+const SET: c_int = ERR + 4;
+const BIG_NUMBER: c_int = ERR + 5;
+const VERBATIM: c_int = ERR + 6;
 
 /// Steps that a value costs.
 const STEPS: u32 = 16;
@@ -44,7 +42,7 @@ pub(crate) enum Written {
     Error { is_counted: bool },
 }
 
-/// Writes the value at index 1, the only one on Lua's stack, in the protocol of a client.
+/// Writes the value on top of Lua's stack in the protocol of a client, and pops it.
 ///
 /// # Errors
 /// The script was killed, or the reply is too long; what is written so far is no reply.
@@ -56,23 +54,17 @@ pub(crate) fn write(
 ) -> Result<Written, Raise> {
     let mut writer =
         Writer { L, companion, reply: Reply::new(out, proto), begun: Vec::new(), long: LONG_BYTES };
-    // SAFETY: one value is on the stack.
+    // SAFETY: a value is on the stack.
     unsafe {
-        if lua_type(L, 1) != LUA_TTABLE {
+        if lua_type(L, -1) != LUA_TTABLE {
             writer.scalar();
             return Ok(Written::Value);
         }
-        lua_checkstack(L, FIELDS.len() as c_int + 8);
-        for field in FIELDS {
-            push(L, field);
-        }
-        lua_pushvalue(L, 1);
+        lua_checkstack(L, 8);
     }
     let written = writer.top();
     writer.value();
     writer.finish()?;
-    // SAFETY: the table and the fields' names go.
-    unsafe { lua_settop(L, 0) }
     Ok(written)
 }
 

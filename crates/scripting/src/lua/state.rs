@@ -11,13 +11,15 @@ use std::sync::{Arc, Weak};
 use foldhash::fast::FixedState;
 use mlua_sys::{
     LUA_GCRESTART, LUA_GCSETPAUSE, LUA_GCSETSTEPMUL, LUA_GCSTEP, LUA_GLOBALSINDEX, LUA_MASKCOUNT,
-    LUA_REGISTRYINDEX, lua_State, lua_close, lua_gc, lua_gethookcount, lua_newstate, lua_rawgeti_,
-    lua_rawseti_, lua_replace, lua_sethook, lua_settop, luaL_ref, luaL_unref,
+    LUA_REGISTRYINDEX, lua_State, lua_close, lua_gc, lua_gethookcount, lua_gettop, lua_newstate,
+    lua_rawgeti_, lua_rawseti_, lua_replace, lua_sethook, lua_settop, luaL_ref, luaL_unref,
 };
 
+use super::bytecode::Globals;
 use super::companion::{Companion, INSTRUCTIONS, Kind};
 use super::compile::{By, compile, set_direct_environment};
 use super::function::to_bytes;
+use super::ground::{self, GROUND};
 use super::{allocator, globals, look, random};
 use crate::function::{Libraries, Library};
 use crate::script::Script;
@@ -71,6 +73,8 @@ pub(super) fn set_slot(L: *mut lua_State, slot: Slot, push: impl FnOnce(*mut lua
 /// A compiled script.
 struct Compiled {
     script: Weak<Script>,
+    /// What it does with globals.
+    globals: Globals,
     /// Where Lua's registry has the function.
     reference: c_int,
 }
@@ -105,6 +109,10 @@ impl State {
             let L = lua_newstate(allocator::allocate, companion.as_ptr().cast());
             assert!(!L.is_null(), "an allocator that refuses nothing makes a state");
             globals::build(L);
+            push_slot(L, Slot::Handler);
+            push_slot(L, Slot::ScriptReal);
+            ground::lay_names(L);
+            debug_assert_eq!(lua_gettop(L), GROUND, "the ground is as it is numbered");
             lua_sethook(L, Some(look::on_count), LUA_MASKCOUNT, INSTRUCTIONS);
             companion.as_ref().set_running(L);
             Self {
@@ -155,10 +163,12 @@ impl State {
         companion.set_yielder(std::ptr::null());
         // SAFETY: nothing runs in the state; no object has a finalizer. The allocator refuses nothing.
         unsafe {
-            lua_settop(self.L, 0);
-            crate::library::reset(self.L);
-            lua_gc(self.L, LUA_GCSETPAUSE, PAUSE);
-            lua_gc(self.L, LUA_GCSETSTEPMUL, STEP_FACTOR);
+            lua_settop(self.L, GROUND);
+            if companion.take_set_up() {
+                crate::library::reset(self.L);
+                lua_gc(self.L, LUA_GCSETPAUSE, PAUSE);
+                lua_gc(self.L, LUA_GCSETSTEPMUL, STEP_FACTOR);
+            }
             if companion.used() > self.bytes_at_first + SURPLUS_BYTES {
                 // A script may have stopped the collector.
                 lua_gc(self.L, LUA_GCRESTART, 0);
@@ -178,15 +188,15 @@ impl State {
         self.companion().is_killed() || self.companion().is_exhausted()
     }
 
-    /// Pushes a script's function.
+    /// Pushes a script's function; what it does with globals.
     ///
     /// # Errors
     /// It does not compile: Lua's words.
-    pub(crate) fn push_script(&mut self, script: &Arc<Script>) -> Result<(), Vec<u8>> {
+    pub(crate) fn push_script(&mut self, script: &Arc<Script>) -> Result<Globals, Vec<u8>> {
         if let Some(compiled) = self.scripts.get(&Arc::as_ptr(script)) {
             // SAFETY: reads the registry.
             unsafe { lua_rawgeti_(self.L, LUA_REGISTRYINDEX, compiled.reference) }
-            return Ok(());
+            return Ok(compiled.globals);
         }
         if self.scripts.len() >= self.scripts_max {
             self.forget_scripts();
@@ -194,14 +204,15 @@ impl State {
         if !compile(self.L, script.body(), b"@user_script", By::Server) {
             return Err(self.take_text());
         }
-        set_direct_environment(self.L, || push_slot(self.L, Slot::ScriptReal));
+        let globals = set_direct_environment(self.L, || push_slot(self.L, Slot::ScriptReal));
         // SAFETY: the function is on top, and stays there.
         let reference = unsafe {
             mlua_sys::lua_pushvalue(self.L, -1);
             luaL_ref(self.L, LUA_REGISTRYINDEX)
         };
-        self.scripts.insert(Arc::as_ptr(script), Compiled { script: Arc::downgrade(script), reference });
-        Ok(())
+        let compiled = Compiled { script: Arc::downgrade(script), globals, reference };
+        self.scripts.insert(Arc::as_ptr(script), compiled);
+        Ok(globals)
     }
 
     /// Forgets the scripts that nobody else holds.

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 use mlua_sys::{
-    LUA_OK, LUA_REGISTRYINDEX, lua_State, lua_createtable, lua_insert, lua_pcall, lua_pop, lua_rawgeti_,
-    lua_rawseti_, lua_remove, lua_settop,
+    LUA_OK, LUA_REGISTRYINDEX, lua_State, lua_createtable, lua_insert, lua_pcall, lua_pushvalue,
+    lua_rawgeti_, lua_rawset, lua_rawseti_, lua_settop,
 };
 use rustredis_resp::Proto;
 
@@ -20,9 +20,9 @@ use crate::host::Host;
 use crate::lua::companion::{Buffers, Companion, Kind};
 use crate::lua::errors::{self, Failure, failure};
 use crate::lua::function::push;
+use crate::lua::ground::{GROUND, Ground};
 use crate::lua::reply::{self, Written};
-use crate::lua::sandbox;
-use crate::lua::state::{Slot, State, push_slot};
+use crate::lua::state::State;
 
 /// How far a run is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ struct Outcome {
 
 /// What the coroutine is to do; what it needs of values stands on Lua's stack.
 enum Task {
-    /// Handler and function are there.
+    /// The function is there.
     Script { sha: [u8; 40] },
     /// Keys and arguments are there.
     Function { library: Arc<Library>, index: usize },
@@ -168,7 +168,7 @@ impl Drop for Run {
     }
 }
 
-/// Puts what the run needs on Lua's stack, which is empty.
+/// Puts what the run needs on Lua's stack, on its ground.
 ///
 /// # Errors
 /// The script does not compile, or there is no such function: Redis's error, with its code.
@@ -183,15 +183,14 @@ fn prepare(
     match what {
         What::Script(script) => {
             state.begin(Kind::Script, limit_bytes);
-            push_slot(L, Slot::Handler);
-            state.push_script(script).map_err(|text| compile_error(&text))?;
-            push_slot(L, Slot::ScriptReal);
-            push_list(L, keys);
-            sandbox::set_top(L, b"KEYS");
-            push_list(L, arguments);
-            sandbox::set_top(L, b"ARGV");
-            // SAFETY: the globals are on top.
-            unsafe { lua_pop(L, 1) }
+            let globals = state.push_script(script).map_err(|text| compile_error(&text))?;
+            // What it does not read is what the last one left.
+            if globals.reads_keys {
+                set_list(L, Ground::Keys, keys);
+            }
+            if globals.reads_arguments {
+                set_list(L, Ground::Arguments, arguments);
+            }
             Ok(Task::Script { sha: *script.sha() })
         }
         What::Function { libraries, name } => {
@@ -203,6 +202,16 @@ fn prepare(
             push_list(L, arguments);
             Ok(Task::Function { library: Arc::clone(library), index })
         }
+    }
+}
+
+/// Sets a global of scripts to a list.
+fn set_list(L: *mut lua_State, name: Ground, words: &[&[u8]]) {
+    // SAFETY: pushes; the table of the globals stands where it says.
+    unsafe {
+        lua_pushvalue(L, name as c_int);
+        push_list(L, words);
+        lua_rawset(L, Ground::ScriptReal as c_int);
     }
 }
 
@@ -233,7 +242,7 @@ fn run(yielder: &Yielder<(), ()>, mut state: Box<State>, task: &Task, proto: Pro
     Outcome { state, buffers, written }
 }
 
-/// Runs what is to be run; its result, or the value of its error, is the only one on Lua's stack then.
+/// Runs what is to be run; its result, or the value of its error, is on top of Lua's stack then.
 ///
 /// # Errors
 /// A library does not load.
@@ -250,25 +259,22 @@ fn execute(state: &mut State, task: &Task) -> Result<bool, Failure> {
                 Some(reference) => reference,
                 None => load(state, library, *index)?,
             };
-            push_slot(L, Slot::Handler);
-            // SAFETY: keys, arguments and the handler are on the stack.
+            // SAFETY: keys and arguments are on the stack.
             unsafe {
-                lua_insert(L, 1);
                 lua_rawgeti_(L, LUA_REGISTRYINDEX, reference);
-                lua_insert(L, 2);
+                lua_insert(L, -3);
             }
             2
         }
     };
     let companion = state.companion();
-    // SAFETY: handler, function and its arguments are on the stack; no error passes.
+    // SAFETY: function and arguments are on the stack, the handler stands on its ground; no error passes.
     unsafe {
         companion.set_running(L);
         companion.end_lenient(true);
-        let status = lua_pcall(L, arguments, 1, 1);
+        let status = lua_pcall(L, arguments, 1, Ground::Handler as c_int);
         companion.begin_lenient();
         companion.set_running(L);
-        lua_remove(L, 1);
         Ok(status == LUA_OK)
     }
 }
@@ -318,7 +324,7 @@ fn write(
         Err(failure) => failure,
     };
     // SAFETY: nothing of what is left is needed.
-    unsafe { lua_settop(L, 0) }
+    unsafe { lua_settop(L, GROUND) }
     errors::write(&failure.text, out);
     Written::Error { is_counted: failure.is_counted }
 }

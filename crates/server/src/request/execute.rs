@@ -129,7 +129,11 @@ impl Connection {
                     worker.tick();
                     continue;
                 }
-                let ran = self.run_plain(&server, &worker, scratch, index, input);
+                let ran = if scratch.script(server.registry(), index, input).is_some() {
+                    script::run_short(self, &server, &worker, scratch, index, input).await
+                } else {
+                    self.run_plain(&server, &worker, scratch, index, input)
+                };
                 index += ran;
                 if ran > 0 {
                     continue;
@@ -647,7 +651,12 @@ impl Connection {
     }
 
     /// Deletes keys that readers found expired, wherever their shards are; while the server is paused they stay.
-    async fn expire_stale_anywhere(&self, server: &Server, worker: &Worker, effects: &mut Effects) {
+    pub(crate) async fn expire_stale_anywhere(
+        &self,
+        server: &Server,
+        worker: &Worker,
+        effects: &mut Effects,
+    ) {
         let stale = std::mem::take(&mut *effects.stale.borrow_mut());
         if server.gate().has(gate::PAUSED) {
             return;

@@ -187,6 +187,19 @@ impl Commands {
         (keys > 0).then(|| self.keys[first_key as usize].hash)
     }
 
+    /// The command at `index` with its row, if it runs a script.
+    #[inline]
+    pub fn script<'a>(
+        &'a self,
+        registry: &'a Registry,
+        index: usize,
+        input: &'a [u8],
+    ) -> Option<(&'a Row, Args<'a>)> {
+        let Prepared { row, .. } = *self.prepared.get(index)?;
+        let row = Some(row).filter(|row| *row != NO_ROW).map(|row| registry.row(row))?;
+        row.command.rules.has(Rules::RUNS_SCRIPT).then(|| (row, self.args(index, input)))
+    }
+
     /// The arguments of a command, with their keys.
     #[inline]
     pub fn args<'a>(&'a self, index: usize, input: &'a [u8]) -> Args<'a> {

@@ -122,6 +122,15 @@ impl Worker {
         self.clock.read()
     }
 
+    /// Whether a FLUSHALL was settled that leaves something to do.
+    #[inline]
+    pub fn has_flushed(&self) -> bool {
+        let flushed = self.flushed.take();
+        let has_flushed = flushed.is_some();
+        self.flushed.set(flushed);
+        has_flushed
+    }
+
     /// Puts what is known of the step under way aside, for others have the thread now.
     pub fn put_aside(&self) -> Aside {
         Aside {

@@ -5,10 +5,13 @@
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use rustredis_commands::{KeyRef, Recent};
 use rustredis_keyspace::hashing;
+use rustredis_resp::Span;
 use rustredis_scripting::machine::{Limits, Machines};
 
 use crate::scripts::known::{Entry, Known, Sha};
@@ -23,21 +26,74 @@ pub struct Kept {
     remembered: RefCell<Remembered>,
     /// Bytes of the interpreters that others were told.
     told_bytes: Cell<usize>,
+    buffers: Cell<Buffers>,
 }
+
+/// Room for what a script calls, lent to it while it runs.
+#[derive(Default)]
+pub struct Buffers {
+    /// The words of the call, one behind the other.
+    pub text: Vec<u8>,
+    /// Where they are.
+    pub spans: Vec<Span>,
+    /// Its keys.
+    pub keys: Vec<KeyRef>,
+    /// The command that was called last: many call one over and over, and many scripts begin alike.
+    pub recent: Recent,
+}
+
+/// Capacity of a text, and words of a call, for which room is kept.
+const KEPT_BYTES_MAX: usize = 64 << 10;
+const KEPT_WORDS_MAX: usize = 4 << 10;
 
 /// So many bytes more or less are told.
 const TOLD_BYTES: usize = 16 << 10;
 
+/// Scripts by the hashes of their texts, and by those of their names.
 #[derive(Default)]
 struct Remembered {
-    by_text: HashMap<u64, Arc<Entry>>,
-    by_sha: HashMap<Sha, Arc<Entry>>,
+    by_text: HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>>,
+    by_sha: HashMap<u64, Arc<Entry>, BuildHasherDefault<Hashed>>,
+}
+
+/// What is hashed already.
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("the keys are numbers");
+    }
+
+    #[inline]
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    #[inline]
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Kept {
     /// The interpreters, which begin with the first script.
     pub fn machines(&self, limits: &Arc<Limits>) -> &Machines {
         self.machines.get_or_init(|| Machines::new(limits.clone()))
+    }
+
+    /// Lends room for calls; another script that begins meanwhile has room of its own.
+    #[inline]
+    pub fn take_buffers(&self) -> Buffers {
+        self.buffers.take()
+    }
+
+    /// Takes the room back.
+    #[inline]
+    pub fn give_buffers(&self, buffers: Buffers) {
+        if buffers.text.capacity() <= KEPT_BYTES_MAX && buffers.spans.capacity() <= KEPT_WORDS_MAX {
+            self.buffers.set(buffers);
+        }
     }
 
     /// Adds what the interpreters have become bigger to a sum over all threads.
@@ -68,7 +124,8 @@ impl Kept {
 
     /// The script with this SHA-1, if it is known.
     pub fn find_sha(&self, known: &Known, sha: &Sha) -> Option<Arc<Entry>> {
-        if let Some(entry) = self.remembered.borrow().by_sha.get(sha)
+        if let Some(entry) = self.remembered.borrow().by_sha.get(&hashing::hash(sha))
+            && entry.script.sha() == sha
             && !entry.is_forgotten()
         {
             return Some(entry.clone());
@@ -86,6 +143,6 @@ impl Kept {
             by_text.retain(|_, entry| !entry.is_forgotten());
         }
         by_text.insert(hashing::hash(entry.script.text()), entry.clone());
-        by_sha.insert(*entry.script.sha(), entry.clone());
+        by_sha.insert(hashing::hash(entry.script.sha()), entry.clone());
     }
 }

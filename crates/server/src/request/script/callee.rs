@@ -28,6 +28,7 @@ enum By {
 }
 
 /// What is to run.
+#[derive(Clone)]
 pub(crate) struct Callee {
     code: Code,
     /// How many keys it was given.
@@ -38,6 +39,7 @@ pub(crate) struct Callee {
     pub(crate) allows_oom: bool,
 }
 
+#[derive(Clone)]
 enum Code {
     Script(Arc<Entry>),
     Function { libraries: Arc<Libraries>, name: Vec<u8> },
@@ -173,8 +175,9 @@ const NO_SCRIPT: CommandError = CommandError::text("NOSCRIPT No matching script.
 
 /// Forty hexadecimal digits, in small case.
 pub(crate) fn sha_of(word: &[u8]) -> Option<Sha> {
-    let sha: &Sha = word.try_into().ok()?;
-    Some(sha.to_ascii_lowercase().try_into().expect("small case is as long"))
+    let mut sha: Sha = word.try_into().ok()?;
+    sha.make_ascii_lowercase();
+    Some(sha)
 }
 
 /// Keeps a script with this text, if it compiles.

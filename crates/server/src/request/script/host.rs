@@ -24,6 +24,7 @@ use crate::request::refusals;
 use crate::request::run::{self, count_error};
 use crate::request::script::callee::Callee;
 use crate::request::worker::Worker;
+use crate::scripts::kept::Buffers;
 use crate::scripts::{loader, running};
 use crate::start::server::Server;
 
@@ -42,15 +43,12 @@ pub(super) struct Past {
     pub(super) has_strayed: bool,
     /// Who may end it, once it has had a turn.
     pub(super) running: Option<Arc<running::Script>>,
-    /// The command that it called last; many call one over and over.
-    recent: Recent,
-    text: Vec<u8>,
-    spans: Vec<Span>,
-    keys: Vec<KeyRef>,
+    /// Room for a call.
+    pub(super) buffers: Buffers,
 }
 
 impl Past {
-    pub(super) fn new(callee: &Callee, is_memory_short: bool, turn_ends: u64) -> Self {
+    pub(super) fn new(callee: &Callee, is_memory_short: bool, turn_ends: u64, buffers: Buffers) -> Self {
         Self {
             is_read_only: callee.is_read_only,
             is_memory_short: is_memory_short && !callee.allows_oom,
@@ -59,10 +57,7 @@ impl Past {
             has_written: false,
             has_strayed: false,
             running: None,
-            recent: Recent::default(),
-            text: Vec::new(),
-            spans: Vec::new(),
-            keys: Vec::new(),
+            buffers,
         }
     }
 
@@ -98,9 +93,8 @@ const KILLED: CommandError = CommandError::text("ERR The script was killed");
 
 impl ScriptHost for Host<'_, '_> {
     fn call(&mut self, words: &[&[u8]], proto: Proto, reply: &mut Vec<u8>) {
-        let mut text = std::mem::take(&mut self.past.text);
-        let mut spans = std::mem::take(&mut self.past.spans);
-        let mut keys = std::mem::take(&mut self.past.keys);
+        let mut buffers = std::mem::take(&mut self.past.buffers);
+        let Buffers { text, spans, keys, recent } = &mut buffers;
         text.clear();
         spans.clear();
         keys.clear();
@@ -113,19 +107,16 @@ impl ScriptHost for Host<'_, '_> {
             spans.push(Span { start: text.len() as u32, len: word.len() as u32 });
             text.extend_from_slice(word);
         }
-        let args = Args::new(&text, &spans, &[]);
+        let args = Args::new(text, spans, &[]);
         self.worker.read_clock();
-        if let Err((error, row)) = self.run(args, &mut keys, proto, reply) {
+        if let Err((error, row)) = self.run(args, (keys, recent), proto, reply) {
             Reply::new(reply, proto).error(&error.wire());
             if !self.past.has_strayed {
                 count_error(self.server, self.worker, &error);
                 row.into_iter().for_each(|row| self.worker.metrics.reject(CommandId(row)));
             }
         }
-        if text.capacity() <= KEPT_BYTES_MAX {
-            self.past.text = text;
-        }
-        (self.past.spans, self.past.keys) = (spans, keys);
+        self.past.buffers = buffers;
     }
 
     #[inline]
@@ -187,20 +178,17 @@ impl ScriptHost for Host<'_, '_> {
 const CALL_BYTES_MAX: usize = i32::MAX as usize;
 const TOO_LONG: CommandError = CommandError::text("ERR The arguments of a script's call are too long");
 
-/// A text of a call that is kept for the next.
-const KEPT_BYTES_MAX: usize = 64 << 10;
-
 impl Host<'_, '_> {
     /// Runs a command, or says why it does not run, and which row that concerns.
     fn run(
         &mut self,
         args: Args<'_>,
-        keys: &mut Vec<KeyRef>,
+        (keys, recent): (&mut Vec<KeyRef>, &mut Recent),
         proto: Proto,
         reply: &mut Vec<u8>,
     ) -> Result<(), (CommandError, Option<u16>)> {
         let Self { server, worker, .. } = *self;
-        let row = match server.registry().resolve_next(args, &mut self.past.recent) {
+        let row = match server.registry().resolve_next(args, recent) {
             Ok(row) => row,
             Err(CommandError::Arity(name)) => {
                 return Err((WRONG_ARITY, server.registry().find_full(&name).map(|row| row.id)));

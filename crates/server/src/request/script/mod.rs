@@ -9,34 +9,30 @@
 
 pub(crate) mod callee;
 mod host;
+mod short;
+mod under_way;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::{Duration, Instant};
 
 use rustredis_commands::plan::cover;
 use rustredis_commands::{Args, CommandError, Row};
 use rustredis_engine::{Announced, Held};
 use rustredis_keyspace::{Access, Covered, Effects, View};
 use rustredis_metrics::{CallEnd, CommandId};
-use rustredis_persistence::journal::Audience;
 use rustredis_scripting::machine::Progress;
-use smallvec::SmallVec;
 
 use crate::gate;
-use crate::request::caller::Caller;
 use crate::request::connection::Connection;
-use crate::request::record;
 use crate::request::redact;
-use crate::request::run::{count_error, note_slow};
+use crate::request::run::note_slow;
 use crate::request::settle::{settle_own, settle_step};
-use crate::request::turn::TURN_NANOS;
 use crate::request::waiters::needs_everything;
 use crate::request::worker::Worker;
-use crate::scripts::running::Entrant;
 use crate::start::server::Server;
 use callee::Callee;
-use host::{Host, Past};
+pub(crate) use short::run_short;
+use under_way::UnderWay;
 
 /// How a run has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,12 +43,11 @@ pub(crate) enum End {
     Strayed,
 }
 
-/// What is to be run, and by which command.
+/// The command that runs a script.
 #[derive(Clone, Copy)]
 struct Call<'c> {
     row: &'c Row,
     args: Args<'c>,
-    callee: &'c Callee,
     is_memory_short: bool,
 }
 
@@ -71,9 +66,11 @@ pub(crate) async fn execute(
 ) -> Result<(), CommandError> {
     let Some(callee) = find(connection, server, worker, row, args) else { return Ok(()) };
     let is_memory_short = is_memory_short(server, worker).await;
-    let call = Call { row, args, callee: &callee, is_memory_short };
+    let call = Call { row, args, is_memory_short };
     let mut has_everything = !callee.is_confined();
-    while attempt(connection, server, worker, call, effects, shards, has_everything).await? == End::Strayed {
+    while attempt(connection, server, worker, (call, &callee), effects, shards, has_everything).await?
+        == End::Strayed
+    {
         has_everything = true;
     }
     Ok(())
@@ -131,12 +128,12 @@ async fn attempt(
     connection: &mut Connection,
     server: &Arc<Server>,
     worker: &Worker,
-    call: Call<'_>,
+    (call, callee): (Call<'_>, &Callee),
     effects: &mut Effects,
     shards: &mut Vec<u32>,
     has_everything: bool,
 ) -> Result<End, CommandError> {
-    let access = if call.callee.is_read_only { Access::Read } else { Access::Write };
+    let access = access(callee);
     let keys = call.args.key_refs();
     let covered = if has_everything { Covered::All } else { cover(server.engine().store(), keys, shards) };
     // Dropped behind the hold that it tells of.
@@ -153,14 +150,28 @@ async fn attempt(
     }
     let started = worker.last_clock();
     server.scripts().count_run(has_everything);
-    let end = run(connection, server, worker, &mut held, &mut announced, call, effects).await;
+    let callee = callee.clone();
+    let end = run(connection, server, worker, &mut held, &mut announced, (call, callee), effects).await;
+    finish(connection, server, worker, &mut held, (call, started), end, effects);
+    Ok(end)
+}
+
+/// Settles and counts a run of a hold of its own, which began at `started`.
+fn finish(
+    connection: &mut Connection,
+    server: &Server,
+    worker: &Worker,
+    held: &mut Held<'_>,
+    (call, started): (Call<'_>, u64),
+    end: End,
+    effects: &mut Effects,
+) {
     let mut view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
     let place = settle_step(server, worker, &mut view, &connection.session.caller.client);
     connection.session.progress.note_write(place);
     if let End::Replied(outcome) = end {
         count(connection, server, worker, call.row, call.args, started, outcome);
     }
-    Ok(end)
 }
 
 /// A script of EXEC's queue, under what EXEC holds.
@@ -181,8 +192,8 @@ pub(crate) async fn run_queued<'e>(
     // EXEC has evicted what it could.
     let is_memory_short =
         server.gate().has(gate::MEMORY_LIMITED) && server.eviction().is_exceeded(worker.last_clock());
-    let call = Call { row, args, callee: &callee, is_memory_short };
-    let outcome = match run(connection, server, worker, held, announced, call, effects).await {
+    let call = Call { row, args, is_memory_short };
+    let outcome = match run(connection, server, worker, held, announced, (call, callee), effects).await {
         End::Replied(outcome) => outcome,
         // EXEC holds everything for a script.
         End::Strayed => CallEnd::Failed,
@@ -190,113 +201,47 @@ pub(crate) async fn run_queued<'e>(
     count(connection, server, worker, row, args, started, outcome);
 }
 
+/// How a script's shards are held.
+fn access(callee: &Callee) -> Access {
+    if callee.is_read_only { Access::Read } else { Access::Write }
+}
+
 /// Runs it under what is held, to its end. The step that it is has still to be settled, unless it is a part of one.
 async fn run<'e>(
     connection: &mut Connection,
-    server: &Arc<Server>,
+    server: &Server,
     worker: &Worker,
     held: &mut Held<'e>,
     announced: &mut Option<Announced<'e>>,
-    call: Call<'_>,
+    (call, callee): (Call<'_>, Callee),
     effects: &mut Effects,
 ) -> End {
-    let Call { args, callee, is_memory_short, .. } = call;
-    let began = Instant::now();
-    let now_ms = worker.now_ms();
-    let mut caller: Caller = connection.session.caller.clone();
-    let before = connection.output.len();
-    let first_key = callee::FIRST_KEY;
-    let words: SmallVec<[&[u8]; 16]> = args.from(first_key).collect();
-    let (keys, rest) = words.split_at(callee.keys);
-    let machines = worker.scripts.machines(&server.scripts().limits);
-    let mut run = machines.begin(callee.what(), keys, rest, caller.proto);
-    let mut past = Past::new(callee, is_memory_short, worker.last_clock() + TURN_NANOS);
-    let mut entry = None;
     effects.begin();
-    let step = worker.steps.begin();
-    let progress = loop {
-        let progress = {
-            let mut view = held.view(caller.db, now_ms, &worker.random, effects);
-            view.set_no_touch(caller.no_touch);
-            view.be_in_script();
-            let mut host = Host {
-                server,
-                worker,
-                caller: &mut caller,
-                progress: &mut connection.session.progress,
-                view: &mut view,
-                past: &mut past,
-            };
-            run.resume(&mut host, &mut connection.output)
-        };
-        if progress != Progress::Paused {
-            break progress;
-        }
-        let entry = entry.get_or_insert_with(|| {
-            *announced = announced.take().or_else(|| Some(held.announce()));
-            let name = callee.name().to_vec();
-            let entry = server.scripts().running.enter(Entrant {
-                kind: callee.kind(),
-                name,
-                command: args.to_vec(),
-                began,
-                has_written: past.has_written,
-            });
-            past.running = Some(entry.script.clone());
-            entry
-        });
-        let threshold = match server.settings().busy_reply_threshold_ms.load(Relaxed) {
-            0 => None,
-            threshold_ms => Some(Duration::from_millis(threshold_ms)),
-        };
-        entry.look(threshold);
-        // The server's end waits for what has begun to write, but not for ever: what it wrote stays then, as after an error.
-        if server.ending().is_asked() && (!past.has_written || entry.script.has_run_for(threshold)) {
-            entry.script.kill();
-        }
-        let aside = worker.put_aside();
-        connection.let_others().await;
-        worker.take_up(aside);
-        past.turn_ends = worker.last_clock() + TURN_NANOS;
-    };
-    drop(run);
-    if past.audience != Audience::Both {
-        worker.lane.audience.set(Some(past.audience));
-        let view = held.view(caller.db, now_ms, &worker.random, effects);
-        connection.session.progress.note_write(record::commit(server, worker, &view, None));
+    let mut under_way = UnderWay::begin(connection, server, worker, call, callee);
+    let mut view = under_way.view(connection, worker, held, effects);
+    let progress = under_way.resume(connection, server, worker, &mut view);
+    if progress != Progress::Paused {
+        return under_way.end(connection, server, worker, &view, progress);
     }
-    worker.lane.audience.set(Some(Audience::Both));
-    drop(step);
-    worker.scripts.tell_size(&server.scripts().counts.state_bytes);
-    if connection.session.caller.db != caller.db {
-        // What SELECT has chosen was for the script alone.
-        let db = connection.session.caller.db;
-        connection.session.caller.select(db);
-    }
-    if past.has_strayed {
-        server.scripts().counts.restarted.fetch_add(1, Relaxed);
-        callee.note_stray();
-        connection.output.truncate(before);
-        return End::Strayed;
-    }
-    if past.is_killed() {
-        server.scripts().counts.killed.fetch_add(1, Relaxed);
-    }
-    match progress {
-        Progress::Done { is_error: true, is_counted } => {
-            if !is_counted {
-                count_reply_error(server, worker, &connection.output[before..]);
-            }
-            End::Replied(CallEnd::Failed)
-        }
-        _ => End::Replied(CallEnd::Ok),
-    }
+    run_on(connection, server, worker, held, announced, under_way, effects).await
 }
 
-/// Counts an error that a script has answered.
-#[cold]
-fn count_reply_error(server: &Server, worker: &Worker, reply: &[u8]) {
-    let text = reply.strip_prefix(b"-").unwrap_or(reply);
-    let text = text.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    count_error(server, worker, &CommandError::Other(text.to_vec().into()));
+/// Runs what has had a turn to its end.
+async fn run_on<'e>(
+    connection: &mut Connection,
+    server: &Server,
+    worker: &Worker,
+    held: &mut Held<'e>,
+    announced: &mut Option<Announced<'e>>,
+    mut under_way: UnderWay<'_, '_>,
+    effects: &mut Effects,
+) -> End {
+    loop {
+        under_way.pause(connection, server, worker, held, announced).await;
+        let mut view = under_way.view(connection, worker, held, effects);
+        let progress = under_way.resume(connection, server, worker, &mut view);
+        if progress != Progress::Paused {
+            return under_way.end(connection, server, worker, &view, progress);
+        }
+    }
 }
