@@ -64,6 +64,7 @@ mod startup;
 mod states;
 mod steps;
 mod streams;
+mod strings;
 mod tracking;
 mod tracking_races;
 mod transactions;

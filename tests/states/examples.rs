@@ -50,11 +50,14 @@ COPY hash hash:copy
 DBSIZE
 DECR number
 DECRBY number 2
+DELEX string:mine IFEQ token
+DELIFEQ string:locked token
+DIGEST text
 DUMP zset
 EXISTS string list
 EXPIRE text 100000
 EXPIREAT text 4102444800
-EXPIRETIME text
+EXPIRETIME timed
 GEOADD geo 13.4 52.5 berlin
 GEODIST geo berlin paris
 GEOHASH geo berlin
@@ -102,6 +105,7 @@ HVALS hash
 INCR number
 INCRBY number 5
 INCRBYFLOAT float 0.5
+INCREX number UBOUND 1000 EX 100000 ENX
 KEYS *
 LCS text string
 LINDEX list 0
@@ -120,6 +124,7 @@ LTRIM list 0 20
 MGET string text none
 MOVE movable 1
 MSET m:1 1 m:2 2
+MSETEX 2 m:3 1 m:4 2 EX 100000
 MSETNX mn:1 1 mn:2 2
 OBJECT ENCODING hash
 ! OBJECT FREQ hash
@@ -129,17 +134,17 @@ OBJECT REFCOUNT hash
 PERSIST text
 PEXPIRE text 100000000
 PEXPIREAT text 4102444800000
-PEXPIRETIME text
+PEXPIRETIME timed
 PFADD hll a b c
 PFCOUNT hll
 PFDEBUG ENCODING hll
 PFMERGE hll:merged hll hll2
 - PFSELFTEST
 PSETEX string:px 100000000 v
-PTTL text
+PTTL timed
 RANDOMKEY
 RENAME renamed renamed:to
-RENAMENX renamed:to renamed
+RENAMENX renamed:nx renamed:new
 ! RESTORE restored 0 "\x00\x03abc\n\x00\xd9\xac0=Ar\xa2\xe2" REPLACE
 RPOP list
 RPOPLPUSH list list:to
@@ -173,7 +178,7 @@ SUBSTR text 0 1
 SUNION set set2
 SUNIONSTORE set:union set set2
 TOUCH string text
-TTL text
+TTL timed
 TYPE zset
 ZADD zset 9 new
 ZCARD zset
@@ -402,12 +407,16 @@ FLUSHALL
 const KEYS: &str = "
 SET string 10
 SET string:gone 1
+SET string:mine token
+SET string:locked token
 SET text ohmytext
 SET number 100
 SET float 1.5
 SET bits abcdef
 SET movable 1
 SET renamed 1
+SET renamed:nx 1
+SET timed 1 EX 100000
 RPUSH list e1 e2 e3 e4 e5 e6 e7 e8 e9 e10 e11 e12 e13 e14 e15 e16 e17 e18 e19 e20
 RPUSH list:to x
 HSET hash f1 1 f2 2 f3 3 f4 4 f5 5 n 1

@@ -44,6 +44,8 @@ pub use registry::{Recent, Registry, Row};
 /// The rows of all families over keys.
 pub const FAMILIES: &[&[Command]] = &[
     string::ROWS,
+    string::bounded::ROWS,
+    string::compare::ROWS,
     string::counter::ROWS,
     string::part::ROWS,
     string::subsequence::ROWS,

@@ -6,6 +6,8 @@
 //! What the options mean is decided before anything changes, in Redis's order, because the order shows in which of two
 //! errors a client gets. Commands on parts of a string, on numbers and on two strings are in the files below.
 
+pub mod bounded;
+pub mod compare;
 pub mod counter;
 pub mod part;
 pub mod subsequence;
@@ -14,10 +16,11 @@ use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 
 use crate::args::Args;
-use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec, Rules};
+use crate::command::{Begin, Categories, Command, Find, Flags, Group, KeyFlags, KeySpec, Rules};
 use crate::deadline::TimeForm;
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
+use compare::Comparison;
 
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
 const OVERWRITE: &[KeySpec] = &[KeySpec::one(KeyFlags::OW.with(KeyFlags::UPDATE), 1)];
@@ -40,7 +43,7 @@ pub const ROWS: &[Command] = &[
             Group::String,
             "1.0.0",
             "O(1)",
-            "key value [NX | XX] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+            "key value [NX | XX | IFEQ ifeq-value | IFNE ifne-value | IFDEQ ifdeq-digest | IFDNE ifdne-digest] [GET] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
             "Stores a string at a key, whatever was there, on conditions and for as long as the options say.",
         ),
     Command::new("setnx", 3, Flags::WRITE.with(Flags::DENYOOM).with(Flags::FAST), setnx)
@@ -117,6 +120,22 @@ pub const ROWS: &[Command] = &[
             "Stores strings at several keys in one step, if none of them exists.",
         )
         .tips(&[MULTI_SHARD, "response_policy:agg_min"]),
+    Command::new("msetex", -4, Flags::WRITE.with(Flags::DENYOOM), msetex)
+        .keys(&[KeySpec {
+            notes: "",
+            flags: KeyFlags::OW.with(KeyFlags::UPDATE),
+            begin: Begin::Index(1),
+            find: Find::KeyNum { number: 0, first: 1, step: 2 },
+        }])
+        .acl(Categories::STRING)
+        .docs(
+            Group::String,
+            "8.4.0",
+            "O(N) where N is the number of keys",
+            "numkeys key value [key value ...] [NX | XX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL]",
+            "Stores strings at several keys in one step, if none or all of them exist, and says when all expire.",
+        )
+        .tips(&[MULTI_SHARD, "response_policy:all_succeeded"]),
 ];
 
 fn get(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -124,9 +143,10 @@ fn get(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     Ok(())
 }
 
-/// Without GET, SET reads nothing.
+/// Without GET and a comparison, SET reads nothing.
 fn set_key_flags(flags: KeyFlags, args: Args<'_>) -> KeyFlags {
-    let reads = args.from(3).any(|option| option.eq_ignore_ascii_case(b"GET"));
+    let reads =
+        args.from(3).any(|option| option.eq_ignore_ascii_case(b"GET") || Comparison::is_option(option));
     if reads { flags } else { KeyFlags::OW | KeyFlags::UPDATE }
 }
 
@@ -148,24 +168,31 @@ fn set_with_options(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
     if options.answers_old {
         reply.bulk_or_null(view.string(key)?);
     }
-    let is_allowed = options.condition.is_none_or(|condition| match condition {
-        Condition::IfMissing => !view.exists(key),
-        Condition::IfPresent => view.exists(key),
-    });
+    let is_allowed = match options.condition {
+        None => true,
+        Some(Condition::IfMissing) => !view.exists(key),
+        Some(Condition::IfPresent) => view.exists(key),
+        Some(Condition::If(comparison, wanted)) => comparison.holds(view.string(key)?, args.get(wanted))?,
+    };
     if !is_allowed {
         if !options.answers_old {
             reply.null();
         }
         return Ok(());
     }
-    if options.lifetime == Lifetime::Keep {
-        let kept = view.entry_mut(key).and_then(|entry| entry.expire_at_ms());
-        view.set_string(key, value, kept);
-        view.changed(key, EventClass::STRING, "set");
+    let keeps = options.lifetime == Lifetime::Keep;
+    if keeps {
+        store_keeping_expiry(view, key, value);
     } else {
         store(view, key, value, deadline_ms);
     }
-    if options.answers_old && deadline_ms.is_none() {
+    if let Some(Condition::If(..)) = options.condition
+        && deadline_ms.is_none()
+    {
+        // Older servers know no comparison, and replaying needs none.
+        let parts: [&[u8]; 4] = [b"SET", key.bytes, value, b"KEEPTTL"];
+        rewrite::instead(view, &parts[..if keeps { 4 } else { 3 }]);
+    } else if options.answers_old && deadline_ms.is_none() {
         // Replaying needs no answer.
         let rest = args.from(3).filter(|word| !word.eq_ignore_ascii_case(b"GET"));
         let parts: Vec<&[u8]> = [&b"SET"[..], key.bytes, value].into_iter().chain(rest).collect();
@@ -186,6 +213,13 @@ fn store(view: &mut View<'_>, key: Key<'_>, value: &[u8], deadline_ms: Option<u6
         let mut buffer = itoa::Buffer::new();
         rewrite::instead(view, &[b"SET", key.bytes, value, b"PXAT", buffer.format(at_ms).as_bytes()]);
     }
+}
+
+/// Stores a string with the expiry that the key has, and reports the change.
+fn store_keeping_expiry(view: &mut View<'_>, key: Key<'_>, value: &[u8]) {
+    let kept = view.entry_mut(key).and_then(|entry| entry.expire_at_ms());
+    view.set_string(key, value, kept);
+    view.changed(key, EventClass::STRING, "set");
 }
 
 fn setnx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -288,6 +322,45 @@ fn msetnx(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
     Ok(())
 }
 
+fn msetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let count = args.int(1).ok().and_then(|count| i32::try_from(count).ok()).filter(|count| *count > 0);
+    let count = count.ok_or(CommandError::text("ERR invalid numkeys value"))? as usize;
+    let end = 2 + 2 * count;
+    if end > args.len() {
+        return Err(CommandError::text("ERR wrong number of key-value pairs"));
+    }
+    let options = Options::parse(args, end, Grammar::MSetEx)?;
+    let deadline_ms = options.deadline_ms(view, args, "msetex")?;
+    let mut keys = (2..end).step_by(2).map(|index| args.key(index));
+    let is_allowed = match options.condition {
+        Some(Condition::IfMissing) => keys.all(|key| !view.exists(key)),
+        Some(Condition::IfPresent) => keys.all(|key| view.exists(key)),
+        None | Some(Condition::If(..)) => true,
+    };
+    reply.int(i64::from(is_allowed));
+    if !is_allowed {
+        return Ok(());
+    }
+    let mut at_ms = itoa::Buffer::new();
+    let lifetime: Vec<&[u8]> = match (deadline_ms, options.lifetime) {
+        (Some(deadline_ms), _) => vec![b"PXAT", at_ms.format(deadline_ms).as_bytes()],
+        (None, Lifetime::Keep) => vec![b"KEEPTTL"],
+        (None, _) => vec![],
+    };
+    let mut journal = Vec::with_capacity(count);
+    for index in (2..end).step_by(2) {
+        let (key, value) = (args.key(index), args.get(index + 1));
+        if options.lifetime == Lifetime::Keep {
+            store_keeping_expiry(view, key, value);
+        } else {
+            store(view, key, value, deadline_ms);
+        }
+        journal.push(rewrite::words(&[&[b"SET", key.bytes, value], lifetime.as_slice()].concat()));
+    }
+    view.journal_instead(journal);
+    Ok(())
+}
+
 fn check_pairs(args: Args<'_>, command: &str) -> Outcome {
     if args.len().is_multiple_of(2) { Err(CommandError::Arity(command.to_owned())) } else { Ok(()) }
 }
@@ -303,13 +376,16 @@ fn store_pairs(view: &mut View<'_>, args: Args<'_>) {
 enum Grammar {
     Set,
     GetEx,
+    MSetEx,
 }
 
-/// On what SET depends.
+/// On what SET and MSETEX depend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Condition {
     IfMissing,
     IfPresent,
+    /// What the string that is there is compared with stands in this argument.
+    If(Comparison, usize),
 }
 
 /// What happens to the expiry.
@@ -323,7 +399,7 @@ enum Lifetime {
     Until(TimeForm, usize),
 }
 
-/// The options of SET and GETEX.
+/// The options of SET, GETEX and MSETEX.
 #[derive(Debug, PartialEq, Eq)]
 struct Options {
     condition: Option<Condition>,
@@ -363,11 +439,24 @@ impl Options {
                 return None;
             }
             self.lifetime = Lifetime::Persist;
-        } else if args.is(index, "NX") && self.condition != Some(Condition::IfPresent) {
+        } else if args.is(index, "NX") && matches!(self.condition, None | Some(Condition::IfMissing)) {
             self.condition = Some(Condition::IfMissing);
-        } else if args.is(index, "XX") && self.condition != Some(Condition::IfMissing) {
+        } else if args.is(index, "XX") && matches!(self.condition, None | Some(Condition::IfPresent)) {
             self.condition = Some(Condition::IfPresent);
-        } else if args.is(index, "GET") {
+        } else if let Some(comparison) = Comparison::by_option(args.get(index))
+            && grammar == Grammar::Set
+        {
+            let is_free = match self.condition {
+                None => true,
+                Some(Condition::If(other, _)) => other == comparison,
+                Some(Condition::IfMissing | Condition::IfPresent) => false,
+            };
+            if !is_free || index + 1 >= args.len() {
+                return None;
+            }
+            self.condition = Some(Condition::If(comparison, index + 1));
+            return Some(2);
+        } else if args.is(index, "GET") && grammar == Grammar::Set {
             self.answers_old = true;
         } else if args.is(index, "KEEPTTL") && is_free(self.lifetime, Lifetime::Keep) {
             self.lifetime = Lifetime::Keep;

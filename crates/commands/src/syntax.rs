@@ -111,7 +111,8 @@ impl Argument {
 /// What Redis calls a choice that begins with this alternative.
 fn customary_name(first: &str) -> Option<&'static str> {
     Some(match first {
-        "nx" | "fnx" => "condition",
+        "nx" | "fnx" | "ifeq-value" => "condition",
+        "float" => "increment",
         "gt" => "comparison",
         "asc" => "order",
         "m" => "unit",

@@ -8,6 +8,8 @@
 //!
 //! Numbers that fit into 128 bits take a short path; the others go through [`crate::natural`].
 
+use std::cmp::Ordering;
+
 use crate::natural::Natural;
 use crate::strtod::{self, Decimal, Literal, round_binary};
 
@@ -82,6 +84,42 @@ impl LongDouble {
     /// An integer, exactly.
     pub fn from_i64(value: i64) -> Self {
         Self::rounded(value < 0, u128::from(value.unsigned_abs()), false, 0)
+    }
+
+    /// The largest finite number.
+    pub const MAX: Self = Self {
+        is_negative: false,
+        is_infinite: false,
+        mantissa: u64::MAX,
+        exponent: EXPONENT_END - MANTISSA_BITS as i64,
+    };
+
+    /// The smallest finite number.
+    pub const MIN: Self = Self { is_negative: true, ..Self::MAX };
+
+    /// The number with the other sign.
+    pub fn negated(self) -> Self {
+        Self { is_negative: !self.is_negative, ..self }
+    }
+
+    /// Whether it is below zero.
+    pub fn is_below_zero(self) -> bool {
+        self.is_negative && (self.mantissa != 0 || self.is_infinite)
+    }
+
+    /// How two numbers are ordered; the two zeros are equal.
+    pub fn compare(self, other: Self) -> Ordering {
+        match (self.is_below_zero(), other.is_below_zero()) {
+            (false, true) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, false) => self.magnitude().cmp(&other.magnitude()),
+            (true, true) => other.magnitude().cmp(&self.magnitude()),
+        }
+    }
+
+    /// Orders as the number without its sign does, for the top bit is set in all but the smallest numbers.
+    fn magnitude(self) -> (bool, i64, u64) {
+        (self.is_infinite, self.exponent, self.mantissa)
     }
 
     /// Whether this is one of the two infinities.
@@ -256,6 +294,22 @@ mod tests {
         let sum = parse(left).checked_add(parse(right)).map(show);
         assert_eq!(sum.as_deref(), expected, "{left} + {right}");
         assert_eq!(parse(right).checked_add(parse(left)).map(show), sum, "{right} + {left}");
+    }
+
+    #[test]
+    fn numbers_are_ordered() {
+        let ascending =
+            ["-inf", "-1e4000", "-2", "-1.5", "-1e-4940", "0", "1e-4940", "1", "1.5", "3", "1e4000", "inf"];
+        let parse = |text: &str| LongDouble::parse(text.as_bytes()).expect("a valid number");
+        for (left, one) in ascending.iter().enumerate() {
+            for (right, other) in ascending.iter().enumerate() {
+                assert_eq!(parse(one).compare(parse(other)), left.cmp(&right), "{one} {other}");
+            }
+            assert_eq!(parse(one).negated().is_below_zero(), left > 5, "{one}");
+        }
+        assert_eq!(parse("0").compare(parse("-0")), Ordering::Equal);
+        assert_eq!(LongDouble::MAX.compare(parse("1e4932")), Ordering::Greater);
+        assert_eq!(LongDouble::MAX.checked_add(LongDouble::MAX), None);
     }
 
     #[test]

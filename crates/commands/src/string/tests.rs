@@ -121,3 +121,49 @@ fn pairs_are_stored_all_or_none() {
     check(&mut harness, "MSET a 1 b", "-ERR wrong number of arguments for 'mset' command");
     check(&mut harness, "MSETNX a 1 b", "-ERR wrong number of arguments for 'msetnx' command");
 }
+
+#[test]
+fn pairs_are_stored_with_an_expiry_for_all() {
+    let mut harness = Harness::new();
+    check(&mut harness, "MSETEX 2 a 1 b 2 EX 10", ":1");
+    let at_ms = (NOW_S + 10) * 1000;
+    assert_eq!(harness.journal(), format!("SET a 1 PXAT {at_ms}; SET b 2 PXAT {at_ms}"));
+    assert_eq!(harness.events(), ["set a", "expire a", "set b", "expire b"]);
+    check(&mut harness, "MSETEX 2 a 3 c 3 KEEPTTL", ":1");
+    assert_eq!(harness.journal(), "SET a 3 KEEPTTL; SET c 3 KEEPTTL");
+    check(&mut harness, "PEXPIRETIME a", &format!(":{at_ms}"));
+    check(&mut harness, "TTL c", ":-1");
+    check(&mut harness, "MSETEX 2 d 1 a 1 NX", ":0");
+    check(&mut harness, "MSETEX 2 d 1 a 1 PX 100 xx", ":0");
+    assert_eq!(harness.effects.dirty, 0);
+    check(&mut harness, "MSETEX 3 d 1 e 1 d 2 nx", ":1");
+    check(&mut harness, "MGET d e", "*2 $1 2 $1 1");
+    check(&mut harness, "MSETEX 2 a 1 b 2 XX", ":1");
+    assert_eq!(harness.journal(), "SET a 1; SET b 2");
+    check(&mut harness, "TTL a", ":-1");
+}
+
+#[test]
+fn pairs_and_options_are_counted() {
+    let mut harness = Harness::new();
+    for (line, error) in [
+        ("key1 val1 ex 10", "invalid numkeys value"),
+        ("0 a 1", "invalid numkeys value"),
+        ("-1 a 1", "invalid numkeys value"),
+        ("2147483648 a 1", "invalid numkeys value"),
+        ("2147483647 a 1", "wrong number of key-value pairs"),
+        ("2 a 1 b", "wrong number of key-value pairs"),
+        ("1 a 1 b 2", "syntax error"),
+        ("1 a 1 NX XX", "syntax error"),
+        ("1 a 1 EX 10 PX 10", "syntax error"),
+        ("1 a 1 KEEPTTL EX 10", "syntax error"),
+        ("1 a 1 PERSIST", "syntax error"),
+        ("1 a 1 EX", "syntax error"),
+        ("1 a 1 EX 0", "invalid expire time in 'msetex' command"),
+        ("1 a 1 EX x", "value is not an integer or out of range"),
+    ] {
+        check(&mut harness, &format!("MSETEX {line}"), &format!("-ERR {error}"));
+    }
+    check(&mut harness, "MSETEX 1 a", "-ERR wrong number of arguments for 'msetex' command");
+    check(&mut harness, "EXISTS a", ":0");
+}

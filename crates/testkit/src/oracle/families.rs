@@ -10,6 +10,7 @@ mod hashes;
 mod hyperloglogs;
 mod lists;
 mod near;
+mod newer;
 mod random_members;
 mod server;
 mod sets;
@@ -35,7 +36,7 @@ pub(super) const COMMON: [&[&str]; 12] = [
 ];
 
 /// Families of a later Redis, which only our own engines can be compared in.
-pub(super) const LATER: [&[&str]; 1] = [hash_ttl::TEMPLATES];
+pub(super) const LATER: [&[&str]; 2] = [hash_ttl::TEMPLATES, newer::TEMPLATES];
 
 /// Families whose keys run out while the history runs: only a replay can be compared.
 pub(super) const NEAR: [&[&str]; 1] = [near::TEMPLATES];

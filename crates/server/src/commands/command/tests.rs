@@ -41,6 +41,14 @@ const NEWER: &[&str] = &[
     // 8.2
     "xackdel",
     "xdelex",
+    // 8.4
+    "delex",
+    "digest",
+    "msetex",
+    // 8.8
+    "increx",
+    // Valkey 9.0
+    "delifeq",
 ];
 
 /// Command, column, reason.
