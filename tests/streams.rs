@@ -324,6 +324,59 @@ every_engine! {
         ]);
     }
 
+    /// Ten entries, of which a group was given six and has acknowledged the first and the third.
+    fn trimming_looks_at_references(server: &Server) {
+        let mut client = server.client();
+        if server.is_redis() {
+            return;
+        }
+        let all = "2-0 4-0 5-0 6-0";
+        for (line, trimmed, left, pending) in [
+            ("XTRIM s MAXLEN = 3 KEEPREF", 7, "8-0 9-0 10-0", all),
+            ("XTRIM s MAXLEN = 3 DELREF", 7, "8-0 9-0 10-0", ""),
+            ("XTRIM s DELREF MAXLEN ~ 7", 3, "4-0 5-0 6-0 7-0 8-0 9-0 10-0", "4-0 5-0 6-0"),
+            ("XTRIM s MAXLEN ~ 3 LIMIT 4 DELREF", 4, "5-0 6-0 7-0 8-0 9-0 10-0", "5-0 6-0"),
+            ("XTRIM s MAXLEN = 3 ACKED", 2, "2-0 4-0 5-0 6-0 7-0 8-0 9-0 10-0", all),
+            ("XTRIM s MAXLEN 9 acked", 1, "2-0 3-0 4-0 5-0 6-0 7-0 8-0 9-0 10-0", all),
+            ("XTRIM s MINID = 9-0 DELREF", 8, "9-0 10-0", ""),
+            ("XTRIM s MINID 3-0 ACKED", 1, "2-0 3-0 4-0 5-0 6-0 7-0 8-0 9-0 10-0", all),
+            ("XTRIM s MAXLEN = 0 DELREF", 10, "", ""),
+        ] {
+            client.line("DEL s");
+            for number in 1..=10 {
+                client.line(&format!("XADD s {number}-0 f v"));
+            }
+            for line in ["XGROUP CREATE s g 0", "XREADGROUP GROUP g c COUNT 6 STREAMS s >", "XACK s g 1-0 3-0"] {
+                client.line(line);
+            }
+            client.check(line, &trimmed.to_string());
+            let ids = |reply: Reply| {
+                let ids: Vec<String> =
+                    reply.elements().iter().map(|entry| entry.elements()[0].text()).collect();
+                ids.join(" ")
+            };
+            assert_eq!(ids(client.line("XRANGE s - +")), left, "{line}");
+            assert_eq!(ids(client.line("XPENDING s g - + 100")), pending, "{line}");
+        }
+        check_all(&mut client, &[
+            ("DEL s", "1"),
+            ("XADD s KEEPREF NOMKSTREAM 1 f v", "nil"),
+            ("XADD s 1 ACKED v", "\"1-0\""),
+            ("XADD s 2 f v", "\"2-0\""),
+            ("XADD s MAXLEN 2 ACKED 3 f v", "\"3-0\""),
+            ("XGROUP CREATE s at-end $", "+OK"),
+            ("XGROUP CREATE s behind 2-0", "+OK"),
+            ("XTRIM s MAXLEN 0 ACKED", "1"),
+            ("XREADGROUP GROUP behind c STREAMS s >", "[[\"s\", [[\"3-0\", [\"f\", \"v\"]]]]]"),
+            ("XADD s DELREF MAXLEN = 1 4 f v", "\"4-0\""),
+            ("XPENDING s behind", "[0, nil, nil, nil-array]"),
+            ("XADD s KEEPREF DELREF * f v", "-ERR Invalid stream ID specified as stream command argument"),
+            ("XTRIM s MAXLEN 1 ACKED DELREF", "-ERR syntax error"),
+            ("XTRIM s ACKED MAXLEN", "-ERR syntax error"),
+            ("XADD s KEEPREF *", "-ERR wrong number of arguments for 'xadd' command"),
+        ]);
+    }
+
     /// What groups have is there after a restart, by the append-only file as it grew, by its base of either form, and by DUMP.
     fn groups_survive_restarts(server: &Server) {
         if server.is_redis() {
@@ -343,6 +396,14 @@ every_engine! {
                 "XGROUP CREATE s h $ ENTRIESREAD 3",
                 "XGROUP CREATE empty g $ MKSTREAM",
                 "XREADGROUP GROUP g alice COUNT 5 STREAMS s >",
+                "XADD t 1 f v",
+                "XADD t 2 f v",
+                "XADD t 3 f v",
+                "XGROUP CREATE t g 0",
+                "XREADGROUP GROUP g c STREAMS t >",
+                "XACK t g 2",
+                "XADD t MAXLEN ~ 1 ACKED * f v",
+                "XTRIM t MAXLEN 2 DELREF",
                 "XREADGROUP GROUP g bob COUNT 3 STREAMS s >",
                 "XREADGROUP GROUP g none COUNT 3 STREAMS s 0",
                 "XACK s g 102-1",

@@ -11,7 +11,7 @@
 //! | `read.rs` | XREAD, XREADGROUP |
 //! | `group.rs` | XGROUP, XACK |
 //! | `pending.rs` | XPENDING, XCLAIM, XAUTOCLAIM |
-//! | `refs.rs` | XDELEX, XACKDEL |
+//! | `refs.rs` | XDELEX, XACKDEL, trimming that looks at references |
 //! | `info.rs` | XINFO |
 
 mod add;
@@ -75,7 +75,7 @@ pub const ROWS: &[Command] = &[
             Group::Stream,
             "5.0.0",
             "O(1) for a new entry, O(N) for the N entries that go",
-            "key [NOMKSTREAM] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
+            "key [NOMKSTREAM] [KEEPREF | DELREF | ACKED] [<MAXLEN | MINID> [= | ~] threshold [LIMIT count]] <* | id> field value [field value ...]",
             "Adds an entry to a stream; makes the stream if there is none.",
         )
         .tips(CHANCE),
@@ -210,7 +210,7 @@ pub const ROWS: &[Command] = &[
             Group::Stream,
             "5.0.0",
             "O(N) where N is the number of entries that go, and little for each",
-            "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count]",
+            "key <MAXLEN | MINID> [= | ~] threshold [LIMIT count] [KEEPREF | DELREF | ACKED]",
             "Removes the oldest entries of a stream; answers how many.",
         )
         .tips(CHANCE),

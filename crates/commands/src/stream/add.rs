@@ -6,6 +6,7 @@ use rustredis_keyspace::{EventClass, View};
 use rustredis_resp::{Reply, number};
 
 use super::id::{self, NewId, Text, reply_id};
+use super::refs::{self, Done, References};
 use crate::args::Args;
 use crate::error::{CommandError, Outcome};
 use crate::rewrite;
@@ -20,6 +21,8 @@ enum For {
 /// The options of XADD and XTRIM.
 struct Options {
     trim: Option<Trim>,
+    /// What becomes of references to what is trimmed, if that is said.
+    references: Option<References>,
     makes_no_stream: bool,
     /// The argument that is XADD's ID.
     id: Option<usize>,
@@ -32,6 +35,7 @@ struct Options {
 fn parse(view: &View<'_>, args: Args<'_>, whose: For) -> Result<Options, CommandError> {
     let mut keep = None;
     let (mut is_approximate, mut limit, mut makes_no_stream, mut id) = (false, None, false, None);
+    let mut references = None;
     let mut at = 2;
     while at < args.len() {
         let has_more = at + 1 < args.len();
@@ -64,6 +68,8 @@ fn parse(view: &View<'_>, args: Args<'_>, whose: For) -> Result<Options, Command
             limit = Some(count.map_err(|_| CommandError::text("ERR The LIMIT argument must be >= 0."))?);
         } else if whose == For::Xadd && args.is(at, "nomkstream") {
             makes_no_stream = true;
+        } else if let (None, Some(said)) = (references, References::by_option(args.get(at))) {
+            references = Some(said);
         } else if whose == For::Xadd {
             id::parse_new(args.get(at))?;
             id = Some(at);
@@ -84,7 +90,7 @@ fn parse(view: &View<'_>, args: Args<'_>, whose: For) -> Result<Options, Command
                 "ERR syntax error, XTRIM must be called with a trimming strategy",
             ));
         }
-        return Ok(Options { trim: None, makes_no_stream, id });
+        return Ok(Options { trim: None, references, makes_no_stream, id });
     };
     // What was limited when it ran is written out in what is repeated.
     let limit = match limit {
@@ -101,11 +107,11 @@ fn parse(view: &View<'_>, args: Args<'_>, whose: For) -> Result<Options, Command
         },
         None => 0,
     };
-    Ok(Options { trim: Some(Trim { keep, is_approximate, limit }), makes_no_stream, id })
+    Ok(Options { trim: Some(Trim { keep, is_approximate, limit }), references, makes_no_stream, id })
 }
 
 pub(super) fn xadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let Options { trim, makes_no_stream, id: at } = parse(view, args, For::Xadd)?;
+    let Options { trim, references, makes_no_stream, id: at } = parse(view, args, For::Xadd)?;
     let arity = || CommandError::Arity("xadd".to_owned());
     let at = at.ok_or_else(arity)?;
     let words = args.len() - at - 1;
@@ -140,14 +146,16 @@ pub(super) fn xadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     let pairs = (0..words / 2).map(|pair| (args.get(at + 1 + 2 * pair), args.get(at + 2 + 2 * pair)));
     let stream = view.collection_or_new::<Stream>(key)?;
     stream.append(id, pairs);
-    let removed = trim.map_or(0, |trim| stream.trim(trim));
-    let kept = kept_by(stream, trim);
+    let (removed, done) = trim_by(stream, trim, references);
+    let kept = kept_by(stream, trim, references);
     reply_id(reply, id);
     view.changed(key, EventClass::STREAM, "xadd");
     if removed > 0 {
         view.notify(EventClass::STREAM, "xtrim", key.bytes);
     }
-    let is_as_it_came = matches!(wanted, NewId::Exactly(_)) && !trim.is_some_and(|trim| trim.is_approximate);
+    let is_as_it_came = matches!(wanted, NewId::Exactly(_))
+        && references.is_none()
+        && !trim.is_some_and(|trim| trim.is_approximate);
     if !is_as_it_came {
         let id = Text::of(id);
         let mut parts: Vec<&[u8]> = vec![b"XADD", key.bytes];
@@ -156,7 +164,9 @@ pub(super) fn xadd(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
         }
         parts.push(id.bytes());
         parts.extend(args.from(at + 1));
-        rewrite::instead(view, &parts);
+        let mut journal = vec![rewrite::words(&parts)];
+        journal.extend(done.words(key));
+        view.journal_instead(journal);
     }
     Ok(())
 }
@@ -172,9 +182,26 @@ fn choose_id(wanted: NewId, last: StreamId, now_ms: u64) -> Option<StreamId> {
     }
 }
 
-/// What was kept, as the words that keep the same when they are repeated.
-fn kept_by(stream: &Stream, trim: Option<Trim>) -> Option<(&'static str, Vec<u8>)> {
+/// Trims, if there is to be trimming; how many entries went, and what that was but for trimming.
+fn trim_by(stream: &mut Stream, trim: Option<Trim>, references: Option<References>) -> (u64, Done) {
+    trim.map_or_else(Default::default, |trim| {
+        refs::trim(stream, trim, references.unwrap_or(References::Kept))
+    })
+}
+
+/// What was kept, as the words that keep the same when they are repeated. What ACKED has removed is named instead.
+fn kept_by(
+    stream: &Stream,
+    trim: Option<Trim>,
+    references: Option<References>,
+) -> Option<(&'static str, Vec<u8>)> {
     let Trim { keep, is_approximate, .. } = trim?;
+    // These go as far as a limit lets them, or stay for a group's sake.
+    let is_approximate = match references {
+        Some(References::Acknowledged) if stream.groups().len() > 0 => return None,
+        Some(_) => true,
+        None => is_approximate,
+    };
     Some(match keep {
         Keep::Newest(count) => {
             let count = if is_approximate { stream.len() } else { count };
@@ -188,20 +215,23 @@ fn kept_by(stream: &Stream, trim: Option<Trim>) -> Option<(&'static str, Vec<u8>
 }
 
 pub(super) fn xtrim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let Options { trim, .. } = parse(view, args, For::Xtrim)?;
+    let Options { trim, references, .. } = parse(view, args, For::Xtrim)?;
     let key = args.key(1);
     let Some(stream) = view.collection_mut::<Stream>(key)? else {
         reply.int(0);
         return Ok(());
     };
-    let removed = trim.map_or(0, |trim| stream.trim(trim));
-    let kept = kept_by(stream, trim.filter(|trim| trim.is_approximate));
+    let (removed, done) = trim_by(stream, trim, references);
+    let is_as_it_came = references.is_none() && !trim.is_some_and(|trim| trim.is_approximate);
+    let kept = kept_by(stream, trim, references);
     reply.count(removed as usize);
     if removed > 0 {
         view.changed(key, EventClass::STREAM, "xtrim");
         view.add_dirty(removed - 1);
-        if let Some((name, kept)) = kept {
-            rewrite::instead(view, &[b"XTRIM", key.bytes, name.as_bytes(), b"=", &kept]);
+        if !is_as_it_came {
+            let kept =
+                kept.map(|(name, kept)| rewrite::words(&[b"XTRIM", key.bytes, name.as_bytes(), b"=", &kept]));
+            view.journal_instead(kept.into_iter().chain(done.words(key)).collect());
         }
     }
     Ok(())

@@ -202,27 +202,40 @@ fn in_the_past(time_ms: i64, now_ms: u64) -> u64 {
     u64::try_from(time_ms).ok().filter(|time_ms| *time_ms <= now_ms).unwrap_or(now_ms)
 }
 
-/// Finds the consumer that claims, or makes it; whether it is new.
-fn claimer(group: &mut Group, name: &[u8], now_ms: u64) -> (ConsumerIndex, bool) {
-    let found = group.find(name);
-    let consumer = found.unwrap_or_else(|| group.create(name, now_ms));
-    group.consumer_mut(consumer).seen_ms = now_ms;
-    (consumer, found.is_none())
-}
-
 /// What a claim has done so far.
 struct Claiming<'a> {
     key: Key<'a>,
     group: &'a [u8],
     name: &'a [u8],
     consumer: ConsumerIndex,
+    /// Whether the consumer was made for it.
+    is_new: bool,
     now_ms: u64,
     only_ids: bool,
     journal: Vec<Vec<Vec<u8>>>,
     changes: u64,
 }
 
-impl Claiming<'_> {
+impl<'a> Claiming<'a> {
+    /// Begins a claim for the consumer that a command names in its fourth argument, who is made if he is not there.
+    fn begin(group: &mut Group, args: Args<'a>, now_ms: u64, only_ids: bool) -> Self {
+        let name = args.get(3);
+        let found = group.find(name);
+        let consumer = found.unwrap_or_else(|| group.create(name, now_ms));
+        group.consumer_mut(consumer).seen_ms = now_ms;
+        Self {
+            key: args.key(1),
+            group: args.get(2),
+            name,
+            consumer,
+            is_new: found.is_none(),
+            now_ms,
+            only_ids,
+            journal: Vec::new(),
+            changes: 0,
+        }
+    }
+
     /// Forgets a pending entry whose entry of the stream is gone.
     fn forget(&mut self, group: &mut Group, id: StreamId) {
         if group.acknowledge(id).is_some() {
@@ -252,8 +265,8 @@ impl Claiming<'_> {
     }
 
     /// Tells the view what was done.
-    fn tell(mut self, view: &mut View<'_>, is_new: bool) {
-        if is_new {
+    fn tell(mut self, view: &mut View<'_>) {
+        if self.is_new {
             let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", self.key.bytes, self.group, self.name];
             self.journal.insert(0, rewrite::words(&words));
             view.changed_beside(self.key, EventClass::STREAM, "xgroup-createconsumer");
@@ -268,7 +281,7 @@ impl Claiming<'_> {
 }
 
 pub(super) fn xclaim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let (key, group_name, name, now_ms) = (args.key(1), args.get(2), args.get(3), view.clock_ms());
+    let (key, group_name, now_ms) = (args.key(1), args.get(2), view.clock_ms());
     group_of(view.collection_mut::<Stream>(key)?, key, group_name)?;
     let idle_min_ms = parse_millis(args.get(4), "ERR Invalid min-idle-time argument for XCLAIM")?;
     let ids: Vec<StreamId> = args.from(5).map_while(|text| id::parse(text, 0).ok()).collect();
@@ -277,18 +290,8 @@ pub(super) fn xclaim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
     let Some(group) = stream.group_mut(group_name) else { return Ok(()) };
     let moves_last_id = claim.last_id > group.last_id;
     group.last_id = group.last_id.max(claim.last_id);
-    let (consumer, is_new) = claimer(group, name, now_ms);
     let only_ids = claim.only_ids;
-    let mut claiming = Claiming {
-        key,
-        group: group_name,
-        name,
-        consumer,
-        now_ms,
-        only_ids,
-        journal: Vec::new(),
-        changes: 0,
-    };
+    let mut claiming = Claiming::begin(group, args, now_ms, only_ids);
     let mark = reply.mark();
     let mut claimed = 0;
     for id in ids {
@@ -324,7 +327,7 @@ pub(super) fn xclaim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>)
         }
         claiming.changes += 1;
     }
-    claiming.tell(view, is_new);
+    claiming.tell(view);
     Ok(())
 }
 
@@ -346,20 +349,10 @@ pub(super) fn xautoclaim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<
         }
         at += 1;
     }
-    let (key, group_name, name, now_ms) = (args.key(1), args.get(2), args.get(3), view.clock_ms());
+    let (key, group_name, now_ms) = (args.key(1), args.get(2), view.clock_ms());
     let stream = group_of(view.collection_mut::<Stream>(key)?, key, group_name)?;
     let Some(group) = stream.group_mut(group_name) else { return Ok(()) };
-    let (consumer, is_new) = claimer(group, name, now_ms);
-    let mut claiming = Claiming {
-        key,
-        group: group_name,
-        name,
-        consumer,
-        now_ms,
-        only_ids,
-        journal: Vec::new(),
-        changes: 0,
-    };
+    let mut claiming = Claiming::begin(group, args, now_ms, only_ids);
     reply.array(3);
     let mark = reply.mark();
     let (mut claimed, mut looks, mut gone) = (0, count.saturating_mul(LOOKS_FOR_EACH), Vec::new());
@@ -392,6 +385,6 @@ pub(super) fn xautoclaim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<
     reply.raw(&claimed);
     reply.array(gone.len());
     gone.into_iter().for_each(|id| reply_id(reply, id));
-    claiming.tell(view, is_new);
+    claiming.tell(view);
     Ok(())
 }

@@ -1,8 +1,12 @@
-//! XDELEX and XACKDEL: entries are deleted with what groups have of them in mind.
+//! Entries are deleted with what groups have of them in mind: XDELEX and XACKDEL, and trimming with KEEPREF, DELREF and ACKED.
 //!
-//! Both are journalled as the XDEL and the XACK that they come down to, which every Redis knows.
+//! All are journalled as the XDEL and the XACK that they come down to, which every Redis knows. Trimming that looks at references
+//! goes entry by entry, also where it may be approximate, as in Redis since 8.6. What ACKED removes counts as deleted by XDEL, for
+//! older entries may stay.
 
-use rustredis_keyspace::types::stream::{Stream, StreamId};
+use std::collections::BTreeMap;
+
+use rustredis_keyspace::types::stream::{Group, Keep, Stream, StreamId, Trim};
 use rustredis_keyspace::{EventClass, Key, View};
 use rustredis_resp::Reply;
 
@@ -13,13 +17,25 @@ use crate::rewrite;
 
 /// What becomes of what groups have pending of an entry that is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum References {
+pub(super) enum References {
     /// It stays pending.
     Kept,
     /// It is pending no more.
     Deleted,
     /// The entry is deleted only if every group was given it and has acknowledged it.
     Acknowledged,
+}
+
+impl References {
+    /// What an option says.
+    pub(super) fn by_option(word: &[u8]) -> Option<Self> {
+        Some(match word {
+            _ if word.eq_ignore_ascii_case(b"KEEPREF") => Self::Kept,
+            _ if word.eq_ignore_ascii_case(b"DELREF") => Self::Deleted,
+            _ if word.eq_ignore_ascii_case(b"ACKED") => Self::Acknowledged,
+            _ => return None,
+        })
+    }
 }
 
 /// There is no such entry.
@@ -33,12 +49,7 @@ const REFERENCED: i64 = 2;
 fn parse(args: Args<'_>, mut at: usize) -> Result<(References, Vec<StreamId>), CommandError> {
     let mut references = References::Kept;
     while at < args.len() && !args.is(at, "ids") {
-        references = match () {
-            () if args.is(at, "keepref") => References::Kept,
-            () if args.is(at, "delref") => References::Deleted,
-            () if args.is(at, "acked") => References::Acknowledged,
-            () => return Err(CommandError::Syntax),
-        };
+        references = References::by_option(args.get(at)).ok_or(CommandError::Syntax)?;
         at += 1;
     }
     if at + 1 >= args.len() {
@@ -57,36 +68,95 @@ fn parse(args: Args<'_>, mut at: usize) -> Result<(References, Vec<StreamId>), C
 
 /// What a command has done, to be told when it ends.
 #[derive(Default)]
-struct Done {
+pub(super) struct Done {
     deleted: Vec<StreamId>,
-    /// Groups, and what they have acknowledged.
-    acknowledged: Vec<(Vec<u8>, StreamId)>,
+    /// What groups have acknowledged.
+    acknowledged: BTreeMap<Vec<u8>, Vec<StreamId>>,
 }
 
 impl Done {
+    fn acknowledged(&mut self, group: &[u8], id: StreamId) {
+        self.acknowledged.entry(group.to_vec()).or_default().push(id);
+    }
+
+    /// The commands that do the same.
+    pub(super) fn words(&self, key: Key<'_>) -> Vec<Vec<Vec<u8>>> {
+        let with_ids = |words: &[&[u8]], ids: &[StreamId]| {
+            let mut words = rewrite::words(words);
+            words.extend(ids.iter().map(|id| Text::of(*id).bytes().to_vec()));
+            words
+        };
+        let groups = self.acknowledged.iter();
+        let mut journal: Vec<_> =
+            groups.map(|(group, ids)| with_ids(&[b"XACK", key.bytes, group], ids)).collect();
+        if !self.deleted.is_empty() {
+            journal.push(with_ids(&[b"XDEL", key.bytes], &self.deleted));
+        }
+        journal
+    }
+
     fn tell(self, view: &mut View<'_>, key: Key<'_>) {
-        let Self { deleted, acknowledged } = self;
-        let mut journal = Vec::new();
-        for (group, id) in &acknowledged {
-            journal.push(rewrite::words(&[b"XACK", key.bytes, group, Text::of(*id).bytes()]));
-        }
-        if !deleted.is_empty() {
-            let mut words = rewrite::words(&[b"XDEL", key.bytes]);
-            words.extend(deleted.iter().map(|id| Text::of(*id).bytes().to_vec()));
-            journal.push(words);
-        }
-        let changes = deleted.len() + acknowledged.len();
+        let acknowledged: usize = self.acknowledged.values().map(Vec::len).sum();
+        let changes = (self.deleted.len() + acknowledged) as u64;
         if changes == 0 {
             return;
         }
-        if !deleted.is_empty() {
-            view.changed(key, EventClass::STREAM, "xdel");
-            view.add_dirty(changes as u64 - 1);
+        if self.deleted.is_empty() {
+            view.add_dirty(changes);
         } else {
-            view.add_dirty(changes as u64);
+            view.changed(key, EventClass::STREAM, "xdel");
+            view.add_dirty(changes - 1);
         }
-        view.journal_instead(journal);
+        view.journal_instead(self.words(key));
     }
+}
+
+/// Trims a stream; how many entries went, and what that was but for trimming.
+pub(super) fn trim(stream: &mut Stream, trim: Trim, references: References) -> (u64, Done) {
+    let mut done = Done::default();
+    if references == References::Kept || stream.groups().len() == 0 {
+        return (stream.trim(trim), done);
+    }
+    let limit = if trim.limit == 0 { usize::MAX } else { usize::try_from(trim.limit).unwrap_or(usize::MAX) };
+    let (excess, least) = match trim.keep {
+        Keep::Newest(count) => (stream.len().saturating_sub(count), StreamId::MAX),
+        Keep::From(id) => (u64::MAX, id),
+    };
+    let old = stream
+        .range(StreamId::MIN..=StreamId::MAX)
+        .take_while(|entry| entry.id < least || matches!(trim.keep, Keep::Newest(_)));
+    let old = old.take(limit).map(|entry| entry.id);
+    let excess = usize::try_from(excess).unwrap_or(usize::MAX);
+    if references == References::Acknowledged {
+        let read = stream.groups().map(|(_, group)| group.last_id).min().unwrap_or(StreamId::MAX);
+        // What is behind that is still to be read by somebody.
+        let old = old.take_while(|id| *id <= read).filter(|id| !is_referenced(stream, *id));
+        done.deleted = old.take(excess).collect();
+        for id in &done.deleted {
+            stream.delete(*id);
+            stream.note_deleted(*id);
+        }
+        return (done.deleted.len() as u64, done);
+    }
+    let Some(last) = old.take(excess).last() else { return (0, done) };
+    let pending = |(name, group): (&[u8], &Group)| {
+        let ids = group.pending().range(..=last).map(|(id, _)| *id);
+        (name.to_vec(), ids.filter(|id| stream.get(*id).is_some()).collect::<Vec<_>>())
+    };
+    done.acknowledged = stream.groups().map(pending).filter(|(_, ids)| !ids.is_empty()).collect();
+    for (name, ids) in &done.acknowledged {
+        let Some(group) = stream.group_mut(name) else { continue };
+        for id in ids {
+            group.acknowledge(*id);
+        }
+    }
+    let keep = last.next().map_or(Keep::Newest(0), Keep::From);
+    (stream.trim(Trim { keep, is_approximate: false, limit: 0 }), done)
+}
+
+/// Whether a group has not done with an entry.
+fn is_referenced(stream: &Stream, id: StreamId) -> bool {
+    stream.groups().any(|(_, group)| group.last_id < id || group.pending().contains_key(&id))
 }
 
 /// Deletes an entry as far as references allow; what is answered.
@@ -94,9 +164,7 @@ fn delete(stream: &mut Stream, id: StreamId, references: References, done: &mut 
     if stream.get(id).is_none() {
         return MISSING;
     }
-    let is_referenced =
-        stream.groups().any(|(_, group)| group.last_id < id || group.pending().contains_key(&id));
-    if references == References::Acknowledged && is_referenced {
+    if references == References::Acknowledged && is_referenced(stream, id) {
         return REFERENCED;
     }
     stream.delete(id);
@@ -110,13 +178,11 @@ fn delete(stream: &mut Stream, id: StreamId, references: References, done: &mut 
 
 /// An entry is pending nowhere any more.
 fn forget(stream: &mut Stream, id: StreamId, done: &mut Done) {
-    let has = |(name, group): (&[u8], &rustredis_keyspace::types::stream::Group)| {
-        group.pending().contains_key(&id).then(|| name.to_vec())
-    };
+    let has = |(name, group): (&[u8], &Group)| group.pending().contains_key(&id).then(|| name.to_vec());
     let names: Vec<Vec<u8>> = stream.groups().filter_map(has).collect();
     for name in names {
         if stream.group_mut(&name).is_some_and(|group| group.acknowledge(id).is_some()) {
-            done.acknowledged.push((name, id));
+            done.acknowledged(&name, id);
         }
     }
 }
@@ -156,7 +222,7 @@ pub(super) fn xackdel(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>
             answers.push(MISSING);
             continue;
         }
-        done.acknowledged.push((name.to_vec(), id));
+        done.acknowledged(name, id);
         answers.push(match delete(stream, id, references, &mut done) {
             // It was pending, though its entry is gone.
             MISSING => DELETED,

@@ -12,4 +12,6 @@ pub(super) const TEMPLATES: &[&str] = &[
     "MSETEX 2 {str} {value} {str} {value} (NX|XX)? (EX {ttl}|PXAT {futurems}|KEEPTTL)?",
     "INCREX {str} (BYINT {int})? SATURATE? (LBOUND {int})? (UBOUND {int})? (EX {ttl} ENX?|PX {ttlms}|EXAT {at}|PXAT {atms}|PERSIST)?",
     "INCREX {str} BYFLOAT {float} SATURATE? (LBOUND {float})? (UBOUND {float})? (EX {ttl}|PXAT {atms} ENX?|PERSIST)?",
+    "XADD {stream} (KEEPREF|DELREF|ACKED)? (MAXLEN|MINID) (~|=)? {count} {newid} {field} {value}",
+    "XTRIM {stream} (MAXLEN {count}|MAXLEN = {count}|MAXLEN ~ {count}|MINID {sid}) (KEEPREF|DELREF|ACKED)",
 ];
