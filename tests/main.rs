@@ -10,6 +10,7 @@ mod aof;
 mod blocking;
 mod check_tools;
 mod client;
+mod collections;
 mod concurrency;
 mod config;
 mod connections;

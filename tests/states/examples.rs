@@ -112,6 +112,7 @@ LINDEX list 0
 LINSERT list BEFORE e5 new
 LLEN list
 LMOVE list list:to RIGHT LEFT
+LMOVEM list list:to RIGHT LEFT COUNT 2 BULK
 LMPOP 1 list LEFT COUNT 2
 LPOP list
 LPOS list e5
@@ -154,6 +155,7 @@ SADD set new
 SCAN 0
 SCARD set
 SDIFF set set2
+SDIFFCARD 2 set set2
 SDIFFSTORE set:diff set set2
 SET string 7 EX 100000
 SETBIT bits 9 1
@@ -176,6 +178,7 @@ SSCAN set 0
 STRLEN text
 SUBSTR text 0 1
 SUNION set set2
+SUNIONCARD 2 set set2
 SUNIONSTORE set:union set set2
 TOUCH string text
 TTL timed

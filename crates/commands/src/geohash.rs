@@ -120,7 +120,52 @@ fn latitude_distance_m(from: f64, to: f64) -> f64 {
     EARTH_RADIUS_M * (to * RADIANS_PER_DEGREE - from * RADIANS_PER_DEGREE).abs()
 }
 
+/// The middle of a polygon: where the mean of its vertices, as vectors from the middle of the earth, points to.
+pub fn middle(vertices: &[Point]) -> Point {
+    let mut sum = [0.0; 3];
+    for vertex in vertices {
+        let (longitude, latitude) =
+            (vertex.longitude * RADIANS_PER_DEGREE, vertex.latitude * RADIANS_PER_DEGREE);
+        let vector = [latitude.cos() * longitude.cos(), latitude.cos() * longitude.sin(), latitude.sin()];
+        sum.iter_mut().zip(vector).for_each(|(sum, part)| *sum += part);
+    }
+    let [x, y, z] = sum;
+    let degrees = |radians: f64| radians / RADIANS_PER_DEGREE;
+    Point { longitude: degrees(y.atan2(x)), latitude: degrees(z.atan2(x.hypot(y))) }
+}
+
+/// Whether a place is in a polygon, whose edges are straight where longitude and latitude are: a line from it to the west
+/// crosses an odd number of them.
+pub fn is_within(vertices: &[Point], point: Point) -> bool {
+    let Some(mut from) = vertices.last() else { return false };
+    let mut is_within = false;
+    for to in vertices {
+        if (from.latitude > point.latitude) != (to.latitude > point.latitude) {
+            let share = (point.latitude - from.latitude) / (to.latitude - from.latitude);
+            let crossing = from.longitude + share * (to.longitude - from.longitude);
+            is_within ^= crossing < point.longitude;
+        }
+        from = to;
+    }
+    is_within
+}
+
 impl Shape {
+    /// A rectangle around a polygon, whose centre is the polygon's middle.
+    pub fn around(vertices: &[Point], middle: Point) -> Self {
+        let furthest = |distance: &dyn Fn(&Point) -> f64| vertices.iter().map(distance).fold(0.0, f64::max);
+        let north_south = furthest(&|vertex| (vertex.latitude - middle.latitude).abs());
+        let west_east = furthest(&|vertex| (vertex.longitude - middle.longitude).abs());
+        // The longest of the parallels that meet it.
+        let is_equator_met = vertices.iter().any(|vertex| vertex.latitude <= 0.0)
+            && vertices.iter().any(|vertex| vertex.latitude >= 0.0);
+        let nearest = vertices.iter().map(|vertex| vertex.latitude.abs()).fold(LATITUDE_MAX, f64::min);
+        let latitude = if is_equator_met { 0.0 } else { nearest };
+        let metres = |degrees: f64| EARTH_RADIUS_M * degrees * RADIANS_PER_DEGREE;
+        let width_m = 2.0 * metres(west_east) * (latitude * RADIANS_PER_DEGREE).cos();
+        Self::Rectangle { width_m, height_m: 2.0 * metres(north_south) }
+    }
+
     /// The distance of a place from the centre, in metres, if the place is in the shape.
     pub fn distance_within_m(&self, centre: Point, point: Point) -> Option<f64> {
         match *self {

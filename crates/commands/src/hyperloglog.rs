@@ -213,6 +213,13 @@ impl Union {
         Self { registers: Box::new([0; REGISTER_COUNT]), has_dense: false }
     }
 
+    /// Counts an element. O(1).
+    pub fn add(&mut self, element: &[u8]) {
+        let (index, rank) = index_and_rank(element);
+        let register = &mut self.registers[index];
+        *register = (*register).max(rank);
+    }
+
     /// Takes in one more. O(registers).
     pub fn include(&mut self, string: &[u8]) -> Result<(), HyperLogLogError> {
         match encoding(string)? {

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `push.rs` | LPUSH, RPUSH, LPUSHX, RPUSHX |
 //! | `pop.rs` | LPOP, RPOP, LMPOP and those that wait: BLPOP, BRPOP, BLMPOP |
-//! | `transfer.rs` | LMOVE, RPOPLPUSH and those that wait: BLMOVE, BRPOPLPUSH |
+//! | `transfer.rs` | LMOVE, LMOVEM, RPOPLPUSH and those that wait: BLMOVE, BRPOPLPUSH |
 //! | `inside.rs` | those that look at or change what is between the ends |
 
 mod ends;
@@ -129,6 +129,13 @@ pub const ROWS: &[Command] = &[
         "O(1)",
         "source destination <LEFT | RIGHT> <LEFT | RIGHT>",
         "Takes an element from one end of a list, puts it at one end of another, or of the same, and answers it.",
+    ),
+    Command::new("lmovem", -5, WRITE_MORE, transfer::lmovem).keys(TRANSFER).acl(Categories::LIST).docs(
+        Group::List,
+        "8.10.0",
+        EACH_TAKEN,
+        "source destination <LEFT | RIGHT> <LEFT | RIGHT> [<COUNT count | EXACTLY exactly> <OBO | BULK>]",
+        "Takes elements from one end of a list, puts them at one end of another, or of the same, and answers them.",
     ),
     Command::new("rpoplpush", 3, WRITE_MORE, transfer::rpoplpush)
         .keys(TRANSFER)

@@ -150,6 +150,26 @@ pub const ROWS: &[Command] = &[
             "numkeys key [key ...] [LIMIT limit]",
             "Answers how many members all of the sets have, counted up to a limit.",
         ),
+    Command::new("sunioncard", -3, Flags::READONLY.with(Flags::MOVABLEKEYS), algebra::sunioncard)
+        .keys(&[KeySpec::counted(READ, 1)])
+        .acl(Categories::SET)
+        .docs(
+            Group::Set,
+            "8.10.0",
+            "O(N) where N is the sum of the sets' sizes",
+            "numkeys key [key ...] [APPROX] [LIMIT limit]",
+            "Answers how many members any of the sets has, counted up to a limit, or about.",
+        ),
+    Command::new("sdiffcard", -3, Flags::READONLY.with(Flags::MOVABLEKEYS), algebra::sdiffcard)
+        .keys(&[KeySpec::counted(READ, 1)])
+        .acl(Categories::SET)
+        .docs(
+            Group::Set,
+            "8.10.0",
+            "O(N) where N is the sum of the sets' sizes",
+            "numkeys key [key ...] [LIMIT limit]",
+            "Answers how many members the first set has that none of the others has, counted up to a limit.",
+        ),
     Command::new("sinterstore", -3, STORE, algebra::sinterstore)
         .keys(UPDATE_AND_READ)
         .acl(Categories::SET)

@@ -13,7 +13,7 @@ use super::{READ, parse_point, parse_unit, point_of, reply_distance, reply_point
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::error::{CommandError, Outcome};
-use crate::geohash::{Point, Shape};
+use crate::geohash::{self, Point, Shape};
 use crate::{element, zset};
 
 const SOURCE: KeySpec = KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1);
@@ -29,8 +29,8 @@ pub const ROWS: &[Command] = &[
         Group::Geo,
         "6.2.0",
         SEARCH_COMPLEXITY,
-        "key <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
-        "Answers the members in a circle or a rectangle.",
+        "key [FROMMEMBER member | FROMLONLAT longitude latitude] <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | BYPOLYGON num-vertices longitude latitude [longitude latitude ...]> [ASC | DESC] [COUNT count [ANY]] [WITHCOORD] [WITHDIST] [WITHHASH]",
+        "Answers the members in a circle, a rectangle or a polygon.",
     ),
     Command::new("geosearchstore", -8, STORING, geosearchstore)
         .keys(&[KeySpec::one(DESTINATION, 1), KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 2)])
@@ -39,8 +39,8 @@ pub const ROWS: &[Command] = &[
             Group::Geo,
             "6.2.0",
             SEARCH_COMPLEXITY,
-            "destination source <FROMMEMBER member | FROMLONLAT longitude latitude> <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI>> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
-            "Stores the members in a circle or a rectangle under another key.",
+            "destination source [FROMMEMBER member | FROMLONLAT longitude latitude] <BYRADIUS radius <M | KM | FT | MI> | BYBOX width height <M | KM | FT | MI> | BYPOLYGON num-vertices longitude latitude [longitude latitude ...]> [ASC | DESC] [COUNT count [ANY]] [STOREDIST]",
+            "Stores the members in a circle, a rectangle or a polygon under another key.",
         ),
     Command::new("georadius", -6, STORING.with(Flags::MOVABLEKEYS), georadius)
         .keys(&[SOURCE, KeySpec::keyword(DESTINATION, "STORE", 6), KeySpec::keyword(DESTINATION, "STOREDIST", 6)])
@@ -192,6 +192,8 @@ fn parse_length(args: Args<'_>, index: usize, error: &'static str) -> Result<f64
 struct Query {
     centre: Centre,
     area: Option<Area>,
+    /// The vertices of a polygon, of which the area is the box; empty where there is none.
+    polygon: Vec<Point>,
     order: Option<Order>,
     count: Option<usize>,
     /// `ANY`: the first that are found, not the nearest.
@@ -209,6 +211,7 @@ impl Query {
         let mut query = Self {
             centre: Centre::Unsaid,
             area: None,
+            polygon: Vec::new(),
             order: None,
             count: None,
             is_any: false,
@@ -298,6 +301,12 @@ impl Query {
         source: Option<&ZSet>,
     ) -> Result<usize, CommandError> {
         let has = |following: usize| index + following < args.len();
+        if args.is(index, "bypolygon") && has(1) && self.centre == Centre::Unsaid && self.area.is_none() {
+            return self.parse_polygon(args, index);
+        }
+        if !self.polygon.is_empty() {
+            return Err(CommandError::Syntax);
+        }
         let (is_place, is_member) =
             (matches!(self.centre, Centre::Place(_)), matches!(self.centre, Centre::Member(_)));
         let shape = self.area.map(|area| area.shape);
@@ -318,6 +327,25 @@ impl Query {
         } else {
             Err(CommandError::Syntax)
         }
+    }
+
+    /// Reads a polygon, whose middle is the centre; how many arguments it has.
+    fn parse_polygon(&mut self, args: Args<'_>, index: usize) -> Result<usize, CommandError> {
+        let count = args.int(index + 1)?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|count| *count >= 3)
+            .ok_or(CommandError::text("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices"))?;
+        let first = index + 2;
+        if (args.len() - first) / 2 < count {
+            return Err(CommandError::Syntax);
+        }
+        self.polygon =
+            (0..count).map(|vertex| parse_point(args, first + 2 * vertex)).collect::<Result<_, _>>()?;
+        let middle = geohash::middle(&self.polygon);
+        self.centre = Centre::Place(middle);
+        self.area = Some(Area { shape: Shape::around(&self.polygon, middle), unit_m: 1.0 });
+        Ok(2 + 2 * count)
     }
 
     fn check(&self, args: Args<'_>, grammar: Grammar) -> Outcome {
@@ -351,7 +379,7 @@ impl Query {
             return Vec::new();
         };
         let limit = if self.is_any { self.count } else { None };
-        let mut found = collect(source, centre, area, limit.unwrap_or(usize::MAX));
+        let mut found = collect(source, centre, area, &self.polygon, limit.unwrap_or(usize::MAX));
         // The nearest, where nothing else was said.
         let order = self.order.or((self.count.is_some() && !self.is_any).then_some(Order::Ascending));
         match order {
@@ -413,7 +441,13 @@ struct Found<'z> {
 }
 
 /// At most `limit` members in the area, in the order in which they are met.
-fn collect<'z>(source: &'z ZSet, centre: Point, area: Area, limit: usize) -> Vec<Found<'z>> {
+fn collect<'z>(
+    source: &'z ZSet,
+    centre: Point,
+    area: Area,
+    polygon: &[Point],
+    limit: usize,
+) -> Vec<Found<'z>> {
     let ranges = area.shape.score_ranges(centre);
     let entries = ranges.iter().flat_map(|scores| {
         let scores = ScoreRange {
@@ -424,7 +458,12 @@ fn collect<'z>(source: &'z ZSet, centre: Point, area: Area, limit: usize) -> Vec
     });
     let in_area = entries.filter_map(|(member, score)| {
         let point = point_of(score);
-        let distance = area.shape.distance_within_m(centre, point)? / area.unit_m;
+        let distance_m = match polygon {
+            [] => area.shape.distance_within_m(centre, point)?,
+            vertices if geohash::is_within(vertices, point) => geohash::distance_m(centre, point),
+            _ => return None,
+        };
+        let distance = distance_m / area.unit_m;
         Some(Found { member, score, distance, point })
     });
     in_area.take(limit).collect()
@@ -509,6 +548,43 @@ mod tests {
             h,
             "GEOSEARCH g FROMMEMBER Catania BYRADIUS 1 m WITHCOORD WITHDIST",
             "*1 *3 $7 Catania $6 0.0000 *2 ,15.08726745843887329 ,37.50266842333162032",
+        );
+    }
+
+    #[test]
+    fn places_in_a_polygon_are_found() {
+        let mut harness = sicily();
+        let h = &mut harness;
+        h.run("GEOADD g 17.241510 38.788135 edge2");
+        let polygon = "BYPOLYGON 5 12.41098696654226 38.05033923003755 15.107936245794182 38.00616649901906 18.148439288534455 38.63804787603499 17.80831874257693 39.50316813110968 12.458468633214036 38.57719533463012";
+        // As the page of Valkey shows.
+        check(
+            h,
+            &format!("GEOSEARCH g {polygon} ASC WITHDIST"),
+            "*2 *2 $7 Palermo $11 166482.0159 *2 $5 edge2 $11 180861.7725",
+        );
+        check(h, &format!("GEOSEARCH g {polygon} DESC COUNT 1"), "*1 $5 edge2");
+        check(h, &format!("GEOSEARCHSTORE d g {polygon}"), ":2");
+        check(h, &format!("GEOSEARCH none {polygon}"), "*0");
+        check(
+            h,
+            "GEOSEARCH g BYPOLYGON 4 -179 -80 179 -80 179 80 -179 80 COUNT 9 ASC",
+            "*4 $5 edge2 $4 edge $7 Palermo $7 Catania",
+        );
+        check(h, &format!("GEOSEARCH g {polygon} FROMLONLAT 1 1"), "-ERR syntax error");
+        check(h, &format!("GEOSEARCH g {polygon} BYRADIUS 1 m"), "-ERR syntax error");
+        check(h, &format!("GEOSEARCH g FROMMEMBER edge {polygon}"), "-ERR syntax error");
+        check(h, "GEOSEARCH g BYPOLYGON 3 1 1 2 2 3", "-ERR syntax error");
+        check(
+            h,
+            "GEOSEARCH g BYPOLYGON 2 1 1 2 2 ASC",
+            "-ERR GEOSEARCH BYPOLYGON must have at least 3 vertices",
+        );
+        check(h, "GEOSEARCH g BYPOLYGON x 1 1 2 2 3 3", "-ERR value is not an integer or out of range");
+        check(
+            h,
+            "GEOSEARCH g BYPOLYGON 3 1 1 2 2 190 1",
+            "-ERR invalid longitude,latitude pair 190.000000,1.000000",
         );
     }
 

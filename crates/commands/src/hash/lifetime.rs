@@ -42,7 +42,7 @@ pub const ROWS: &[Command] = &[
         Group::Hash,
         "8.0.0",
         PER_FIELD,
-        "key [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]",
+        "key [NX | XX] [FNX | FXX] [EX seconds | PX milliseconds | EXAT unix-time-seconds | PXAT unix-time-milliseconds | KEEPTTL] FIELDS numfields field value [field value ...]",
         "Sets fields of a hash, on conditions and for as long as the options say.",
     ),
 ];
@@ -118,9 +118,10 @@ fn hsetex(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome
     let deadline_ms = options.deadline_ms(args, now_ms, "hsetex")?;
     let has = |field: usize| hash.as_ref().is_some_and(|hash| hash.contains(args.get(field)));
     let fields = options.fields.clone().step_by(2);
-    let is_allowed = options
-        .condition
-        .is_none_or(|condition| fields.clone().all(|field| has(field) == (condition == Condition::AllThere)));
+    let is_allowed = options.wants_key.is_none_or(|wants_key| hash.is_some() == wants_key)
+        && options.condition.is_none_or(|condition| {
+            fields.clone().all(|field| has(field) == (condition == Condition::AllThere))
+        });
     reply.int(i64::from(is_allowed));
     if !is_allowed {
         return Ok(());
@@ -208,6 +209,8 @@ enum Lifetime {
 
 struct Options {
     condition: Option<Condition>,
+    /// Whether the hash must be there (`XX`), or must not (`NX`): Valkey's.
+    wants_key: Option<bool>,
     lifetime: Lifetime,
     /// The arguments that are fields, or fields and values.
     fields: Range<usize>,
@@ -216,7 +219,7 @@ struct Options {
 impl Options {
     /// Reads the options from argument 2 on, which stand in any order.
     fn parse(args: Args<'_>, grammar: &Grammar) -> Result<Self, CommandError> {
-        let mut options = Self { condition: None, lifetime: Lifetime::Unsaid, fields: 0..0 };
+        let mut options = Self { condition: None, wants_key: None, lifetime: Lifetime::Unsaid, fields: 0..0 };
         let mut index = 2;
         while index < args.len() {
             index = options.take(args, index, grammar)?;
@@ -247,6 +250,12 @@ impl Options {
                 return Err(grammar.only_one.clone());
             }
             self.lifetime = Lifetime::Marked;
+            return Ok(index + 1);
+        }
+        if grammar.has_condition && (args.is(index, "NX") || args.is(index, "XX")) {
+            if self.wants_key.replace(args.is(index, "XX")).is_some() {
+                return Err(CommandError::text("ERR Only one of XX or NX arguments can be specified"));
+            }
             return Ok(index + 1);
         }
         let condition = if args.is(index, "FNX") {

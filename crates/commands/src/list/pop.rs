@@ -66,6 +66,9 @@ fn reply_popped(list: &mut List, end: End, count: usize, reply: &mut Reply<'_>) 
     list.pop_with(end, count, |popped| element::bulk(reply, popped))
 }
 
+/// The error of a number of elements that is not positive, or no number.
+pub(super) const COUNT_NOT_POSITIVE: CommandError = CommandError::text("ERR count should be greater than 0");
+
 /// What follows when `count` elements were taken from an end of a list.
 pub(super) fn removed(view: &mut View<'_>, key: Key<'_>, end: End, count: usize, is_empty: bool) {
     view.changed(key, EventClass::LIST, pop_event(end));
@@ -131,7 +134,7 @@ fn parse_lmpop(args: Args<'_>, numkeys: usize) -> Result<(End, usize), CommandEr
     if !args.is(option, "count") || option + 1 == args.len() {
         return Err(CommandError::Syntax);
     }
-    let count = positive(option + 1, CommandError::text("ERR count should be greater than 0"))?;
+    let count = positive(option + 1, COUNT_NOT_POSITIVE)?;
     if option + 2 < args.len() { Err(CommandError::Syntax) } else { Ok((end, count)) }
 }
 

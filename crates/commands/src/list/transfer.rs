@@ -1,4 +1,7 @@
-//! Moving an element from one end of a list to an end of another, or of the same.
+//! Moving elements from one end of a list to an end of another, or of the same.
+//!
+//! LMOVEM is journalled as what older servers know: as the pop and the push that it comes down to; within one list, which keeps
+//! its expiry, as one LMOVE for each element, or at one end as the LSETs that turn its elements.
 
 use rustredis_keyspace::types::list::{End, List};
 use rustredis_keyspace::{BlockRequest, EventClass, Key, Kind, Value, View};
@@ -94,6 +97,105 @@ fn transfer(
     Ok(true)
 }
 
+/// How LMOVEM moves several elements.
+#[derive(Clone, Copy)]
+struct Batch {
+    count: usize,
+    /// Fewer are not moved (`EXACTLY`).
+    is_exact: bool,
+    /// They keep their order (`BULK`), which one after the other does not at the same end.
+    keeps_order: bool,
+}
+
+impl Batch {
+    const ONE: Self = Self { count: 1, is_exact: false, keeps_order: false };
+
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        if args.len() == 5 {
+            return Ok(Self::ONE);
+        }
+        let is_exact = args.is(5, "exactly");
+        let keeps_order = args.is(7, "bulk");
+        if args.len() != 8 || !(is_exact || args.is(5, "count")) || !(keeps_order || args.is(7, "obo")) {
+            return Err(CommandError::Syntax);
+        }
+        let count = args.int(6).ok().and_then(|count| usize::try_from(count).ok()).filter(|count| *count > 0);
+        Ok(Self { count: count.ok_or(pop::COUNT_NOT_POSITIVE)?, is_exact, keeps_order })
+    }
+}
+
+pub(super) fn lmovem(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let ends = Ends { from: end(args, 3)?, to: end(args, 4)? };
+    let batch = Batch::parse(args)?;
+    let (source, destination) = (args.key(1), args.key(2));
+    let is_refused = view.peek(destination).is_some_and(|entry| entry.kind() != Kind::List);
+    let list = view.collection_mut::<List>(source)?;
+    if is_refused && list.is_some() {
+        return Err(CommandError::WrongType);
+    }
+    if batch.is_exact && list.as_ref().is_none_or(|list| list.len() < batch.count) {
+        reply.null_array();
+        return Ok(());
+    }
+    let Some(list) = list else {
+        reply.array(0);
+        return Ok(());
+    };
+    let count = batch.count.min(list.len());
+    // In the order of the destination.
+    let mut moved: Vec<Vec<u8>> = (0..count).map_while(|_| list.pop(ends.from)).collect();
+    if if batch.keeps_order { ends.from == End::Back } else { ends.to == End::Front } {
+        moved.reverse();
+    }
+    reply.array(moved.len());
+    moved.iter().for_each(|element| reply.bulk(element));
+    let elements: Vec<&[u8]> = match ends.to {
+        End::Front => moved.iter().rev().map(Vec::as_slice).collect(),
+        End::Back => moved.iter().map(Vec::as_slice).collect(),
+    };
+    match view.collection_mut::<List>(destination)? {
+        Some(list) => list.push_many(ends.to, elements.iter().copied()),
+        None => {
+            let mut list = List::new();
+            list.push_many(ends.to, elements.iter().copied());
+            view.insert(destination, Value::List(list), None);
+        }
+    }
+    let is_same = source.bytes == destination.bytes;
+    if is_same && batch.keeps_order && ends.from == ends.to {
+        // They are where they were.
+        return Ok(());
+    }
+    view.touch(destination);
+    view.notify(EventClass::LIST, push_event(ends.to), destination.bytes);
+    let is_empty = view.collection_mut::<List>(source)?.is_some_and(|list| list.is_empty());
+    pop::removed(view, source, ends.from, count, is_empty);
+    let journal = if is_same && ends.from == ends.to {
+        let index = |at: usize| match ends.to {
+            End::Front => at as i64,
+            End::Back => at as i64 - count as i64,
+        };
+        let set = |(at, element): (usize, &Vec<u8>)| {
+            let mut buffer = itoa::Buffer::new();
+            rewrite::words(&[b"LSET", source.bytes, buffer.format(index(at)).as_bytes(), element])
+        };
+        moved.iter().enumerate().map(set).collect()
+    } else if is_same {
+        let one = [b"LMOVE", source.bytes, source.bytes, args.get(3), args.get(4)];
+        vec![rewrite::words(&one); count]
+    } else {
+        let (pop, push): (&[u8], &[u8]) = (
+            if ends.from == End::Front { b"LPOP" } else { b"RPOP" },
+            if ends.to == End::Front { b"LPUSH" } else { b"RPUSH" },
+        );
+        let popped = [pop, source.bytes, itoa::Buffer::new().format(count).as_bytes()].map(<[u8]>::to_vec);
+        let pushed = rewrite::words(&[&[push, destination.bytes], elements.as_slice()].concat());
+        vec![popped.to_vec(), pushed]
+    };
+    view.journal_instead(journal);
+    Ok(())
+}
+
 fn push_one(view: &mut View<'_>, key: Key<'_>, end: End, value: &[u8]) -> Outcome {
     if let Some(list) = view.collection_mut::<List>(key)? {
         list.push(end, value);
@@ -147,6 +249,86 @@ mod tests {
         check(&mut harness, "RPOPLPUSH one one", "$1 a");
         assert_eq!(harness.events(), ["lpush one", "rpop one"]);
         check(&mut harness, "LRANGE one 0 -1", "*1 $1 a");
+    }
+
+    #[test]
+    fn several_elements_are_moved() {
+        let mut harness = Harness::new();
+        for (options, reply, list, other, journal) in [
+            ("LEFT LEFT", "*1 $1 a", "b c d", "a x", "LPOP list 1; LPUSH other a"),
+            ("LEFT LEFT COUNT 2 OBO", "*2 $1 b $1 a", "c d", "b a x", "LPOP list 2; LPUSH other a b"),
+            ("LEFT LEFT COUNT 2 BULK", "*2 $1 a $1 b", "c d", "a b x", "LPOP list 2; LPUSH other b a"),
+            ("left right exactly 2 obo", "*2 $1 a $1 b", "c d", "x a b", "LPOP list 2; RPUSH other a b"),
+            ("RIGHT LEFT COUNT 2 OBO", "*2 $1 c $1 d", "a b", "c d x", "RPOP list 2; LPUSH other d c"),
+            ("RIGHT RIGHT COUNT 2 OBO", "*2 $1 d $1 c", "a b", "x d c", "RPOP list 2; RPUSH other d c"),
+            ("RIGHT RIGHT COUNT 2 BULK", "*2 $1 c $1 d", "a b", "x c d", "RPOP list 2; RPUSH other c d"),
+            (
+                "LEFT RIGHT COUNT 9 BULK",
+                "*4 $1 a $1 b $1 c $1 d",
+                "",
+                "x a b c d",
+                "LPOP list 4; RPUSH other a b c d",
+            ),
+        ] {
+            harness.run("DEL list other");
+            harness.run("RPUSH list a b c d");
+            harness.run("RPUSH other x");
+            check(&mut harness, &format!("LMOVEM list other {options}"), reply);
+            assert_eq!(harness.journal(), journal, "{options}");
+            for (key, expected) in [("list", list), ("other", other)] {
+                let elements: Vec<&str> = expected.split_whitespace().collect();
+                let expected: String = elements.iter().map(|element| format!(" $1 {element}")).collect();
+                let expected = format!("*{}{expected}", elements.len());
+                check(&mut harness, &format!("LRANGE {key} 0 -1"), &expected);
+            }
+        }
+        harness.run("DEL new");
+        check(&mut harness, "LMOVEM other new RIGHT LEFT COUNT 9 OBO", "*5 $1 x $1 a $1 b $1 c $1 d");
+        assert_eq!(harness.events(), ["lpush new", "rpop other", "del other"]);
+        assert_eq!(harness.effects.dirty, 5);
+    }
+
+    #[test]
+    fn several_elements_are_turned() {
+        let mut harness = harness();
+        check(&mut harness, "LMOVEM list list LEFT LEFT EXACTLY 2 OBO", "*2 $1 b $1 a");
+        assert_eq!(harness.journal(), "LSET list 0 b; LSET list 1 a");
+        check(&mut harness, "LMOVEM list list RIGHT LEFT COUNT 2 BULK", "*2 $1 c $1 d");
+        assert_eq!(harness.journal(), "LMOVE list list RIGHT LEFT; LMOVE list list RIGHT LEFT");
+        check(&mut harness, "LRANGE list 0 -1", "*4 $1 c $1 d $1 b $1 a");
+        check(&mut harness, "LMOVEM list list RIGHT RIGHT COUNT 2 OBO", "*2 $1 a $1 b");
+        assert_eq!(harness.journal(), "LSET list -2 a; LSET list -1 b");
+        check(&mut harness, "LMOVEM list list RIGHT RIGHT COUNT 2 OBO", "*2 $1 b $1 a");
+        check(&mut harness, "LMOVEM list list LEFT LEFT COUNT 9 OBO", "*4 $1 a $1 b $1 d $1 c");
+        assert_eq!(harness.events(), ["lpush list", "lpop list"]);
+        check(&mut harness, "LMOVEM list list RIGHT RIGHT COUNT 3 BULK", "*3 $1 b $1 d $1 c");
+        assert_eq!((harness.effects.dirty, harness.events().len()), (0, 0));
+        check(&mut harness, "LRANGE list 0 -1", "*4 $1 a $1 b $1 d $1 c");
+    }
+
+    #[test]
+    fn what_several_elements_are_is_checked() {
+        let mut harness = harness();
+        check(&mut harness, "LMOVEM list other LEFT LEFT EXACTLY 5 BULK", "*-1");
+        check(&mut harness, "LMOVEM none list LEFT LEFT EXACTLY 1 BULK", "*-1");
+        check(&mut harness, "LMOVEM none string LEFT LEFT COUNT 1 BULK", "*0");
+        check(&mut harness, "LMOVEM none list LEFT LEFT", "*0");
+        check(&mut harness, "LMOVEM list string LEFT LEFT", WRONG_TYPE);
+        check(&mut harness, "LMOVEM string list LEFT LEFT", WRONG_TYPE);
+        for options in [
+            "LEFT up",
+            "LEFT LEFT COUNT 2",
+            "LEFT LEFT COUNT 2 OBO x",
+            "LEFT LEFT OBO COUNT 2",
+            "LEFT LEFT BULK",
+        ] {
+            check(&mut harness, &format!("LMOVEM list other {options}"), "-ERR syntax error");
+        }
+        for count in ["0", "-1", "x"] {
+            let line = format!("LMOVEM list other LEFT LEFT EXACTLY {count} OBO");
+            check(&mut harness, &line, "-ERR count should be greater than 0");
+        }
+        check(&mut harness, "LLEN list", ":4");
     }
 
     #[test]

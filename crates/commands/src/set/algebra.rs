@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use crate::args::Args;
 use crate::element;
 use crate::error::{CommandError, Outcome};
+use crate::hyperloglog;
 
 /// The sets that a command names, in its order; `None` for a key that is missing.
 type Operands<'v> = SmallVec<[Option<&'v Set>; 8]>;
@@ -40,28 +41,74 @@ pub(super) fn sdiff(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) 
 }
 
 pub(super) fn sintercard(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    let limit = parse_sintercard(args)?;
+    let counting = Counting::parse(args, Approximation::Refused)?;
     let members = intersection(&operands(view, args.keys())?);
-    reply.count(members.take(if limit == 0 { usize::MAX } else { limit }).count());
+    reply.count(members.take(counting.limit).count());
     Ok(())
 }
 
-/// The limit behind the keys of SINTERCARD; 0 for none.
-fn parse_sintercard(args: Args<'_>) -> Result<usize, CommandError> {
-    let keys = args.int(1).ok().and_then(|keys| usize::try_from(keys).ok()).filter(|keys| *keys > 0);
-    let keys = keys.ok_or(CommandError::NumKeys)?;
-    if keys > args.len() - 2 {
-        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
-    }
-    let mut limit = 0;
-    for index in (keys + 2..args.len()).step_by(2) {
-        if index + 1 == args.len() || !args.is(index, "limit") {
-            return Err(CommandError::Syntax);
+pub(super) fn sunioncard(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let counting = Counting::parse(args, Approximation::Allowed)?;
+    let operands = operands(view, args.keys())?;
+    let count = if counting.is_approximate {
+        let mut met = hyperloglog::Union::new();
+        let members = distinct_by_size(&operands).into_iter().flatten();
+        members.for_each(|member| met.add(member.as_bytes(&mut [0; 20])));
+        usize::try_from(met.count()).unwrap_or(usize::MAX).min(counting.limit)
+    } else {
+        union(&operands).take(counting.limit).count()
+    };
+    reply.count(count);
+    Ok(())
+}
+
+pub(super) fn sdiffcard(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
+    let counting = Counting::parse(args, Approximation::Refused)?;
+    let members = difference(&operands(view, args.keys())?);
+    reply.count(members.take(counting.limit).count());
+    Ok(())
+}
+
+/// Whether the word APPROX exists.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Approximation {
+    Allowed,
+    Refused,
+}
+
+/// What stands behind the keys of SINTERCARD and its like.
+struct Counting {
+    /// How far is counted.
+    limit: usize,
+    is_approximate: bool,
+}
+
+impl Counting {
+    fn parse(args: Args<'_>, approximation: Approximation) -> Result<Self, CommandError> {
+        let keys = args.int(1).ok().and_then(|keys| usize::try_from(keys).ok()).filter(|keys| *keys > 0);
+        let keys = keys.ok_or(CommandError::NumKeys)?;
+        if keys > args.len() - 2 {
+            return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
         }
-        let value = args.int(index + 1).ok().and_then(|limit| usize::try_from(limit).ok());
-        limit = value.ok_or(CommandError::text("ERR LIMIT can't be negative"))?;
+        let mut counting = Self { limit: usize::MAX, is_approximate: false };
+        let mut index = keys + 2;
+        while index < args.len() {
+            if approximation == Approximation::Allowed && args.is(index, "approx") {
+                counting.is_approximate = true;
+                index += 1;
+                continue;
+            }
+            if index + 1 == args.len() || !args.is(index, "limit") {
+                return Err(CommandError::Syntax);
+            }
+            let limit = args.int(index + 1).ok().and_then(|limit| usize::try_from(limit).ok());
+            let limit = limit.ok_or(CommandError::text("ERR LIMIT can't be negative"))?;
+            // 0 is none.
+            counting.limit = if limit == 0 { usize::MAX } else { limit };
+            index += 2;
+        }
+        Ok(counting)
     }
-    Ok(limit)
 }
 
 pub(super) fn sinterstore(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
@@ -282,6 +329,41 @@ mod tests {
         check(&mut harness, "SINTERCARD 2 a b limit 0", ":2");
         check(&mut harness, "SINTERCARD 2 a b limit 1 limit 9", ":2");
         check(&mut harness, "SINTERCARD 2 a missing", ":0");
+    }
+
+    #[test]
+    fn unions_and_differences_are_counted() {
+        let mut harness = harness();
+        for (line, expected) in [
+            ("SUNIONCARD 1 a", ":4"),
+            ("SUNIONCARD 3 a b c", ":6"),
+            ("SUNIONCARD 3 a missing a LIMIT 3", ":3"),
+            ("SUNIONCARD 2 a b limit 0", ":5"),
+            ("SUNIONCARD 3 a b c APPROX", ":6"),
+            ("SUNIONCARD 3 a b c LIMIT 4 approx", ":4"),
+            ("SUNIONCARD 1 missing", ":0"),
+            ("SDIFFCARD 2 a b", ":2"),
+            ("SDIFFCARD 3 a b c LIMIT 1", ":1"),
+            ("SDIFFCARD 2 missing a", ":0"),
+            ("SDIFFCARD 1 c limit 0", ":3"),
+            ("SDIFFCARD 1 a APPROX", "-ERR syntax error"),
+            ("SUNIONCARD 1 a APPROX LIMIT", "-ERR syntax error"),
+            ("SUNIONCARD 1 a LIMIT -1", "-ERR LIMIT can't be negative"),
+            ("SUNIONCARD 0 a", "-ERR numkeys should be greater than 0"),
+            ("SDIFFCARD 3 a b", "-ERR Number of keys can't be greater than number of args"),
+            ("SUNIONCARD 2 a string APPROX", WRONG_TYPE),
+            ("SDIFFCARD 2 missing string", WRONG_TYPE),
+        ] {
+            check(&mut harness, line, expected);
+        }
+        let numbers: Vec<String> = (0..20_000).map(|number| number.to_string()).collect();
+        for (key, part) in [("first", &numbers[..15_000]), ("second", &numbers[5_000..])] {
+            harness.run(&format!("SADD {key} {}", part.join(" ")));
+        }
+        check(&mut harness, "SUNIONCARD 2 first second", ":20000");
+        let about = harness.run("SUNIONCARD 2 first second APPROX");
+        let about: i64 = about.trim_start_matches(':').trim().parse().unwrap();
+        assert!((about - 20_000).abs() < 700, "{about}");
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub const ROWS: &[Command] = &[
         Group::SortedSet,
         "6.2.0",
         UNION_COMPLEXITY,
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
+        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES]",
         "Answers the members of any of the sorted sets.",
     ),
     Command::new("zunionstore", -4, STORING, zunionstore)
@@ -50,14 +50,14 @@ pub const ROWS: &[Command] = &[
             Group::SortedSet,
             "2.0.0",
             UNION_COMPLEXITY,
-            "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
+            "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
             "Stores the members of any of the sorted sets.",
         ),
     Command::new("zinter", -3, READING, zinter).keys(INPUTS).acl(Categories::SORTEDSET).docs(
         Group::SortedSet,
         "6.2.0",
         INTER_COMPLEXITY,
-        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>] [WITHSCORES]",
+        "numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>] [WITHSCORES]",
         "Answers the members of all of the sorted sets.",
     ),
     Command::new("zinterstore", -4, STORING, zinterstore)
@@ -67,7 +67,7 @@ pub const ROWS: &[Command] = &[
             Group::SortedSet,
             "2.0.0",
             INTER_COMPLEXITY,
-            "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX>]",
+            "destination numkeys key [key ...] [WEIGHTS weight [weight ...]] [AGGREGATE <SUM | MIN | MAX | COUNT>]",
             "Stores the members of all of the sorted sets.",
         ),
     Command::new("zintercard", -3, READING, zintercard).keys(INPUTS).acl(Categories::SORTEDSET).docs(
@@ -117,6 +117,8 @@ enum Source<'v> {
 struct Input<'v> {
     source: Source<'v>,
     weight: f64,
+    /// Whether each member counts as 1, whatever its score is.
+    is_counted: bool,
 }
 
 type Inputs<'v> = SmallVec<[Input<'v>; 4]>;
@@ -137,14 +139,15 @@ impl Input<'_> {
             Source::Set(set) => set.contains(member).then_some(1.0),
             Source::Nothing => None,
         };
-        score.map(|score| score * self.weight)
+        score.map(|score| if self.is_counted { self.weight } else { score * self.weight })
     }
 
     /// Visits the members with their weighted scores, of which none is NaN, as long as it is told to go on.
     fn visit(&self, mut goes_on: impl FnMut(&[u8], f64) -> bool) {
         let mut buffer = [0; 20];
         let mut visit = |member: Element<'_>, score| {
-            goes_on(member.as_bytes(&mut buffer), zero_if_nan(score * self.weight))
+            let score = if self.is_counted { self.weight } else { zero_if_nan(score * self.weight) };
+            goes_on(member.as_bytes(&mut buffer), score)
         };
         match self.source {
             Source::ZSet(zset) => zset.iter().all(|(member, score)| visit(member, score)),
@@ -164,6 +167,8 @@ enum Aggregation {
     Sum,
     Min,
     Max,
+    /// The sum of the weights of the inputs that have it.
+    Count,
 }
 
 impl Aggregation {
@@ -171,7 +176,7 @@ impl Aggregation {
     /// a NaN makes a sum 0 but leaves the least and the greatest alone.
     fn apply(self, a: f64, b: f64) -> f64 {
         match self {
-            Self::Sum => zero_if_nan(a + b),
+            Self::Sum | Self::Count => zero_if_nan(a + b),
             Self::Min => {
                 if b < a {
                     b
@@ -231,6 +236,7 @@ impl Options {
                     () if args.is(index + 1, "sum") => Aggregation::Sum,
                     () if args.is(index + 1, "min") => Aggregation::Min,
                     () if args.is(index + 1, "max") => Aggregation::Max,
+                    () if args.is(index + 1, "count") => Aggregation::Count,
                     () => return Err(CommandError::Syntax),
                 };
                 index += 1;
@@ -271,10 +277,12 @@ fn parse<'v>(
         .filter(|count| *count <= args.len() - first)
         .ok_or(CommandError::Syntax)?;
     let mut inputs = (first..first + count)
-        .map(|index| Ok(Input { source: source(view, args, index)?, weight: 1.0 }))
+        .map(|index| Ok(Input { source: source(view, args, index)?, weight: 1.0, is_counted: false }))
         .collect::<Result<Inputs<'v>, CommandError>>()?;
     let options = Options::parse(args, first + count, count, operation, numkeys > 1)?;
     inputs.iter_mut().zip(&options.weights).for_each(|(input, weight)| input.weight = *weight);
+    let is_counted = options.aggregation == Aggregation::Count;
+    inputs.iter_mut().for_each(|input| input.is_counted = is_counted);
     if operation != Operation::Difference {
         inputs.sort_by_key(Input::len);
     }
@@ -418,6 +426,15 @@ mod tests {
         let h = &mut harness;
         check(h, "ZUNION 2 a b WITHSCORES", "*8 $1 x $1 1 $1 y $2 12 $1 z $2 23 $1 w $2 30");
         check(h, "ZINTER 3 a b a WITHSCORES", "*4 $1 y $2 14 $1 z $2 26");
+        check(h, "ZUNION 2 a b AGGREGATE COUNT WITHSCORES", "*8 $1 w $1 1 $1 x $1 1 $1 y $1 2 $1 z $1 2");
+        check(
+            h,
+            "ZUNION 2 a b WEIGHTS 2 3 AGGREGATE count WITHSCORES",
+            "*8 $1 x $1 2 $1 w $1 3 $1 y $1 5 $1 z $1 5",
+        );
+        check(h, "ZINTER 2 a b WEIGHTS inf -inf AGGREGATE COUNT WITHSCORES", "*4 $1 y $1 0 $1 z $1 0");
+        check(h, "ZINTERSTORE stored 2 a b WEIGHTS 5 7 AGGREGATE COUNT", ":2");
+        check(h, "ZSCORE stored y", "$2 12");
         check(h, "ZINTER 2 a b WITHSCORES WEIGHTS 2 0.5 AGGREGATE MAX", "*4 $1 y $1 5 $1 z $2 10");
         check(h, "ZINTER 2 a b aggregate min WITHSCORES", "*4 $1 y $1 2 $1 z $1 3");
         check(h, "ZDIFF 2 a b WITHSCORES", "*2 $1 x $1 1");

@@ -47,6 +47,10 @@ const NEWER: &[&str] = &[
     "msetex",
     // 8.8
     "increx",
+    // 8.10
+    "lmovem",
+    "sdiffcard",
+    "sunioncard",
     // Valkey 9.0
     "delifeq",
 ];
