@@ -11,6 +11,7 @@ mod blocking;
 mod check_tools;
 mod client;
 mod collections;
+mod commandlog;
 mod concurrency;
 mod config;
 mod connections;

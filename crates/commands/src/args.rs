@@ -59,6 +59,15 @@ impl<'a> Args<'a> {
         self.spans.get(index).map(|span| span.of(self.text))
     }
 
+    /// Bytes from the first to the last of them, as they came: what a client has sent for the command, about. O(1).
+    #[inline]
+    pub fn bytes(&self) -> u64 {
+        match (self.spans.first(), self.spans.last()) {
+            (Some(first), Some(last)) => u64::from((last.start + last.len).saturating_sub(first.start)),
+            _ => 0,
+        }
+    }
+
     /// The arguments from `index` on.
     pub fn from(&self, index: usize) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
         let text = self.text;

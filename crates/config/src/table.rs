@@ -445,10 +445,18 @@ Observability {
         "How much is logged.";
     Logfile "logfile" TEXT, "", FIXED, HERE,
         "File to log to; empty means standard output.";
-    SlowlogLogSlowerThan "slowlog-log-slower-than" int(-1, i64::MAX), "10000", SET, SLOW_COMMANDS,
+    SlowlogLogSlowerThan "slowlog-log-slower-than" / "commandlog-execution-slower-than" int(-1, i64::MAX), "10000", SET, SLOW_COMMANDS,
         "Microseconds from which a command enters the slow log; 0 takes all, -1 none.";
-    SlowlogMaxLen "slowlog-max-len" COUNT_LONG, "128", SET, SLOW_COMMANDS,
+    SlowlogMaxLen "slowlog-max-len" / "commandlog-slow-execution-max-len" COUNT_LONG, "128", SET, SLOW_COMMANDS,
         "Entries that the slow log keeps.";
+    CommandlogRequestLargerThan "commandlog-request-larger-than" int(-1, i64::MAX), "1048576", SET, SLOW_COMMANDS,
+        "Bytes from which a request enters the log of large requests; 0 takes all, -1 none.";
+    CommandlogLargeRequestMaxLen "commandlog-large-request-max-len" COUNT_LONG, "128", SET, SLOW_COMMANDS,
+        "Entries that the log of large requests keeps.";
+    CommandlogReplyLargerThan "commandlog-reply-larger-than" int(-1, i64::MAX), "1048576", SET, SLOW_COMMANDS,
+        "Bytes from which a reply enters the log of large replies; 0 takes all, -1 none.";
+    CommandlogLargeReplyMaxLen "commandlog-large-reply-max-len" COUNT_LONG, "128", SET, SLOW_COMMANDS,
+        "Entries that the log of large replies keeps.";
     LatencyTracking "latency-tracking" BOOL, "yes", SET, METRICS,
         "Keep a histogram of the time that each command takes.";
     LatencyTrackingInfoPercentiles "latency-tracking-info-percentiles" ValueKind::Percentiles, "50 99 99.9", SET, HERE,

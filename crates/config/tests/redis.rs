@@ -13,12 +13,19 @@ const RECORDING: &str = include_str!("redis-7.0.15.tsv");
 const BAD_VALUES: [&str; 3] = ["zz~", "-999999999999", "99999999999999999999999"];
 
 /// Names that Redis 7.0.15 does not have.
-const NEW: [&str; 14] = [
+const NEW: [&str; 20] = [
     // Since 7.2.
     "cluster-announce-human-nodename",
     "locale-collate",
     "set-max-listpack-entries",
     "set-max-listpack-value",
+    // Of Valkey 8.1.
+    "commandlog-execution-slower-than",
+    "commandlog-large-reply-max-len",
+    "commandlog-large-request-max-len",
+    "commandlog-reply-larger-than",
+    "commandlog-request-larger-than",
+    "commandlog-slow-execution-max-len",
     // Our own.
     "aof-buffer-limit",
     "aof-write-timeout",

@@ -31,7 +31,7 @@
 //! [`Clock`] costs 9 ns, so the two reads around a command cost more than counting it: a batch should use one
 //! command's end as the next one's start.
 //!
-//! Besides: [`Contention`] for engines, [`Histogram`], what slow commands leave behind, [`SlowLog`] and
+//! Besides: [`Contention`] for engines, [`Histogram`], what slow and large commands leave behind, [`CommandLog`] and
 //! [`LatencyMonitor`], and [`Sample`] with its [`rows`], the form in which all subsystems tell what they have counted.
 //!
 //! ```
@@ -51,6 +51,7 @@
 mod block;
 mod choice;
 mod clock;
+mod command_log;
 mod command_report;
 mod contention;
 mod histogram;
@@ -59,7 +60,6 @@ mod locked;
 mod padded;
 pub mod rows;
 mod sample;
-mod slowlog;
 mod stats;
 mod strategy;
 mod sync;
@@ -67,11 +67,13 @@ mod thread_local;
 
 pub use choice::{CallEnd, CommandId, Strategy, UnknownStrategy};
 pub use clock::Clock;
+pub use command_log::{
+    COMMAND_LOG_ARGUMENT_BYTES_MAX, COMMAND_LOG_ARGUMENTS_MAX, CommandLog, CommandLogEntry,
+};
 pub use command_report::CommandReport;
 pub use contention::{Contention, ContentionReport, HOT_SHARDS, HoldTimer, HotShard, Sharing, Stamp};
 pub use histogram::{HISTOGRAM_MAX, Histogram};
 pub use latency::{LATENCY_SAMPLES_MAX, LatencyMonitor, LatencySample, LatencySummary, LatestLatency};
 pub use sample::{Sample, SampleField, SampleKind, SampleLabel, SampleValue, for_people};
-pub use slowlog::{SLOWLOG_ARGUMENT_BYTES_MAX, SLOWLOG_ARGUMENTS_MAX, SlowLog, SlowLogEntry};
 pub use stats::{CommandStats, StrategyCost};
 pub use strategy::{Metrics, WorkerMetrics};

@@ -6,6 +6,7 @@ pub mod acl;
 pub mod client;
 pub mod cluster;
 pub mod command;
+pub mod commandlog;
 pub mod config;
 pub mod connection;
 pub mod debug;
@@ -40,6 +41,7 @@ pub const FAMILIES: &[Family] = &[
     client::FAMILY,
     cluster::FAMILY,
     command::FAMILY,
+    commandlog::FAMILY,
     config::FAMILY,
     connection::FAMILY,
     debug::FAMILY,

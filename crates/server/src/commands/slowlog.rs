@@ -2,6 +2,7 @@
 
 use rustredis_commands::{Args, Command, CommandError, Flags, Group, Outcome};
 use rustredis_keyspace::View;
+use rustredis_metrics::CommandLog;
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
@@ -58,35 +59,45 @@ const SUBCOMMANDS: &[Command] = &[
 fn get(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
     let count = match args.len() {
         2 => Some(COUNT_DEFAULT),
-        3 => match args.int(2) {
-            Ok(-1) => None,
-            Ok(count) if count >= 0 => Some(usize::try_from(count).unwrap_or(usize::MAX)),
-            _ => return Err(CommandError::text("ERR count should be greater than or equal to -1")),
-        },
+        3 => count_of(args)?,
         _ => return Err(super::wrong_subcommand(args, "SLOWLOG")),
     };
-    let entries = context.server.slowlog().newest(count);
+    answer(&context.server.command_logs().slow, count, reply);
+    Ok(())
+}
+
+/// The third argument as a number of entries; `None` for all of them.
+pub(super) fn count_of(args: Args<'_>) -> Result<Option<usize>, CommandError> {
+    match args.int(2) {
+        Ok(-1) => Ok(None),
+        Ok(count) if count >= 0 => Ok(Some(usize::try_from(count).unwrap_or(usize::MAX))),
+        _ => Err(CommandError::text("ERR count should be greater than or equal to -1")),
+    }
+}
+
+/// Answers the newest entries of a log.
+pub(super) fn answer(log: &CommandLog, count: Option<usize>, reply: &mut Reply<'_>) {
+    let entries = log.newest(count);
     reply.array(entries.len());
     for entry in entries {
         reply.array(6);
         reply.int(entry.id as i64);
         reply.int(entry.unix_time_s);
-        reply.int(i64::try_from(entry.usec).unwrap_or(i64::MAX));
+        reply.int(i64::try_from(entry.amount).unwrap_or(i64::MAX));
         reply.array(entry.args.len());
         entry.args.iter().for_each(|arg| reply.bulk(arg));
         reply.text(&entry.client_addr);
         reply.bulk(&entry.client_name);
     }
-    Ok(())
 }
 
 fn len(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    reply.count(context.server.slowlog().len());
+    reply.count(context.server.command_logs().slow.len());
     Ok(())
 }
 
 fn reset(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    context.server.slowlog().reset();
+    context.server.command_logs().slow.reset();
     reply.ok();
     Ok(())
 }

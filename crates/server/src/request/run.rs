@@ -140,9 +140,7 @@ fn command_from(
         answer_nothing(row, &mut Reply::new(output, context.caller.proto));
     }
     worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if nanos >= server.settings().slow_nanos.load(Relaxed) {
-        note_slow(server, &context.caller.client, row, args, nanos);
-    }
+    note_cost(server, &context.caller.client, row, args, nanos, output.len() - before);
 }
 
 /// Runs a command as [`command`] does; if it panics before a change, its reply is an error.
@@ -196,18 +194,45 @@ fn answer_nothing(row: &Row, reply: &mut Reply<'_>) {
     if row.command.rules.has(Rules::ANSWERS_ELEMENT) { reply.null() } else { reply.null_array() }
 }
 
-/// Tells the latency monitor and the slow log of a command that one of them may want.
+/// Tells those who keep slow and large commands of one that they may want.
+#[inline]
+pub(crate) fn note_cost(
+    server: &Server,
+    client: &Client,
+    row: &Row,
+    args: Args<'_>,
+    nanos: u64,
+    reply_bytes: usize,
+) {
+    let settings = server.settings();
+    let reply_bytes = reply_bytes as u64;
+    if nanos >= settings.slow_nanos.load(Relaxed)
+        || reply_bytes >= settings.large_reply_bytes.load(Relaxed)
+        || args.bytes() >= settings.large_request_bytes.load(Relaxed)
+    {
+        note_costly(server, client, row, args, nanos, reply_bytes);
+    }
+}
+
+/// Tells the latency monitor and the logs of a command that one of them wants.
 #[cold]
-pub(crate) fn note_slow(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64) {
+fn note_costly(server: &Server, client: &Client, row: &Row, args: Args<'_>, nanos: u64, reply_bytes: u64) {
     let now_s = (now_ms() / 1000) as i64;
     let is_fast = row.command.flags.has(Flags::FAST);
     server.latency().observe(if is_fast { "fast-command" } else { "command" }, nanos, now_s);
-    if row.command.flags.has(Flags::SKIP_SLOWLOG) || !server.slowlog().is_slow(nanos) {
+    if row.command.flags.has(Flags::SKIP_SLOWLOG) {
         return;
     }
-    let name = client.identity.lock().name.clone();
-    let shown = redact::shown(row, args);
-    server.slowlog().push(now_s, nanos, shown.into_iter(), client.addr.clone(), name.as_bytes());
+    let logs = server.command_logs();
+    for (log, amount) in
+        [(&logs.slow, nanos / 1000), (&logs.large_request, args.bytes()), (&logs.large_reply, reply_bytes)]
+    {
+        if log.takes(amount) {
+            let name = client.identity.lock().name.clone();
+            let shown = redact::shown(row, args);
+            log.push(now_s, amount, shown.into_iter(), client.addr.clone(), name.as_bytes());
+        }
+    }
 }
 
 /// Answers a command's error, and counts it.

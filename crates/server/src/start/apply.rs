@@ -123,8 +123,23 @@ fn take(server: &Server, config: &Config, target: Target) {
         Target::Encodings => take_encodings(config),
         Target::SlowCommands => {
             server.settings().take_slow_commands(config);
-            server.slowlog().set_threshold_usec(config.int(Directive::SlowlogLogSlowerThan));
-            server.slowlog().set_len_max(config.int(Directive::SlowlogMaxLen) as usize);
+            let logs = server.command_logs();
+            for (log, threshold, len_max) in [
+                (&logs.slow, Directive::SlowlogLogSlowerThan, Directive::SlowlogMaxLen),
+                (
+                    &logs.large_request,
+                    Directive::CommandlogRequestLargerThan,
+                    Directive::CommandlogLargeRequestMaxLen,
+                ),
+                (
+                    &logs.large_reply,
+                    Directive::CommandlogReplyLargerThan,
+                    Directive::CommandlogLargeReplyMaxLen,
+                ),
+            ] {
+                log.set_threshold(config.int(threshold));
+                log.set_len_max(config.int(len_max) as usize);
+            }
             server.latency().set_threshold_ms(config.int(Directive::LatencyMonitorThreshold) as u64);
         }
         Target::Metrics => {

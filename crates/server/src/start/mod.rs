@@ -9,7 +9,7 @@ use rustredis_acl::Users;
 use rustredis_commands::Registry;
 use rustredis_config::{Config, Directive, Origin, REDIS_VERSION, VERSION};
 use rustredis_engine::Engine;
-use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog, Strategy};
+use rustredis_metrics::{Clock, LatencyMonitor, Metrics, Strategy};
 use rustredis_persistence::storage::{Disk, Faulty};
 use tokio::sync::mpsc;
 
@@ -38,7 +38,7 @@ use crate::scripts::Scripts;
 use crate::start::end::Signals;
 use crate::start::ending::{Ending, Wish};
 use crate::start::run_id::random_hex;
-use crate::start::server::{Parts, Server};
+use crate::start::server::{CommandLogs, Parts, Server};
 use crate::upkeep::allocator;
 use crate::upkeep::cron::Cron;
 use crate::upkeep::eviction::{self, Eviction};
@@ -318,7 +318,7 @@ fn build(
         engine,
         clients,
         metrics,
-        slowlog: SlowLog::new(-1, 0),
+        command_logs: CommandLogs::default(),
         latency,
         stats,
         eviction,

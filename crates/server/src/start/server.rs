@@ -7,7 +7,7 @@ use rustredis_commands::Registry;
 use rustredis_config::{Config, Directive};
 use rustredis_engine::Engine;
 use rustredis_keyspace::Key;
-use rustredis_metrics::{Clock, LatencyMonitor, Metrics, SlowLog};
+use rustredis_metrics::{Clock, CommandLog, LatencyMonitor, Metrics};
 use rustredis_persistence::journal::Place;
 use rustredis_persistence::storage::Faulty;
 
@@ -38,6 +38,23 @@ use crate::upkeep::give_back::Purges;
 use crate::upkeep::settings::Settings;
 use crate::upkeep::stats::Stats;
 
+/// The last commands that were slow, or large.
+pub struct CommandLogs {
+    /// By microseconds.
+    pub slow: CommandLog,
+    /// By bytes of the request.
+    pub large_request: CommandLog,
+    /// By bytes of the reply.
+    pub large_reply: CommandLog,
+}
+
+impl Default for CommandLogs {
+    fn default() -> Self {
+        let off = || CommandLog::new(-1, 0);
+        Self { slow: off(), large_request: off(), large_reply: off() }
+    }
+}
+
 /// What all connections share. Its parts are found by methods of their names.
 pub struct Server {
     parts: Parts,
@@ -65,8 +82,8 @@ pub struct Parts {
     pub monitors: Monitors,
     /// How commands are counted.
     pub metrics: Arc<Metrics>,
-    /// Slow commands.
-    pub slowlog: SlowLog,
+    /// Slow and large commands.
+    pub command_logs: CommandLogs,
     /// Slow events.
     pub latency: Arc<LatencyMonitor>,
     /// Counters of the server.
@@ -187,10 +204,10 @@ impl Server {
         &self.parts.metrics
     }
 
-    /// Slow commands.
+    /// Slow and large commands.
     #[inline]
-    pub fn slowlog(&self) -> &SlowLog {
-        &self.parts.slowlog
+    pub fn command_logs(&self) -> &CommandLogs {
+        &self.parts.command_logs
     }
 
     /// Slow events.

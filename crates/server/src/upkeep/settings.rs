@@ -44,6 +44,10 @@ pub struct Settings {
     pub requires_password: AtomicBool,
     /// From how many nanoseconds on a command concerns the slow log or the latency monitor.
     pub slow_nanos: AtomicU64,
+    /// From how many bytes on a request is logged.
+    pub large_request_bytes: AtomicU64,
+    /// From how many bytes on a reply is logged.
+    pub large_reply_bytes: AtomicU64,
     /// `busy-reply-threshold`.
     pub busy_reply_threshold_ms: AtomicU64,
     /// `hz`.
@@ -115,13 +119,16 @@ impl Settings {
         ACCESS_POLICY.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Relaxed);
     }
 
-    /// Copies from what time on a command is slow.
+    /// Copies from what time on a command is slow, and from what size on it is large.
     pub fn take_slow_commands(&self, config: &Config) {
         let slowlog_usec = u64::try_from(config.int(Directive::SlowlogLogSlowerThan)).ok();
         let monitor_ms = Some(config.int(Directive::LatencyMonitorThreshold) as u64).filter(|ms| *ms > 0);
         let slowlog_nanos = slowlog_usec.map_or(u64::MAX, |usec| usec.saturating_mul(1000));
         let monitor_nanos = monitor_ms.map_or(u64::MAX, |ms| ms.saturating_mul(1_000_000));
         self.slow_nanos.store(slowlog_nanos.min(monitor_nanos), Relaxed);
+        let bytes = |directive| u64::try_from(config.int(directive)).unwrap_or(u64::MAX);
+        self.large_request_bytes.store(bytes(Directive::CommandlogRequestLargerThan), Relaxed);
+        self.large_reply_bytes.store(bytes(Directive::CommandlogReplyLargerThan), Relaxed);
     }
 
     /// `maxmemory-policy`.

@@ -51,6 +51,12 @@ const NEWER: &[&str] = &[
     "lmovem",
     "sdiffcard",
     "sunioncard",
+    // Valkey 8.1
+    "commandlog",
+    "commandlog|get",
+    "commandlog|help",
+    "commandlog|len",
+    "commandlog|reset",
     // Valkey 9.0
     "delifeq",
 ];

@@ -25,7 +25,7 @@ use rustredis_scripting::machine::Progress;
 use crate::gate;
 use crate::request::connection::Connection;
 use crate::request::redact;
-use crate::request::run::note_slow;
+use crate::request::run::note_cost;
 use crate::request::settle::{settle_own, settle_step};
 use crate::request::waiters::needs_everything;
 use crate::request::worker::Worker;
@@ -88,7 +88,7 @@ fn find(
         let caller = &connection.session.caller;
         server.monitors().show(&caller.client, caller.db, &redact::shown(row, args));
     }
-    let started = worker.last_clock();
+    let started = Started::now(connection, worker);
     match callee::find(server, worker, row, args) {
         Ok(callee) => Some(callee),
         Err(error) => {
@@ -99,21 +99,33 @@ fn find(
     }
 }
 
-/// Counts a run that began at `started`, by the worker's clock.
+/// When a run began, by the worker's clock, and what was to be sent then.
+#[derive(Clone, Copy)]
+struct Started {
+    nanos: u64,
+    output_bytes: usize,
+}
+
+impl Started {
+    fn now(connection: &Connection, worker: &Worker) -> Self {
+        Self { nanos: worker.last_clock(), output_bytes: connection.output.len() }
+    }
+}
+
+/// Counts a run that began at `started`.
 fn count(
     connection: &Connection,
     server: &Server,
     worker: &Worker,
     row: &Row,
     args: Args<'_>,
-    started: u64,
+    started: Started,
     outcome: CallEnd,
 ) {
-    let nanos = worker.read_clock().saturating_sub(started);
+    let nanos = worker.read_clock().saturating_sub(started.nanos);
     worker.metrics.record(CommandId(row.id), nanos, outcome);
-    if nanos >= server.settings().slow_nanos.load(Relaxed) {
-        note_slow(server, &connection.session.caller.client, row, args, nanos);
-    }
+    let reply_bytes = connection.output.len().saturating_sub(started.output_bytes);
+    note_cost(server, &connection.session.caller.client, row, args, nanos, reply_bytes);
 }
 
 /// Whether memory is short and nothing can be done about it. Looked at once: what the script itself takes counts for the next.
@@ -148,7 +160,7 @@ async fn attempt(
             worker.tick();
         }
     }
-    let started = worker.last_clock();
+    let started = Started::now(connection, worker);
     server.scripts().count_run(has_everything);
     let callee = callee.clone();
     let end = run(connection, server, worker, &mut held, &mut announced, (call, callee), effects).await;
@@ -162,7 +174,7 @@ fn finish(
     server: &Server,
     worker: &Worker,
     held: &mut Held<'_>,
-    (call, started): (Call<'_>, u64),
+    (call, started): (Call<'_>, Started),
     end: End,
     effects: &mut Effects,
 ) {
@@ -186,7 +198,7 @@ pub(crate) async fn run_queued<'e>(
     args: Args<'_>,
     effects: &mut Effects,
 ) {
-    let started = worker.last_clock();
+    let started = Started::now(connection, worker);
     let Some(callee) = find(connection, server, worker, row, args) else { return };
     server.scripts().count_run(true);
     // EXEC has evicted what it could.

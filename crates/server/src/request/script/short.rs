@@ -14,7 +14,7 @@ use rustredis_scripting::machine::Progress;
 
 use super::callee::{self, Callee};
 use super::under_way::UnderWay;
-use super::{Call, End, access, count, find, finish, run_on};
+use super::{Call, End, Started, access, count, find, finish, run_on};
 use crate::request::connection::Connection;
 use crate::request::scratch::Scratch;
 use crate::request::settle::{count_effects, settle_step};
@@ -37,7 +37,7 @@ enum Went<'c, 's> {
 struct Paused<'c, 's> {
     under_way: UnderWay<'c, 's>,
     call: Call<'c>,
-    started: u64,
+    started: Started,
 }
 
 /// Runs the longest row of scripts from `first` on that may go the short way; how many that were, 0 if the first may not. The session is
@@ -127,7 +127,7 @@ fn run_under<'c>(
     if view.covered() != Covered::All && needs_everything(view, args) {
         return Went::Not;
     }
-    let started = worker.last_clock();
+    let started = Started::now(connection, worker);
     server.scripts().count_run(has_everything);
     view.effects.begin();
     let call = Call { row, args, is_memory_short: false };

@@ -104,6 +104,7 @@ pub(super) const LEFT_OUT: &[(&str, &str)] = &[
     ("client|list", "addresses and numbers of the server's own"),
     ("client|reply", "replies would be missing"),
     ("cmdstat", "counts of the server's own"),
+    ("commandlog*", "times and sizes of the server's own: tests/commandlog.rs does it"),
     ("command|count", "tells of the server's own table"),
     ("command|docs", "tells of the server's own table"),
     ("command|list", "tells of the server's own table"),

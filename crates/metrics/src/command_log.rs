@@ -1,10 +1,11 @@
-//! The slow log: the last commands that took longer than a threshold (SLOWLOG GET, LEN, RESET).
+//! Logs of commands: the last ones that took longer than a threshold (SLOWLOG), and those whose request or reply was larger than
+//! one (COMMANDLOG).
 //!
-//! A ring behind a mutex: only slow commands get there, and the threshold is an atomic that the others are compared
+//! A ring behind a mutex: only such commands get there, and the threshold is an atomic that the others are compared
 //! with. The memory is bounded, as in Redis, by what is kept of a command: 32 arguments of 128 bytes. Time and
 //! durations are passed in.
 //!
-//! The entry is built before the lock is taken, so that even with a threshold of 0 (everything is slow) only pushing
+//! The entry is built before the lock is taken, so that even with a threshold of 0 (everything is logged) only pushing
 //! is exclusive.
 
 use parking_lot::Mutex;
@@ -12,30 +13,30 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Arguments kept of a command; the last is a note when there are more.
-pub const SLOWLOG_ARGUMENTS_MAX: usize = 32;
+pub const COMMAND_LOG_ARGUMENTS_MAX: usize = 32;
 /// Bytes kept of an argument.
-pub const SLOWLOG_ARGUMENT_BYTES_MAX: usize = 128;
+pub const COMMAND_LOG_ARGUMENT_BYTES_MAX: usize = 128;
 
-/// The log and its two settings. Shared by all threads.
+/// A log and its two settings. Shared by all threads.
 #[derive(Debug)]
-pub struct SlowLog {
-    /// Microseconds; negative when the log is off.
-    threshold_usec: AtomicI64,
+pub struct CommandLog {
+    /// Of what an entry tells; negative when the log is off.
+    threshold: AtomicI64,
     len_max: AtomicUsize,
     next_id: AtomicU64,
     /// The newest entry is at the front.
-    entries: Mutex<VecDeque<SlowLogEntry>>,
+    entries: Mutex<VecDeque<CommandLogEntry>>,
 }
 
-/// A command that was slow.
+/// A command that was slow, or large.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlowLogEntry {
+pub struct CommandLogEntry {
     /// Ascending, and never used again, not even after a reset.
     pub id: u64,
     /// When it was executed, seconds since 1970.
     pub unix_time_s: i64,
-    /// How long it took, microseconds.
-    pub usec: u64,
+    /// How long it took, in microseconds, or how large it or its reply was, in bytes.
+    pub amount: u64,
     /// The command and its arguments, shortened.
     pub args: Vec<Vec<u8>>,
     /// `ip:port`, or the socket's path.
@@ -44,47 +45,46 @@ pub struct SlowLogEntry {
     pub client_name: Vec<u8>,
 }
 
-impl SlowLog {
-    /// A log of at most `len_max` commands that take `threshold_usec` microseconds or more; a negative threshold is off.
-    pub fn new(threshold_usec: i64, len_max: usize) -> Self {
-        SlowLog {
-            threshold_usec: AtomicI64::new(threshold_usec),
+impl CommandLog {
+    /// A log of at most `len_max` commands that take `threshold` microseconds, or bytes, or more; a negative threshold is off.
+    pub fn new(threshold: i64, len_max: usize) -> Self {
+        CommandLog {
+            threshold: AtomicI64::new(threshold),
             len_max: AtomicUsize::new(len_max),
             next_id: AtomicU64::new(0),
             entries: Mutex::new(VecDeque::new()),
         }
     }
 
-    /// `slowlog-log-slower-than`, microseconds.
-    pub fn set_threshold_usec(&self, threshold_usec: i64) {
-        self.threshold_usec.store(threshold_usec, Relaxed);
+    /// `slowlog-log-slower-than`, microseconds, or `commandlog-request-larger-than` and its like, bytes.
+    pub fn set_threshold(&self, threshold: i64) {
+        self.threshold.store(threshold, Relaxed);
     }
 
-    /// `slowlog-max-len`. A log that is longer is cut when the next entry comes, as in Redis.
+    /// `slowlog-max-len` and its like. A log that is longer is cut when the next entry comes, as in Redis.
     pub fn set_len_max(&self, len_max: usize) {
         self.len_max.store(len_max, Relaxed);
     }
 
-    /// Whether a command that took this long belongs in the log. One relaxed load.
+    /// Whether a command that took so long, or was so large, belongs in the log. One relaxed load.
     #[inline]
-    pub fn is_slow(&self, nanos: u64) -> bool {
-        u64::try_from(self.threshold_usec.load(Relaxed))
-            .is_ok_and(|threshold_usec| nanos / 1000 >= threshold_usec)
+    pub fn takes(&self, amount: u64) -> bool {
+        u64::try_from(self.threshold.load(Relaxed)).is_ok_and(|threshold| amount >= threshold)
     }
 
     /// Adds a command. O(1) in the length of the log; copies at most 4 KiB of the arguments.
     pub fn push<'args>(
         &self,
         unix_time_s: i64,
-        nanos: u64,
+        amount: u64,
         args: impl ExactSizeIterator<Item = &'args [u8]>,
         client_addr: String,
         client_name: &[u8],
     ) {
-        let mut entry = SlowLogEntry {
+        let mut entry = CommandLogEntry {
             id: 0,
             unix_time_s,
-            usec: nanos / 1000,
+            amount,
             args: shorten(args),
             client_addr,
             client_name: client_name.to_vec(),
@@ -97,7 +97,7 @@ impl SlowLog {
     }
 
     /// The newest `count` entries, newest first; all of them without a count.
-    pub fn newest(&self, count: Option<usize>) -> Vec<SlowLogEntry> {
+    pub fn newest(&self, count: Option<usize>) -> Vec<CommandLogEntry> {
         let entries = self.entries.lock();
         entries.iter().take(count.unwrap_or(usize::MAX)).cloned().collect()
     }
@@ -121,17 +121,17 @@ impl SlowLog {
 /// The arguments as the log keeps them.
 fn shorten<'args>(args: impl ExactSizeIterator<Item = &'args [u8]>) -> Vec<Vec<u8>> {
     let args_len = args.len();
-    if args_len <= SLOWLOG_ARGUMENTS_MAX {
+    if args_len <= COMMAND_LOG_ARGUMENTS_MAX {
         return args.map(shorten_one).collect();
     }
-    let kept_len = SLOWLOG_ARGUMENTS_MAX - 1;
+    let kept_len = COMMAND_LOG_ARGUMENTS_MAX - 1;
     let mut kept: Vec<Vec<u8>> = args.take(kept_len).map(shorten_one).collect();
     kept.push(format!("... ({} more arguments)", args_len - kept_len).into_bytes());
     kept
 }
 
 fn shorten_one(arg: &[u8]) -> Vec<u8> {
-    match arg.split_at_checked(SLOWLOG_ARGUMENT_BYTES_MAX) {
+    match arg.split_at_checked(COMMAND_LOG_ARGUMENT_BYTES_MAX) {
         Some((kept, rest)) if !rest.is_empty() => {
             [kept, format!("... ({} more bytes)", rest.len()).as_bytes()].concat()
         }
@@ -143,17 +143,17 @@ fn shorten_one(arg: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    fn push(log: &SlowLog, args: &[&[u8]]) {
+    fn push(log: &CommandLog, args: &[&[u8]]) {
         log.push(1_700_000_000, 12_345, args.iter().copied(), "127.0.0.1:5".into(), b"bob");
     }
 
-    fn ids(log: &SlowLog, count: Option<usize>) -> Vec<u64> {
+    fn ids(log: &CommandLog, count: Option<usize>) -> Vec<u64> {
         log.newest(count).iter().map(|entry| entry.id).collect()
     }
 
     #[test]
     fn the_newest_come_first_and_the_oldest_go() {
-        let log = SlowLog::new(0, 3);
+        let log = CommandLog::new(0, 3);
         (0..5).for_each(|_| push(&log, &[b"GET", b"k"]));
         assert_eq!(ids(&log, None), [4, 3, 2]);
         assert_eq!(ids(&log, Some(1)), [4]);
@@ -166,12 +166,12 @@ mod tests {
 
     #[test]
     fn an_entry_says_what_was_pushed() {
-        let log = SlowLog::new(0, 3);
+        let log = CommandLog::new(0, 3);
         push(&log, &[b"get", b"k\xff"]);
-        let expected = SlowLogEntry {
+        let expected = CommandLogEntry {
             id: 0,
             unix_time_s: 1_700_000_000,
-            usec: 12,
+            amount: 12_345,
             args: vec![b"get".to_vec(), b"k\xff".to_vec()],
             client_addr: "127.0.0.1:5".into(),
             client_name: b"bob".to_vec(),
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_smaller_maximum_cuts_at_the_next_entry() {
-        let log = SlowLog::new(0, 5);
+        let log = CommandLog::new(0, 5);
         (0..5).for_each(|_| push(&log, &[b"GET"]));
         log.set_len_max(2);
         assert_eq!(log.len(), 5);
@@ -192,24 +192,16 @@ mod tests {
         assert!(log.is_empty());
     }
 
-    fn check_slow(threshold_usec: i64, nanos: u64, expected: bool) {
-        assert_eq!(
-            SlowLog::new(threshold_usec, 1).is_slow(nanos),
-            expected,
-            "{threshold_usec} us, {nanos} ns"
-        );
-    }
-
     #[test]
-    fn the_threshold_is_in_microseconds() {
-        check_slow(0, 0, true);
-        check_slow(10, 9_999, false);
-        check_slow(10, 10_000, true);
-        check_slow(-1, u64::MAX, false);
-        check_slow(i64::MAX, u64::MAX, false);
-        let log = SlowLog::new(-1, 1);
-        log.set_threshold_usec(1);
-        assert!(log.is_slow(1_000));
+    fn what_reaches_the_threshold_is_taken() {
+        for (threshold, amount, expected) in
+            [(0, 0, true), (10, 9, false), (10, 10, true), (-1, u64::MAX, false), (i64::MAX, u64::MAX, true)]
+        {
+            assert_eq!(CommandLog::new(threshold, 1).takes(amount), expected, "{threshold} {amount}");
+        }
+        let log = CommandLog::new(-1, 1);
+        log.set_threshold(1);
+        assert!(log.takes(1));
     }
 
     fn check_shortened(args_len: usize, arg: &[u8], expected_len: usize, expected_last: &[u8]) {
@@ -236,7 +228,7 @@ mod tests {
 
     #[test]
     fn ids_are_in_order_whoever_pushes() {
-        let log = SlowLog::new(0, 1_000);
+        let log = CommandLog::new(0, 1_000);
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| (0..100).for_each(|_| push(&log, &[b"GET"])));
