@@ -12,6 +12,7 @@ mod check_tools;
 mod client;
 mod collections;
 mod commandlog;
+mod compat;
 mod concurrency;
 mod config;
 mod connections;

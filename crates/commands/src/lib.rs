@@ -39,7 +39,7 @@ pub use command::{
 };
 pub use error::{CommandError, Outcome};
 pub use plan::{Plan, PlanContext};
-pub use registry::{Recent, Registry, Row};
+pub use registry::{Recent, Registry, Row, Version};
 
 /// The rows of all families over keys.
 pub const FAMILIES: &[&[Command]] = &[

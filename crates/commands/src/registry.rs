@@ -39,7 +39,7 @@ pub struct Row {
 
 impl Row {
     /// Indices of the subcommands.
-    pub fn subcommands(&self) -> impl Iterator<Item = u16> + '_ {
+    pub fn subcommands(&self) -> impl ExactSizeIterator<Item = u16> + '_ {
         self.subcommands.iter().map(|(_, id)| *id)
     }
 
@@ -131,8 +131,25 @@ pub struct Registry {
     slots: Vec<u16>,
     names: Vec<Box<[u8]>>,
     by_name: HashMap<String, u16>,
-    /// As [`Self::by_name`], whatever was renamed.
+    /// As [`Self::by_name`], whatever was renamed or hidden.
     unrenamed: HashMap<&'static str, u16>,
+    /// Commands and subcommands of later versions are hidden.
+    newest: Option<Version>,
+}
+
+/// A version of Redis, as far as commands tell them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Version {
+    major: u32,
+    minor: u32,
+}
+
+impl Version {
+    /// The version of a text such as `7.2` or `7.2.0`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut numbers = text.split('.').map(|number| number.parse().ok());
+        Some(Self { major: numbers.next()??, minor: numbers.next()?? })
+    }
 }
 
 impl Registry {
@@ -141,6 +158,18 @@ impl Registry {
     /// # Errors
     /// The name of a renamed command that does not exist, or of a new name that is taken.
     pub fn new(families: &[&'static [Command]], renames: &[(String, String)]) -> Result<Self, String> {
+        Self::until(None, families, renames)
+    }
+
+    /// As [`Registry::new`], without what came after `newest`: no client finds that, files do ([`Registry::resolve_recorded`]).
+    ///
+    /// # Errors
+    /// As there.
+    pub fn until(
+        newest: Option<Version>,
+        families: &[&'static [Command]],
+        renames: &[(String, String)],
+    ) -> Result<Self, String> {
         let mut registry = Self {
             rows: Vec::new(),
             words: Vec::new(),
@@ -148,12 +177,15 @@ impl Registry {
             names: Vec::new(),
             by_name: HashMap::new(),
             unrenamed: HashMap::new(),
+            newest,
         };
         for command in families.iter().copied().flatten() {
             let id = registry.add(command, command.name, None);
-            let previous = registry.by_name.insert(command.name.to_owned(), id);
+            let previous = registry.unrenamed.insert(command.name, id);
             assert!(previous.is_none(), "the command {} has two rows", command.name);
-            registry.unrenamed.insert(command.name, id);
+            if !registry.hides(command) {
+                registry.by_name.insert(command.name.to_owned(), id);
+            }
         }
         for (from, to) in renames {
             let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
@@ -204,9 +236,16 @@ impl Registry {
             let full_name: &'static str =
                 Box::leak(format!("{}|{}", command.name, sub.name).into_boxed_str());
             let sub_id = self.add(sub, full_name, Some(id));
-            self.rows[id as usize].subcommands.push((sub.name, sub_id));
+            if !self.hides(sub) {
+                self.rows[id as usize].subcommands.push((sub.name, sub_id));
+            }
         }
         id
+    }
+
+    /// Whether a command came after the newest version that is shown.
+    fn hides(&self, command: &Command) -> bool {
+        self.newest.is_some_and(|newest| Version::parse(command.since).is_some_and(|since| since > newest))
     }
 
     fn build_slots(&mut self) {
@@ -343,6 +382,22 @@ impl Registry {
         }
         check_arity(row, args)
     }
+
+    /// As [`Registry::resolve`], for what a file says: what is hidden from clients may be in there.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve_recorded(&self, args: Args<'_>) -> Result<&Row, CommandError> {
+        if self.newest.is_some()
+            && self.find(args.get(0)).is_none()
+            && let Ok(name) = str::from_utf8(args.get(0))
+            && let Some(row) = self.find_unrenamed(&name.to_ascii_lowercase())
+            && self.hides(row.command)
+        {
+            return check_arity(row, args);
+        }
+        self.resolve(args)
+    }
 }
 
 /// A command without subcommands that was resolved just now.
@@ -473,6 +528,36 @@ mod tests {
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn what_is_newer_is_hidden_from_clients() {
+        let versions = ["6.2", "7.0", "7.2.5", "8.0", "8.10"].map(|text| Version::parse(text).unwrap());
+        assert!(versions.is_sorted());
+        assert_eq!((Version::parse("7"), Version::parse("x.1")), (None, None));
+        let registry = Registry::until(Version::parse("7.2"), crate::FAMILIES, &[]).unwrap();
+        for (name, is_shown) in
+            [("get", true), ("sintercard", true), ("hexpire", false), ("sunioncard", false)]
+        {
+            let words = words_of(name);
+            assert_eq!(registry.find(name.as_bytes()).is_some(), is_shown, "{name}");
+            assert_eq!(registry.commands().any(|(found, _)| found == name), is_shown, "{name}");
+            assert!(registry.resolve_recorded(words.args()).is_ok(), "{name}");
+            assert_eq!(registry.resolve(words.args()).is_ok(), is_shown, "{name}");
+        }
+        let error = registry.resolve_recorded(crate::OwnedArgs::from_parts(&["nosuch"]).args());
+        assert!(error.is_err());
+    }
+
+    /// A command of that name with as many arguments as each of those takes.
+    fn words_of(name: &str) -> crate::OwnedArgs {
+        let count = match name {
+            "get" => 1,
+            "hexpire" => 5,
+            _ => 2,
+        };
+        let words: Vec<&str> = std::iter::once(name).chain(std::iter::repeat_n("1", count)).collect();
+        crate::OwnedArgs::from_parts(&words)
     }
 
     #[test]

@@ -110,6 +110,9 @@ Engine {
         "Threads that serve connections; 0 means one per core but one, left to the kernel, journal and snapshots.";
     Shards "shards" ValueKind::PowerOfTwo { max: 65_536 }, "1024", FIXED, HERE,
         "Parts that the keyspace is divided into, whatever the engine; the mutex engine has one lock for all of them.";
+    Compat "compat" ValueKind::Choice(&["no", "6.2", "7.0", "7.2", "7.4", "8.0", "8.2", "8.4", "8.6", "8.8", "8.10"]), "no",
+        FIXED, HERE,
+        "Version of Redis whose commands there are: those that are newer are hidden, for clients that look for them.";
     IgnoreUnsupported "ignore-unsupported" BOOL, "no", FIXED, HERE,
         "Start, and do without, when a directive asks for something that this server does not do.";
 }

@@ -13,7 +13,7 @@ const RECORDING: &str = include_str!("redis-7.0.15.tsv");
 const BAD_VALUES: [&str; 3] = ["zz~", "-999999999999", "99999999999999999999999"];
 
 /// Names that Redis 7.0.15 does not have.
-const NEW: [&str; 20] = [
+const NEW: [&str; 21] = [
     // Since 7.2.
     "cluster-announce-human-nodename",
     "locale-collate",
@@ -29,6 +29,7 @@ const NEW: [&str; 20] = [
     // Our own.
     "aof-buffer-limit",
     "aof-write-timeout",
+    "compat",
     "contention",
     "engine",
     "ignore-unsupported",

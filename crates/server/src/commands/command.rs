@@ -211,7 +211,7 @@ impl<'a> Filter<'a> {
 fn describe_with_subcommands(server: &Server, row: &Row, reply: &mut Reply<'_>) {
     describe(row, reply);
     // Redis says a set where there are none, and an array where there are.
-    match row.command.subcommands.len() {
+    match row.subcommands().len() {
         0 => reply.set(0),
         count => reply.array(count),
     }

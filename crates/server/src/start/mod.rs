@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use parking_lot::Mutex;
 use rustredis_acl::Users;
-use rustredis_commands::Registry;
+use rustredis_commands::{Registry, Version};
 use rustredis_config::{Config, Directive, Origin, REDIS_VERSION, VERSION};
 use rustredis_engine::Engine;
 use rustredis_metrics::{Clock, LatencyMonitor, Metrics, Strategy};
@@ -207,7 +207,8 @@ fn build(
         .copied()
         .chain(commands::FAMILIES.iter().map(|family| family.rows))
         .collect();
-    let registry = Registry::new(&families, &renames)?;
+    let newest = Version::parse(config.choice(Directive::Compat));
+    let registry = Registry::until(newest, &families, &renames)?;
     let kind = rustredis_engine::EngineKind::by_name(config.engine().name()).ok_or("unknown engine")?;
     let databases = config.int(Directive::Databases) as usize;
     let shards = (config.int(Directive::Shards) as usize).max(2);

@@ -13,7 +13,7 @@ pub(super) fn document(server: &Server, row: &Row, reply: &mut Reply<'_>) {
     reply.text(row.full_name);
     let mark = reply.mark();
     let mut pairs = document_row(row, reply);
-    let count = row.command.subcommands.len();
+    let count = row.subcommands().len();
     if count > 0 {
         reply.text("subcommands");
         reply.map(count);

@@ -236,7 +236,7 @@ impl Stores<'_, '_> {
         let row = self
             .replays
             .registry
-            .resolve(args)
+            .resolve_recorded(args)
             .map_err(|error| LoadError::Command(format!("the command {}: {error}", args.lossy(0))))?;
         let rules = row.command.rules;
         if rules.has(Rules::SELECTS_DATABASE) {
