@@ -120,6 +120,65 @@ every_engine! {
         assert!(cold < 1_500 && warm > 1_900, "{cold} cold and {warm} warm keys are left");
     }
 
+    /// Reads do not make a key stay, changes do; those that change nothing are none.
+    fn allkeys_lrm(server: &Server) {
+        let mut client = server.client();
+        client.check("CONFIG SET maxmemory-policy allkeys-lrm", "+OK");
+        for line in ["SET string text", "RPUSH list a", "HSET hash f v", "XADD stream 1-1 f v", "XGROUP CREATE stream g 0"] {
+            client.line(line);
+        }
+        let age = |client: &mut Client, key: &str| {
+            let Reply::Bulk(payload) = client.call(&["DUMP", key]) else { panic!("no {key}") };
+            let words: [&[u8]; 7] = [b"RESTORE", key.as_bytes(), b"0", &payload, b"REPLACE", b"IDLETIME", b"1000"];
+            assert_eq!(client.call(&words), Reply::ok());
+        };
+        for (key, lines, is_change) in [
+            ("string", &["GET string", "MGET string nosuch", "TOUCH string", "STRLEN string", "COPY string other REPLACE"][..], false),
+            ("string", &["SET string v NX", "SET string v IFEQ other", "DELEX string IFNE text", "LPUSH string a"], false),
+            ("string", &["SET string text"], true),
+            ("string", &["APPEND string x"], true),
+            ("string", &["EXPIRE string 1000"], true),
+            ("string", &["RENAME string other", "RENAME other string"], true),
+            ("string", &["EVAL \"return redis.call('get', KEYS[1])\" 1 string"], false),
+            ("list", &["LRANGE list 0 -1", "LREM list 0 nosuch", "LPUSHX nosuch a"], false),
+            ("list", &["LMOVEM nosuch list LEFT LEFT", "LMOVE nosuch list LEFT LEFT"], false),
+            ("list", &["LMOVE list list LEFT RIGHT"], true),
+            ("hash", &["HGETALL hash", "HDEL hash nosuch", "HSETNX hash f w"], false),
+            ("hash", &["HSET hash f w"], true),
+            ("stream", &["XRANGE stream - +", "XACK stream g 1-1"], false),
+            ("stream", &["XREADGROUP GROUP g c STREAMS stream >"], true),
+            ("stream", &["XACK stream g 1-1"], true),
+        ] {
+            age(&mut client, key);
+            for line in lines {
+                client.line(line);
+            }
+            let idle = client.line(&format!("OBJECT IDLETIME {key}")).integer();
+            assert_eq!(idle < 1000, is_change, "{lines:?}: {idle}");
+        }
+    }
+
+    fn volatile_lrm(server: &Server) {
+        spares_what_does_not_expire(server, "volatile-lrm");
+    }
+
+    /// Of keys that are all read, those go first that were not changed for long; how long is remembered by an RDB file.
+    fn those_that_do_not_change_go(server: &Server) with ["--enable-debug-command", "yes", "--maxmemory-policy", "allkeys-lrm", "--maxmemory-samples", "10"] {
+        let mut client = server.client();
+        let value = "x".repeat(200);
+        send_all(&mut client, (0..2_000).map(|key| format!("SET cold:{key} {value}")));
+        wait_for_idle(&mut client, "cold:0", 2);
+        client.check("DEBUG RELOAD", "+OK");
+        send_all(&mut client, (0..2_000).map(|key| format!("SET warm:{key} {value}")));
+        send_all(&mut client, (0..2_000).map(|key| format!("GET cold:{key}")));
+        assert!(client.line("OBJECT IDLETIME cold:0").integer() >= 2);
+        let limit = number(server, "used_memory") + (256 << 10);
+        client.check(&format!("CONFIG SET maxmemory {limit}"), "+OK");
+        send_all(&mut client, (0..2_000).map(|key| format!("SET new:{key} {value}")));
+        let (cold, warm) = (count(&mut client, "cold", 0..2_000), count(&mut client, "warm", 0..2_000));
+        assert!(cold < 1_500 && warm > 1_900, "{cold} cold and {warm} warm keys are left");
+    }
+
     /// Keys that were used often stay longer than those that were used once.
     fn allkeys_lfu(server: &Server) {
         let mut client = server.client();

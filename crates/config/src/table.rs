@@ -229,8 +229,8 @@ Memory {
     Maxmemory "maxmemory" bytes(0, u64::MAX), "0", SET, EVICTION,
         "Bytes that the data may use before keys are evicted or writes refused; 0 means without limit.";
     MaxmemoryPolicy "maxmemory-policy" ValueKind::Choice(&[
-            "volatile-lru", "volatile-lfu", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu",
-            "allkeys-random", "noeviction",
+            "volatile-lru", "volatile-lfu", "volatile-lrm", "volatile-random", "volatile-ttl", "allkeys-lru", "allkeys-lfu",
+            "allkeys-lrm", "allkeys-random", "noeviction",
         ]), "noeviction", SET, EVICTION,
         "Which keys go when maxmemory is reached.";
     MaxmemorySamples "maxmemory-samples" int(1, INT), "5", SET, EVICTION,

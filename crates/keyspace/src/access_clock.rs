@@ -1,7 +1,8 @@
 //! The access clock of a key: 24 bits, read as LRU or as LFU.
 //!
 //! LRU: the second of the last access, modulo 2^24 (194 days). LFU: sixteen bits of the minute of the last decay and an
-//! eight-bit logarithmic counter (Morris), as Redis documents it. Which of the two is meant follows from `maxmemory-policy`.
+//! eight-bit logarithmic counter (Morris), as Redis documents it. LRM: as LRU, of the last change. Which of them is meant follows from
+//! `maxmemory-policy`.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -10,6 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 pub struct AccessPolicy {
     /// LFU if true, else LRU.
     pub is_lfu: AtomicBool,
+    /// LRM if true: a clock of LRU that changes alone set.
+    pub is_lrm: AtomicBool,
     /// Whether somebody evicts by it: then no two keys may share a value, as Redis counts.
     pub decides_eviction: AtomicBool,
     /// `lfu-log-factor`: how fast the counter saturates.
@@ -21,6 +24,7 @@ pub struct AccessPolicy {
 /// The policy of the process.
 pub static ACCESS_POLICY: AccessPolicy = AccessPolicy {
     is_lfu: AtomicBool::new(false),
+    is_lrm: AtomicBool::new(false),
     decides_eviction: AtomicBool::new(false),
     lfu_log_factor: AtomicU32::new(10),
     lfu_decay_minutes: AtomicU32::new(1),
@@ -39,11 +43,11 @@ pub fn new_clock(now_ms: u64) -> u32 {
     }
 }
 
-/// The clock of a key after an access at `now_ms`; `random` is drawn only for LFU.
+/// The clock of a key after an access at `now_ms`, which is no change yet; `random` is drawn only for LFU.
 #[inline]
 pub fn touched(clock: u32, now_ms: u64, random: impl FnOnce() -> u64) -> u32 {
     if !ACCESS_POLICY.is_lfu.load(Relaxed) {
-        return lru_seconds(now_ms);
+        return if ACCESS_POLICY.is_lrm.load(Relaxed) { clock } else { lru_seconds(now_ms) };
     }
     let counter = frequency(clock, now_ms);
     lfu_minutes(now_ms) << 8 | incremented(counter, random())

@@ -177,7 +177,7 @@ pub(super) fn xack(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -
     }
     reply.count(done);
     if done > 0 {
-        view.add_dirty(done as u64);
+        view.count_beside(args.key(1), done as u64);
     }
     Ok(())
 }

@@ -272,7 +272,7 @@ impl<'a> Claiming<'a> {
             view.changed_beside(self.key, EventClass::STREAM, "xgroup-createconsumer");
         }
         if self.changes > 0 {
-            view.add_dirty(self.changes);
+            view.count_beside(self.key, self.changes);
         }
         if !self.journal.is_empty() {
             view.journal_instead(self.journal);

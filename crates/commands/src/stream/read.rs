@@ -307,7 +307,7 @@ fn read_as(
         view.changed_beside(key, EventClass::STREAM, "xgroup-createconsumer");
     }
     if is_served && after == After::Undelivered {
-        view.add_dirty(1);
+        view.count_beside(key, 1);
     }
     Ok(is_served)
 }

@@ -102,7 +102,7 @@ impl Done {
             return;
         }
         if self.deleted.is_empty() {
-            view.add_dirty(changes);
+            view.count_beside(key, changes);
         } else {
             view.changed(key, EventClass::STREAM, "xdel");
             view.add_dirty(changes - 1);

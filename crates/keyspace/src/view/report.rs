@@ -2,7 +2,10 @@
 //!
 //! Who watches a key is told on the spot, for that is done while the view is held; the rest is collected in the effects.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::View;
+use crate::access_clock::{self, ACCESS_POLICY};
 use crate::effects::{BlockRequest, Event, EventClass, Propagation};
 use crate::interest::fate::Fate;
 use crate::key::Key;
@@ -20,14 +23,31 @@ impl View<'_> {
     pub fn changed_silently(&mut self, key: Key<'_>) {
         self.effects.leave();
         self.effects.dirty += 1;
+        self.date_change(key);
         self.note(key, Fate::Written);
     }
 
     /// Reports a change of what stands beside the value, which nobody sees who reads that (a stream's groups): it is counted and
     /// the event is published, and neither who watches the key is told nor who has read it.
     pub fn changed_beside(&mut self, key: Key<'_>, class: EventClass, event: &'static str) {
-        self.add_dirty(1);
+        self.count_beside(key, 1);
         self.notify(class, event, key.bytes);
+    }
+
+    /// As [`View::changed_beside`], for changes that have no event.
+    pub fn count_beside(&mut self, key: Key<'_>, count: u64) {
+        self.add_dirty(count);
+        self.date_change(key);
+    }
+
+    /// The key has changed now, where its clock tells of changes.
+    #[inline]
+    fn date_change(&self, key: Key<'_>) {
+        if ACCESS_POLICY.is_lrm.load(Relaxed)
+            && let Some(entry) = self.lookup(key)
+        {
+            entry.set_clock(access_clock::new_clock(self.clock_ms()));
+        }
     }
 
     /// Wakes who waits for changes of the key.
@@ -37,6 +57,7 @@ impl View<'_> {
 
     /// Touches who watches the key, for a change that is counted with that of another key (LMOVE's destination).
     pub fn touch(&mut self, key: Key<'_>) {
+        self.date_change(key);
         self.note(key, Fate::Written);
     }
 

@@ -8,7 +8,7 @@ use rustredis_persistence::rdb::{self, RdbError, Usage};
 use rustredis_resp::Reply;
 
 use super::{Context, Family};
-use crate::files::rdb::insert;
+use crate::files::rdb::{clock_of, insert};
 use crate::start::server::Server;
 
 /// The family.
@@ -126,6 +126,10 @@ pub fn restore_value(server: &Server, view: &mut View<'_>, args: Args<'_>, reply
     }
     insert(view, key, value, expire_at_ms, options.usage);
     view.changed(key, EventClass::GENERIC, "restore");
+    // What was said of its use is more than that it has come now.
+    if let (Some(_), Some(entry)) = (options.usage, view.peek(key)) {
+        entry.set_clock(clock_of(options.usage, view.clock_ms()));
+    }
     if let Some(at_ms) = expire_at_ms.filter(|_| !options.has_absolute_ttl) {
         let mut absolute = args.to_vec();
         absolute[2] = at_ms.to_string().into_bytes();

@@ -257,7 +257,9 @@ impl Rdb {
             _ if policy.ends_with("lfu") => {
                 Some(Usage::Frequency(u8::try_from(frequency(entry.clock(), now_ms)).unwrap_or(u8::MAX)))
             }
-            _ if policy.ends_with("lru") => Some(Usage::Idle(u64::from(idle_seconds(entry.clock(), now_ms)))),
+            _ if policy.ends_with("lru") || policy.ends_with("lrm") => {
+                Some(Usage::Idle(u64::from(idle_seconds(entry.clock(), now_ms))))
+            }
             _ => None,
         }
     }

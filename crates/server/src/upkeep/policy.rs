@@ -13,12 +13,16 @@ pub enum Policy {
     AllKeysLru,
     /// Any, the least used first.
     AllKeysLfu,
+    /// Any, the longest unchanged first.
+    AllKeysLrm,
     /// Any.
     AllKeysRandom,
     /// Those that expire, the longest unused first.
     VolatileLru,
     /// Those that expire, the least used first.
     VolatileLfu,
+    /// Those that expire, the longest unchanged first.
+    VolatileLrm,
     /// Those that expire.
     VolatileRandom,
     /// Those that expire, the next to expire first.
@@ -27,13 +31,15 @@ pub enum Policy {
 
 impl Policy {
     /// All policies, by discriminant.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::NoEviction,
         Self::AllKeysLru,
         Self::AllKeysLfu,
+        Self::AllKeysLrm,
         Self::AllKeysRandom,
         Self::VolatileLru,
         Self::VolatileLfu,
+        Self::VolatileLrm,
         Self::VolatileRandom,
         Self::VolatileTtl,
     ];
@@ -44,9 +50,11 @@ impl Policy {
             Self::NoEviction => "noeviction",
             Self::AllKeysLru => "allkeys-lru",
             Self::AllKeysLfu => "allkeys-lfu",
+            Self::AllKeysLrm => "allkeys-lrm",
             Self::AllKeysRandom => "allkeys-random",
             Self::VolatileLru => "volatile-lru",
             Self::VolatileLfu => "volatile-lfu",
+            Self::VolatileLrm => "volatile-lrm",
             Self::VolatileRandom => "volatile-random",
             Self::VolatileTtl => "volatile-ttl",
         }
@@ -62,18 +70,29 @@ impl Policy {
         matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
     }
 
-    /// Whether accesses decide who goes.
+    /// Whether changes are dated and accesses are not.
+    pub fn is_lrm(self) -> bool {
+        matches!(self, Self::AllKeysLrm | Self::VolatileLrm)
+    }
+
+    /// Whether accesses, or changes, decide who goes.
     pub fn looks_at_accesses(self) -> bool {
-        self.is_lfu() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
+        self.is_lfu() || self.is_lrm() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
     }
 
     /// The keys that may go.
     pub fn among(self) -> Among {
         match self {
-            Self::NoEviction | Self::AllKeysLru | Self::AllKeysLfu | Self::AllKeysRandom => Among::All,
-            Self::VolatileLru | Self::VolatileLfu | Self::VolatileRandom | Self::VolatileTtl => {
-                Among::Expiring
-            }
+            Self::NoEviction
+            | Self::AllKeysLru
+            | Self::AllKeysLfu
+            | Self::AllKeysLrm
+            | Self::AllKeysRandom => Among::All,
+            Self::VolatileLru
+            | Self::VolatileLfu
+            | Self::VolatileLrm
+            | Self::VolatileRandom
+            | Self::VolatileTtl => Among::Expiring,
         }
     }
 
@@ -81,7 +100,9 @@ impl Policy {
     pub fn score(self, entry: &Entry, now_ms: u64) -> u64 {
         match self {
             Self::NoEviction | Self::AllKeysRandom | Self::VolatileRandom => 0,
-            Self::AllKeysLru | Self::VolatileLru => u64::from(idle_seconds(entry.clock(), now_ms)),
+            Self::AllKeysLru | Self::VolatileLru | Self::AllKeysLrm | Self::VolatileLrm => {
+                u64::from(idle_seconds(entry.clock(), now_ms))
+            }
             Self::AllKeysLfu | Self::VolatileLfu => {
                 u64::from(255 - frequency(entry.clock(), now_ms).min(255))
             }
@@ -106,6 +127,7 @@ mod tests {
             assert!(first > then, "{policy:?}: {first} and {then}");
         };
         check(Policy::AllKeysLru, key(0, 60), key(0, 110));
+        check(Policy::VolatileLrm, key(0, 60), key(0, 110));
         check(Policy::VolatileTtl, key(200_000, 0), key(300_000, 0));
         // Minute 2 in the upper bits, then the counter.
         check(Policy::VolatileLfu, key(0, 2 << 8 | 3), key(0, 2 << 8 | 9));

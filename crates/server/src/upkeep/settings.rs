@@ -114,6 +114,7 @@ impl Settings {
         self.maxmemory_samples.store(config.int(Directive::MaxmemorySamples) as usize, Relaxed);
         self.eviction_tenacity.store(config.int(Directive::MaxmemoryEvictionTenacity) as u32, Relaxed);
         ACCESS_POLICY.is_lfu.store(policy.is_lfu(), Relaxed);
+        ACCESS_POLICY.is_lrm.store(policy.is_lrm(), Relaxed);
         ACCESS_POLICY.decides_eviction.store(maxmemory > 0 && policy.looks_at_accesses(), Relaxed);
         ACCESS_POLICY.lfu_log_factor.store(config.int(Directive::LfuLogFactor) as u32, Relaxed);
         ACCESS_POLICY.lfu_decay_minutes.store(config.int(Directive::LfuDecayTime) as u32, Relaxed);
