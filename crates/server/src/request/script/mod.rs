@@ -13,7 +13,6 @@ mod short;
 mod under_way;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use rustredis_commands::plan::cover;
 use rustredis_commands::{Args, CommandError, Row};
