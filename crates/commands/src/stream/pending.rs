@@ -267,8 +267,7 @@ impl<'a> Claiming<'a> {
     /// Tells the view what was done.
     fn tell(mut self, view: &mut View<'_>) {
         if self.is_new {
-            let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", self.key.bytes, self.group, self.name];
-            self.journal.insert(0, rewrite::words(&words));
+            journal_consumer(&mut self.journal, self.key, self.group, self.name);
             view.changed_beside(self.key, EventClass::STREAM, "xgroup-createconsumer");
         }
         if self.changes > 0 {
@@ -277,6 +276,14 @@ impl<'a> Claiming<'a> {
         if !self.journal.is_empty() {
             view.journal_instead(self.journal);
         }
+    }
+}
+
+/// Journals that a consumer was made, in front of what follows, unless a claim of that makes it.
+pub(super) fn journal_consumer(journal: &mut Vec<Vec<Vec<u8>>>, key: Key<'_>, group: &[u8], consumer: &[u8]) {
+    if !journal.iter().any(|words| words[0] == b"XCLAIM") {
+        let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key.bytes, group, consumer];
+        journal.insert(0, rewrite::words(&words));
     }
 }
 

@@ -10,7 +10,7 @@ use rustredis_resp::{Reply, number};
 
 use super::group::set_id_words;
 use super::id::{self, Text, reply_id};
-use super::pending::claim_words;
+use super::pending::{claim_words, journal_consumer};
 use super::range::{reply_entries, reply_entry};
 use crate::args::Args;
 use crate::error::{CommandError, Outcome};
@@ -301,9 +301,7 @@ fn read_as(
         }
     };
     if found.is_none() {
-        // In front of what was delivered to it.
-        let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key.bytes, name, consumer];
-        journal.insert(0, rewrite::words(&words));
+        journal_consumer(journal, key, name, consumer);
         view.changed_beside(key, EventClass::STREAM, "xgroup-createconsumer");
     }
     if is_served && after == After::Undelivered {

@@ -50,7 +50,7 @@ fn deliveries_are_journalled_as_claims() {
     assert_eq!(
         harness.journal(),
         format!(
-            "XGROUP CREATECONSUMER s g c; XCLAIM s g c 0 2-0 TIME {now} RETRYCOUNT 1 FORCE JUSTID LASTID 2-0; XGROUP SETID s g 2-0 ENTRIESREAD 2"
+            "XCLAIM s g c 0 2-0 TIME {now} RETRYCOUNT 1 FORCE JUSTID LASTID 2-0; XGROUP SETID s g 2-0 ENTRIESREAD 2"
         )
     );
     assert_eq!(harness.events(), ["xgroup-createconsumer s"]);
@@ -62,7 +62,7 @@ fn deliveries_are_journalled_as_claims() {
     assert_eq!(
         harness.journal(),
         format!(
-            "XGROUP CREATECONSUMER s g d; XCLAIM s g d 0 2-0 TIME {now} RETRYCOUNT 3 FORCE JUSTID LASTID 3-0"
+            "XCLAIM s g d 0 2-0 TIME {now} RETRYCOUNT 3 FORCE JUSTID LASTID 3-0"
         )
     );
     check(&mut harness, "XDEL s 2", ":1");
