@@ -58,9 +58,15 @@ pub(crate) async fn run_short(
     let mut shards = std::mem::take(&mut scratch.shards);
     effects.notify_mask = server.settings().notify_mask.load(Relaxed);
     let turn = Turn::until(connection.turn_ends.get(), &connection.output);
+    // To have everything costs a microsecond; where nobody is kept waiting by it, the scripts of a batch share it.
+    let shares = server.engine().holds_groups() && server.engine().owners() <= 1;
     let mut index = first;
     while let Some((row, args)) = scratch.script(server.registry(), index, input) {
         let mut ran = match run_now(connection, server, worker, row, args, &mut effects, &mut shards) {
+            (Some(held), Went::Ended) if shares && held.covered() == Covered::All => {
+                let batch = (&*scratch, index + 1, input);
+                1 + run_rest(connection, server, worker, batch, &turn, held, &mut effects).await
+            }
             (_, Went::Ended) => 1,
             (Some(held), Went::Paused(paused)) => {
                 usize::from(go_on(connection, server, worker, held, *paused, &mut effects).await)
@@ -72,11 +78,7 @@ pub(crate) async fn run_short(
             ran = run_lent(connection, server, worker, batch, &turn, &mut effects, &mut shards).await;
         }
         index += ran;
-        if ran == 0
-            || turn.is_over(worker, &connection.output)
-            || worker.has_flushed()
-            || server.gate().bits() != 0
-        {
+        if ran == 0 || is_to_stop(connection, server, worker, &turn) {
             break;
         }
     }
@@ -193,25 +195,45 @@ async fn run_lent(
     let covered = cover(store, args.key_refs(), shards);
     // What others keep for long is waited for on the long way.
     let lent = server.engine().borrow_unless_kept(covered, Access::Write).await;
-    let Some(mut held) = lent else { return 0 };
+    let Some(held) = lent else { return 0 };
     worker.tick();
+    let batch = (scratch, first, input);
+    run_rest(connection, server, worker, batch, turn, held, effects).await
+}
+
+/// Runs the next scripts of a batch that need no other shards than these; how many that were.
+async fn run_rest(
+    connection: &mut Connection,
+    server: &Server,
+    worker: &Worker,
+    (scratch, first, input): (&Scratch, usize, &[u8]),
+    turn: &Turn,
+    mut held: Held<'_>,
+    effects: &mut Effects,
+) -> usize {
+    let store = server.engine().store();
+    let has_everything = held.covered() == Covered::All;
     let mut index = first;
-    while let Some((row, args)) = scratch.script(registry, index, input)
-        && args.key_refs().iter().all(|key| covered.has(store.shard_of(key.hash)))
+    while let Some((row, args)) = scratch.script(server.registry(), index, input)
+        && args.key_refs().iter().all(|key| held.covered().has(store.shard_of(key.hash)))
+        // Who has waited for a loan uses it.
+        && (index == first && !has_everything || !is_to_stop(connection, server, worker, turn))
     {
         let Some(callee) = find(connection, server, worker, row, args) else {
             index += 1;
             continue;
         };
-        if !callee.is_confined() {
+        if !callee.is_confined() && !has_everything {
             break;
         }
         let mut view = held.view(connection.session.caller.db, worker.now_ms(), &worker.random, effects);
-        if let [key] = args.key_refs() {
-            // SAFETY: the shards of all these scripts' keys are held.
+        if let [key] = args.key_refs()
+            && !has_everything
+        {
+            // SAFETY: the shards of all its keys are held.
             unsafe { view.narrow(Some(store.shard_of(key.hash))) };
         }
-        match run_under(connection, server, worker, &mut view, (row, args), callee, false) {
+        match run_under(connection, server, worker, &mut view, (row, args), callee, has_everything) {
             Went::Ended => index += 1,
             Went::Paused(paused) => {
                 return index - first
@@ -219,9 +241,12 @@ async fn run_lent(
             }
             Went::Not => break,
         }
-        if turn.is_over(worker, &connection.output) || worker.has_flushed() || server.gate().bits() != 0 {
-            break;
-        }
     }
     index - first
+}
+
+/// Whether something else is to be done before the next script.
+#[inline]
+fn is_to_stop(connection: &Connection, server: &Server, worker: &Worker, turn: &Turn) -> bool {
+    turn.is_over(worker, &connection.output) || worker.has_flushed() || server.gate().bits() != 0
 }
