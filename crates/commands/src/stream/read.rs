@@ -14,7 +14,6 @@ use super::pending::{claim_words, journal_consumer};
 use super::range::{reply_entries, reply_entry};
 use crate::args::Args;
 use crate::error::{CommandError, Outcome};
-use crate::rewrite;
 
 /// Behind which ID is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

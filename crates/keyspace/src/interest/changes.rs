@@ -203,6 +203,8 @@ mod tests {
             Change::Swapped(0, 2),
             of(b"old", Fate::Created),
             Change::Emptied(2),
+            // Also where there was nothing.
+            Change::Emptied(2),
             of(b"old", Fate::Deleted),
         ];
         check(swapped_and_emptied, &expected);

@@ -100,7 +100,7 @@ fn sync(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, _: &mut Reply<
 }
 
 fn replconf(context: &mut Context<'_>, _: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {
-    if args.len() % 2 == 0 {
+    if args.len().is_multiple_of(2) {
         return Err(CommandError::Syntax);
     }
     let conversation = context.conversation()?;
