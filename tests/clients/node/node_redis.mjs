@@ -70,8 +70,8 @@ function blocked(r) {
 }
 
 story("sessions", async (r, again, { connect }) => {
-  await r.aclSetUser("nodeshop", ["reset", "on", ">secret", "~session:*", "+@hash", "+@transaction", "+@connection", "+expire",
-    "+pexpire", "+pttl"]);
+  await r.aclSetUser("nodeshop", ["reset", "on", ">secret", "~session:*", "+@hash", "+@transaction", "+@connection",
+    "+expire", "+pexpire", "+pttl"]);
   try {
     const shop = await again({ username: "nodeshop", password: "secret" });
     const created = await shop.multi().hSet("session:1", { user: 7, cart: "[]" }).expire("session:1", 100).exec();
@@ -81,9 +81,11 @@ story("sessions", async (r, again, { connect }) => {
     assert.deepEqual(plain(await shop.hGetAll("session:1")), { user: "7", cart: "[]", visits: "1" });
     await refuses(shop.hGet("admin:1", "user"), "NOPERM");
     await refuses(shop.set("session:1", "x"), "NOPERM");
-    assert.deepEqual((await r.aclLog(2)).map((entry) => [entry.reason, entry.object]), [["command", "set"], ["key", "admin:1"]]);
+    const denied = (await r.aclLog(2)).map((entry) => [entry.reason, entry.object]);
+    assert.deepEqual(denied, [["command", "set"], ["key", "admin:1"]]);
     const user = plain(await r.aclGetUser("nodeshop"));
-    assert.ok(user.flags.includes("on") && user.keys === "~session:*" && user.passwords.length === 1, JSON.stringify(user));
+    assert.ok(user.flags.includes("on"));
+    assert.deepEqual([user.keys, user.passwords.length], ["~session:*", 1]);
     await refuses(connect({ username: "nodeshop", password: "wrong" }), "WRONGPASS");
     await shop.pExpire("session:1", 20);
     await until("the session's end", async () => Object.keys(await shop.hGetAll("session:1")).length === 0);
@@ -127,8 +129,9 @@ story("a stream with a consumer that dies", async (r, again) => {
   await refuses(r.xGroupCreate("orders", "billing", "$"), "BUSYGROUP");
   const read = async (client, name, options) => {
     const reply = await client.xReadGroup("billing", name, [{ key: "orders", id: ">" }], options);
+    if (!reply || Array.isArray(reply)) return reply?.[0].messages;
     // RESP3's map of streams is given as it came.
-    return reply && !Array.isArray(reply) ? reply.orders.map(([id, fields]) => ({ id, message: { order: fields[1] } })) : reply?.[0].messages;
+    return reply.orders.map(([id, fields]) => ({ id, message: { order: fields[1] } }));
   };
   const victim = await again();
   const given = read(victim, "victim", { COUNT: 10, BLOCK: 10_000 });
@@ -138,8 +141,10 @@ story("a stream with a consumer that dies", async (r, again) => {
   const ids = await adding.execAsPipeline();
   const taken = (await given).length;
   victim.destroy();
-  const settle = async (client, { id, message }) =>
-    assert.deepEqual(await client.multi().hSet("settled", id, message.order).xAck("orders", "billing", id).exec(), [1, 1]);
+  const settle = async (client, { id, message }) => {
+    const settling = client.multi().hSet("settled", id, message.order).xAck("orders", "billing", id);
+    assert.deepEqual(await settling.exec(), [1, 1]);
+  };
   await Promise.all(range(3).map(async (index) => {
     const client = await again();
     for (let given; (given = await read(client, `w${index}`, { COUNT: 4 })); ) {
@@ -147,13 +152,16 @@ story("a stream with a consumer that dies", async (r, again) => {
     }
   }));
   const pending = plain(await r.xPending("orders", "billing"));
-  assert.deepEqual(pending, { pending: taken, firstId: ids[0], lastId: ids[taken - 1], consumers: [{ name: "victim", deliveriesCounter: taken }] });
+  const consumers = [{ name: "victim", deliveriesCounter: taken }];
+  assert.deepEqual(pending, { pending: taken, firstId: ids[0], lastId: ids[taken - 1], consumers });
   const claimed = await r.xAutoClaim("orders", "billing", "w0", 0, "0-0", { COUNT: 100 });
-  assert.deepEqual([claimed.nextId, claimed.messages.map(({ id }) => id), claimed.deletedMessages], ["0-0", ids.slice(0, taken), []]);
+  assert.deepEqual(claimed.messages.map(({ id }) => id), ids.slice(0, taken));
+  assert.deepEqual([claimed.nextId, claimed.deletedMessages], ["0-0", []]);
   const held = await r.xPendingRange("orders", "billing", "-", "+", 100, { consumer: "w0" });
   assert.deepEqual(held.map((entry) => [entry.id, entry.deliveriesCounter]), ids.slice(0, taken).map((id) => [id, 2]));
   for (const entry of claimed.messages) await settle(r, entry);
-  assert.deepEqual(plain(await r.hGetAll("settled")), Object.fromEntries(ids.map((id, number) => [id, String(number)])));
+  const settled = Object.fromEntries(ids.map((id, number) => [id, String(number)]));
+  assert.deepEqual(plain(await r.hGetAll("settled")), settled);
   const group = (await r.xInfoGroups("orders"))[0];
   assert.deepEqual([group.pending, group.lag, group["entries-read"], group["last-delivered-id"]], [0, 0, 30, ids[29]]);
 });
@@ -283,9 +291,9 @@ story("money", async (r, again) => {
       const [source, target] = [names[(index + done) % 3], names[(index + done + 1) % 3]];
       await client.watch([source, target]);
       const amount = Math.min(5, Number(await client.get(source)));
-      const moving = client.multi().decrBy(source, amount).incrBy(target, amount).rPush("ledger", String(amount)).exec();
+      const moving = client.multi().decrBy(source, amount).incrBy(target, amount).rPush("ledger", String(amount));
       try {
-        assert.equal((await moving).length, 3);
+        assert.equal((await moving.exec()).length, 3);
         done += 1;
       } catch (error) {
         assert.equal(error.constructor.name, "WatchError");
@@ -315,7 +323,8 @@ story("a leaderboard in pipelines", async (r, again) => {
   const board = await r.zRangeWithScores("board", 0, -1);
   assert.deepEqual(board.map(({ score }) => score), range(20).map(() => 45));
   assert.equal(await r.zScore("board", "player:1"), 45);
-  const [games, wrong, score] = await Promise.allSettled([r.hGet("player:1", "games"), r.incr("board"), r.zScore("board", "player:1")]);
+  const mixed = [r.hGet("player:1", "games"), r.incr("board"), r.zScore("board", "player:1")];
+  const [games, wrong, score] = await Promise.allSettled(mixed);
   assert.deepEqual([games.value, score.value], ["3", 45]);
   assert.ok(wrong.reason.message.startsWith("WRONGTYPE"));
   const keys = [];
