@@ -47,6 +47,7 @@ mod protocol;
 mod pubsub;
 mod queue;
 mod rdb_files;
+mod redis_rs;
 mod replay;
 mod replayed;
 mod replication;

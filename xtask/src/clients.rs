@@ -1,8 +1,9 @@
-//! Real clients against every engine: redis-cli, redis-benchmark, and redis-py with the scripts of `tests/clients`.
+//! Real clients against every engine: redis-cli, redis-benchmark, redis-py with the scripts of `tests/clients`, ioredis and
+//! node-redis with those of `tests/clients/node`. redis-rs is driven by a black-box test.
 //!
 //! A script is called with the server's port and ends with the line `N passed, N failed`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustredis_testkit::{Binary, Launch, Server};
@@ -13,7 +14,9 @@ use crate::tally::Tally;
 /// Runs them all.
 pub(crate) fn check() -> Result<Tally, String> {
     let python = crate::venv::python("venv", "tests/clients/requirements.txt")?;
-    let scripts = scripts()?;
+    let node = crate::node::libraries()?;
+    let python_scripts = scripts("tests/clients", ".py")?;
+    let node_scripts = scripts("tests/clients/node", ".mjs")?;
     let binary = crate::build::server(false)?;
     let mut total = Tally::default();
     for engine in rustredis_testkit::engines() {
@@ -26,9 +29,11 @@ pub(crate) fn check() -> Result<Tally, String> {
         };
         report("redis-cli", cli(&server));
         report("redis-benchmark", benchmark(&server));
-        for script in &scripts {
-            let name = script.file_name().unwrap_or_default().to_string_lossy();
-            report(&name, run_script(&python, script, &server)?);
+        for script in &python_scripts {
+            report(&name(script), run_script(&mut Command::new(&python), script, &server)?);
+        }
+        for script in &node_scripts {
+            report(&name(script), run_script(Command::new("node").current_dir(&node), script, &server)?);
         }
         let log = server.stop().log;
         if log.contains("panicked at") {
@@ -78,12 +83,11 @@ fn benchmark(server: &Server) -> Tally {
     tally
 }
 
-fn run_script(python: &PathBuf, script: &PathBuf, server: &Server) -> Result<Tally, String> {
-    let mut command = Command::new(python);
+fn run_script(command: &mut Command, script: &Path, server: &Server) -> Result<Tally, String> {
     command.arg(script).arg(server.port().to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
     // redis-py logs each push message to stderr.
     command.stderr(Stdio::null());
-    let output = capture(&mut command);
+    let output = capture(command);
     let last = output.trim_end().lines().last().unwrap_or_default();
     let count = |part: Option<&str>, what: &str| part?.strip_suffix(what)?.trim().parse::<u64>().ok();
     let mut parts = last.split(", ");
@@ -106,17 +110,19 @@ fn capture(command: &mut Command) -> String {
     }
 }
 
-fn scripts() -> Result<Vec<PathBuf>, String> {
-    let directory = shell::root().join("tests/clients");
+/// The scripts of a directory, sorted.
+fn scripts(directory: &str, extension: &str) -> Result<Vec<PathBuf>, String> {
+    let directory = shell::root().join(directory);
     let entries =
         std::fs::read_dir(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
     let paths = entries.flatten().map(|entry| entry.path());
     // A name that starts with an underscore is a module that the scripts share.
-    let is_script = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with(".py") && !name.starts_with('_')
-    };
-    let mut scripts: Vec<PathBuf> = paths.filter(is_script).collect();
+    let mut scripts: Vec<PathBuf> =
+        paths.filter(|path| name(path).ends_with(extension) && !name(path).starts_with('_')).collect();
     scripts.sort();
     Ok(scripts)
+}
+
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -13,6 +13,7 @@ mod linearize;
 mod miri;
 mod models;
 mod nightly;
+mod node;
 mod oracle;
 mod sanitize;
 mod shell;

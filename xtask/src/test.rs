@@ -15,7 +15,8 @@ const HELP: &str = "\
 Usage: cargo xtask test
 
 Formatting, clippy, tidy, unit tests, black-box tests on every engine, real clients, the audit of the lab's sample. Installs redis-server, redis-tools,
-chromium and python3-venv through apt-get, redis-py into target/venv, numpy and scipy into target/venv-audit if they are missing.
+chromium, python3-venv, nodejs and npm through apt-get, redis-py into target/venv, ioredis and node-redis into target/node, numpy and scipy
+into target/venv-audit if they are missing.
 ";
 
 /// Runs the task.
