@@ -411,3 +411,29 @@ every_engine! {
         server.client().check("EXISTS q:0 q:1 q:2", "0");
     }
 }
+
+every_engine! {
+    /// A key that has expired before it could serve anybody: it is deleted, and they go on waiting.
+    fn what_has_expired_serves_nobody(server: &Server) with ["--enable-debug-command", "yes"] {
+        let (mut client, mut waiting) = (server.client(), server.client());
+        client.check("DEBUG SET-ACTIVE-EXPIRE 0", "+OK");
+        waiting.send(&["BLPOP", "k", "0"]);
+        wait_until("it to wait", DEADLINE_DEFAULT, || server.info("blocked_clients").as_deref() == Some("1"));
+        for line in ["MULTI", "RPUSH k v", "PEXPIRE k 10", "DEBUG SLEEP 0.05", "EXEC"] {
+            client.line(line);
+        }
+        assert_eq!(server.info("blocked_clients").as_deref(), Some("1"));
+        client.check("DBSIZE", "0");
+        for line in ["SELECT 1", "RPUSH k v", "PEXPIRE k 1"] {
+            client.line(line);
+        }
+        wait_until("it to expire", DEADLINE_DEFAULT, || client.line("PTTL k").integer() < 0);
+        for line in ["DEBUG SET-ACTIVE-EXPIRE 0", "RPUSH k v", "PEXPIRE k 1", "DEBUG SLEEP 0.01", "SWAPDB 0 1", "SELECT 0"] {
+            client.line(line);
+        }
+        assert_eq!(server.info("blocked_clients").as_deref(), Some("1"));
+        client.check("DBSIZE", "0");
+        client.check("RPUSH k w", "1");
+        assert_eq!(waiting.read().to_string(), "[\"k\", \"w\"]");
+    }
+}

@@ -61,9 +61,7 @@ fn deliveries_are_journalled_as_claims() {
     check(&mut harness, "XCLAIM s g d 0 2-0", "*1 *2 $3 2-0 *2 $1 n $1 2");
     assert_eq!(
         harness.journal(),
-        format!(
-            "XCLAIM s g d 0 2-0 TIME {now} RETRYCOUNT 3 FORCE JUSTID LASTID 3-0"
-        )
+        format!("XCLAIM s g d 0 2-0 TIME {now} RETRYCOUNT 3 FORCE JUSTID LASTID 3-0")
     );
     check(&mut harness, "XDEL s 2", ":1");
     check(&mut harness, "XAUTOCLAIM s g d 0 0", "*3 $3 0-0 *0 *1 $3 2-0");

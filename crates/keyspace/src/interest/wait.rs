@@ -136,9 +136,8 @@ impl View<'_> {
             let waited: Vec<DbKey> =
                 queues.filter(|(_, queue)| queue.has(db)).map(|(bytes, _)| (db, bytes.into())).collect();
             for db_key in waited {
-                // Not remembered if it has expired: the databases have changed places, and its deletion would precede that.
-                let entry = self.lookup(Key::new(&db_key.1));
-                if entry.is_some_and(|entry| !entry.is_expired(self.now_ms())) {
+                // Also if it has expired: who serves finds that, behind the change of places, and it is deleted then.
+                if self.lookup(Key::new(&db_key.1)).is_some() {
                     self.make_ready(db_key, Fate::Created);
                 }
             }

@@ -31,6 +31,12 @@ pub fn needs_everything(view: &View<'_>, args: Args<'_>) -> bool {
 /// Serves who waits for what has become of keys, in the order of the keys and of the waiting; a command that is served
 /// may make further keys ready.
 pub fn serve_all(server: &Server, worker: &Worker, view: &mut View<'_>) {
+    if view.effects.ready.is_empty() {
+        return;
+    }
+    // What was done may have taken long: a key that has expired meanwhile serves nobody, as in Redis.
+    worker.read_clock();
+    view.set_now_ms(worker.now_ms());
     let selected = view.db();
     while !view.effects.ready.is_empty() {
         for Ready { key: (db, bytes), fate } in std::mem::take(&mut view.effects.ready) {
