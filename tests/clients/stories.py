@@ -68,10 +68,10 @@ def sessions(r):
         assert shop.ping() is True
         token = f"session:{uuid.uuid4()}"
         created = shop.pipeline().hset(token, mapping={"user": "7", "cart": "[]"}).expire(token, 100).execute()
-        assert created == [2, True] and 98 <= shop.ttl(token) <= 100
+        assert created == [2, True] and 50 < shop.ttl(token) <= 100
         # Each visit counts and prolongs.
-        assert shop.hincrby(token, "visits", 1) == 1 and shop.expire(token, 200) and shop.ttl(token) > 198
-        assert not shop.expire(token, 50, gt=True) and shop.ttl(token) > 198
+        assert shop.hincrby(token, "visits", 1) == 1 and shop.expire(token, 200) and shop.ttl(token) > 100
+        assert not shop.expire(token, 50, gt=True) and shop.ttl(token) > 100
         shop.hset(token, "cart", '["tea"]')
         assert shop.hgetall(token) == {"user": "7", "cart": '["tea"]', "visits": "1"}
         # What is not the shop's is out of its reach, and that is written down.
@@ -410,13 +410,13 @@ def locks(r):
     in_threads(4, guarded)
     assert r.get("stock") == "40" and tokens == list(range(1, 41)) and r.exists("lock:stock") == 0
     # A lock that has run out is lost, and whoever had it cannot take it from the next.
-    first, second = r.lock("lock:a", timeout=0.02), r.lock("lock:a", timeout=20)
+    first, second = r.lock("lock:a", timeout=0.02), r.lock("lock:a", timeout=200)
     assert first.acquire(blocking=False)
     wait_until("the lock to run out", lambda: second.acquire(blocking=False))
     raises(redis.exceptions.LockNotOwnedError, "", first.release)
     assert second.owned() and not first.owned()
-    assert second.extend(10, replace_ttl=False) and 29_000 < r.pttl("lock:a") <= 30_000
-    assert second.reacquire() and r.pttl("lock:a") <= 20_000
+    assert second.extend(100, replace_ttl=False) and 200_000 < r.pttl("lock:a") <= 300_000
+    assert second.reacquire() and r.pttl("lock:a") <= 200_000
     assert not r.lock("lock:a", timeout=1).acquire(blocking_timeout=0.02)
     second.release()
     raises(redis.exceptions.LockError, "", second.release)
