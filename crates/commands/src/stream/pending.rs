@@ -213,6 +213,8 @@ struct Claiming<'a> {
     now_ms: u64,
     only_ids: bool,
     journal: Vec<Vec<Vec<u8>>>,
+    /// Whether it was given something, which makes it where that is replayed.
+    has_taken: bool,
     changes: u64,
 }
 
@@ -232,6 +234,7 @@ impl<'a> Claiming<'a> {
             now_ms,
             only_ids,
             journal: Vec::new(),
+            has_taken: false,
             changes: 0,
         }
     }
@@ -261,13 +264,16 @@ impl<'a> Claiming<'a> {
         group.consumer_mut(self.consumer).active_ms = Some(self.now_ms);
         let pending = Pending { consumer: self.consumer, delivered_ms, deliveries };
         self.journal.push(claim_words(self.key, self.group, self.name, id, pending, group.last_id));
+        self.has_taken = true;
         self.changes += 1;
     }
 
     /// Tells the view what was done.
     fn tell(mut self, view: &mut View<'_>) {
         if self.is_new {
-            journal_consumer(&mut self.journal, self.key, self.group, self.name);
+            if !self.has_taken {
+                journal_consumer(&mut self.journal, self.key, self.group, self.name);
+            }
             view.changed_beside(self.key, EventClass::STREAM, "xgroup-createconsumer");
         }
         if self.changes > 0 {
@@ -279,12 +285,10 @@ impl<'a> Claiming<'a> {
     }
 }
 
-/// Journals that a consumer was made, in front of what follows, unless a claim of that makes it.
+/// Journals that a consumer was made, in front of what follows; who is given something is made by that.
 pub(super) fn journal_consumer(journal: &mut Vec<Vec<Vec<u8>>>, key: Key<'_>, group: &[u8], consumer: &[u8]) {
-    if !journal.iter().any(|words| words[0] == b"XCLAIM") {
-        let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key.bytes, group, consumer];
-        journal.insert(0, rewrite::words(&words));
-    }
+    let words: [&[u8]; 5] = [b"XGROUP", b"CREATECONSUMER", key.bytes, group, consumer];
+    journal.insert(0, rewrite::words(&words));
 }
 
 pub(super) fn xclaim(view: &mut View<'_>, args: Args<'_>, reply: &mut Reply<'_>) -> Outcome {

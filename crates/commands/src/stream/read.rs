@@ -278,6 +278,8 @@ fn read_as(
     let found = group.find(consumer);
     let consumer_index = found.unwrap_or_else(|| group.create(consumer, now_ms));
     group.consumer_mut(consumer_index).seen_ms = now_ms;
+    // What is delivered makes the consumer where it is replayed.
+    let mut is_made_by_claims = false;
     let is_served = match after {
         After::Id(after) => {
             reply_name(reply, key);
@@ -294,13 +296,16 @@ fn read_as(
                     let entries = stream.range(start..=StreamId::MAX).take(count);
                     reply_entries(reply, entries, |id| delivered.push(id));
                     deliver(stream, key, name, consumer_index, &delivered, now_ms, needs_no_ack, journal);
+                    is_made_by_claims = !needs_no_ack && !delivered.is_empty();
                     true
                 }
             }
         }
     };
     if found.is_none() {
-        journal_consumer(journal, key, name, consumer);
+        if !is_made_by_claims {
+            journal_consumer(journal, key, name, consumer);
+        }
         view.changed_beside(key, EventClass::STREAM, "xgroup-createconsumer");
     }
     if is_served && after == After::Undelivered {
