@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod acl;
+mod acl_walk;
 mod aof;
 mod blocking;
 mod check_tools;

@@ -34,7 +34,7 @@ Usage: cargo xtask <task>
 
   test              all that CI runs: formatting, clippy, tidy, unit and black-box tests, real clients
   tidy [--imports]  the house rules that neither rustfmt nor clippy checks, or the circles of imports
-  tcl [--engine E] [--server PATH] [unit ...]
+  tcl [--engine E | --all-engines] [--server PATH] [unit ...]
                     run Redis's own test suite (7.0.15, from Debian's source package) in external mode;
                     a unit is written type/list or unit/type/list; --server runs it against another binary
   bench [throughput|memory|grow|matrix|durability|snapshot|load]

@@ -97,9 +97,10 @@ const SUITE_PORT_FIRST: u32 = 11_000;
 const SUITE_PORT_BLOCKS: u32 = 128;
 
 const HELP: &str = "\
-Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--unmodified] [--show] [--argument A]... [unit ...]
+Usage: cargo xtask tcl [--engine E | --all-engines] [--server PATH] [--release] [--unmodified] [--show] [--argument A]... [unit ...]
 
   --engine E      run rustredis with this engine (else its default)
+  --all-engines   run it with each engine, one after the other
   --server PATH   run this binary instead of rustredis; /usr/bin/redis-server checks the harness
   --release       build rustredis in release mode (else with debug assertions)
   --argument A    one more argument for the server; repeat it for an option's value
@@ -111,7 +112,9 @@ Usage: cargo xtask tcl [--engine E] [--server PATH] [--release] [--unmodified] [
 /// Runs the task.
 pub(crate) fn run(given: &[String]) -> TaskResult {
     let values = ["engine", "server", "argument"];
-    let Some(arguments) = Arguments::parse(given, HELP, &values, &["release", "show", "unmodified"])? else {
+    let Some(arguments) =
+        Arguments::parse(given, HELP, &values, &["release", "show", "unmodified", "all-engines"])?
+    else {
         return Ok(true);
     };
     shell::install(&["tclsh", "redis-cli", "redis-benchmark"], &["tcl", "redis-tools"])?;
@@ -124,14 +127,26 @@ pub(crate) fn run(given: &[String]) -> TaskResult {
     if units.is_empty() {
         units = UNITS.iter().map(|(unit, _)| (*unit).to_owned()).collect();
     }
-    let mut transcripts = Vec::new();
-    for unit in units {
-        let started = Instant::now();
-        let transcript = run_unit(&tree, &binary, &unit, &arguments)?;
-        println!("{unit}: {} in {:.1} s", transcript.summary(), started.elapsed().as_secs_f64());
-        transcripts.push((unit, transcript));
+    let engines: Vec<Option<&str>> = if arguments.has("all-engines") {
+        rustredis_testkit::ENGINES.iter().copied().map(Some).collect()
+    } else {
+        vec![arguments.value("engine")]
+    };
+    let mut is_right = true;
+    for engine in engines {
+        if let Some(engine) = engine {
+            println!("== {engine}");
+        }
+        let mut transcripts = Vec::new();
+        for unit in &units {
+            let started = Instant::now();
+            let transcript = run_unit(&tree, &binary, unit, engine, &arguments)?;
+            println!("{unit}: {} in {:.1} s", transcript.summary(), started.elapsed().as_secs_f64());
+            transcripts.push((unit.clone(), transcript));
+        }
+        is_right &= report(&transcripts);
     }
-    Ok(report(&transcripts))
+    Ok(is_right)
 }
 
 /// `list`, `type/list` and `unit/type/list` are all the last.
@@ -145,8 +160,14 @@ fn unit_name(given: &str) -> String {
     }
 }
 
-fn run_unit(tree: &Path, binary: &Path, unit: &str, options: &Arguments) -> Result<Transcript, String> {
-    let mut server = start_server(binary, options)?;
+fn run_unit(
+    tree: &Path,
+    binary: &Path,
+    unit: &str,
+    engine: Option<&str>,
+    options: &Arguments,
+) -> Result<Transcript, String> {
+    let mut server = start_server(binary, engine, options)?;
     let copy = RunTree::create(tree, binary, server.directory())?;
     if !options.has("unmodified") {
         copy.append("tests/support/test.tcl", NEWER_ENCODINGS)?;
@@ -199,11 +220,11 @@ fn check_server(server: &mut Server, mut transcript: Transcript) -> Transcript {
     transcript
 }
 
-fn start_server(binary: &Path, options: &Arguments) -> Result<Server, String> {
+fn start_server(binary: &Path, engine: Option<&str>, options: &Arguments) -> Result<Server, String> {
     let mut launch = Launch::new(Binary::Path(binary.to_path_buf()))
         .arguments(&["--enable-debug-command", "yes", "--enable-protected-configs", "yes"])
         .arguments(options.values("argument"));
-    if let Some(engine) = options.value("engine") {
+    if let Some(engine) = engine {
         launch = launch.arguments(&["--engine", engine]);
     }
     launch.try_start().map_err(|error| format!("cannot start {}: {error}", binary.display()))
