@@ -203,8 +203,8 @@ every_engine! {
         lines.dedup();
         let mut page = names_of_page();
         page.dedup();
-        // Nothing is being loaded, and contention is not measured.
-        page.retain(|name| !name.starts_with("loading_") && *name != "hot_shard_");
+        // Nothing is being loaded, nobody replicates, and contention is not measured.
+        page.retain(|name| !name.starts_with("loading_") && *name != "slave" && *name != "hot_shard_");
         if server.info("engine").as_deref() != Some("lockfree") {
             page.retain(|name| !name.starts_with("published_") && !name.starts_with("retired_"));
         }

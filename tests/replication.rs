@@ -7,7 +7,7 @@ use std::thread;
 
 use rustredis_testkit::contents::{Contents, Fields};
 use rustredis_testkit::{
-    Client, Command, DEADLINE_DEFAULT, Directory, Random, Server, every_engine, wait_until,
+    Binary, Client, Command, DEADLINE_DEFAULT, Directory, Launch, Random, Server, every_engine, wait_until,
 };
 
 use crate::files::{contents, second};
@@ -188,6 +188,40 @@ every_engine! {
             let command = replica.next().unwrap();
             assert!(command == format!("SET k{number} {value}"), "{} bytes", command.len());
         }
+    }
+
+    /// What was made by a command that Redis 7.0 does not know is what it is.
+    fn what_newer_commands_make_is_for_older_servers_too(server: &Server) {
+        let (mut replica, _) = Replica::begin(server);
+        let mut client = server.client();
+        run(&mut client, &["ZADD a 1 x 2 y", "ZUNIONSTORE u 2 a a AGGREGATE COUNT", "ZINTERSTORE none 2 a b AGGREGATE COUNT"]);
+        run(&mut client, &["GEOADD g 1 1 p", "GEOSEARCHSTORE h g BYPOLYGON 3 0 0 3 0 0 3", "SET last 1"]);
+        replica.gets(&["SELECT 0", "ZADD a 1 x 2 y", "MULTI", "DEL u", "ZADD u 2 x 2 y", "EXEC", "GEOADD g 1 1 p"]);
+        replica.gets(&["MULTI", "DEL h", "ZADD h 3377822707026402 p", "EXEC", "SET last 1"]);
+    }
+
+    /// One that keeps up takes no memory, and one that does not drives nothing out of memory but itself.
+    fn what_waits_for_a_replica_evicts_nothing(server: &Server) with ["--client-output-buffer-limit", "replica 512mb 0 0"] {
+        let (_stalled, _) = Replica::begin(server);
+        let mut client = server.client();
+        let value = "v".repeat(2_000);
+        let write = |client: &mut Client, keys: usize, rounds: usize| {
+            for round in 0..rounds {
+                let commands: Vec<Command> =
+                    (0..keys).map(|key| Command::new(&["SET", &format!("k{key}"), &format!("{round}{value}")])).collect();
+                client.pipeline(&commands);
+            }
+        };
+        write(&mut client, 3_000, 1);
+        let used: usize = server.info("used_memory").unwrap().parse().unwrap();
+        run(&mut client, &["CONFIG SET maxmemory-policy allkeys-lru", &format!("CONFIG SET maxmemory {}", used + (10 << 20))]);
+        write(&mut client, 500, 50);
+        assert_eq!((server.info("evicted_keys").as_deref(), client.line("DBSIZE").integer()), (Some("0"), 3_000));
+        drop(_stalled);
+        has_replicas(server, 0);
+        wait_until("its memory to be given back", DEADLINE_DEFAULT, || {
+            server.info("mem_total_replication_buffers").as_deref() == Some("0")
+        });
     }
 
     /// Two that come at the same time share a dump, one that comes later has another.
@@ -445,5 +479,30 @@ fn the_end_waits_for_replicas() {
         }
         replica.is_closed();
         assert_eq!(server.wait_for_exit(DEADLINE_DEFAULT).code, Some(0));
+    }
+}
+
+/// A replica that does not read holds up the end for `shutdown-timeout`, in which everybody is served, and the end may be given up.
+#[test]
+fn the_end_is_given_up_while_it_waits() {
+    for engine in rustredis_testkit::engines() {
+        let server = Launch::new(Binary::Rustredis(engine))
+            .arguments(&["--client-output-buffer-limit", "replica 0 0 0", "--shutdown-timeout", "60"])
+            .start();
+        let (_stalled, _) = Replica::begin(&server);
+        let (mut client, mut asking) = (server.client(), server.client());
+        let value = "v".repeat(1 << 20);
+        for _ in 0..40 {
+            client.call(&["SET", "k", &value]);
+        }
+        asking.send(&["SHUTDOWN", "NOSAVE"]);
+        wait_until("the end to be asked for", DEADLINE_DEFAULT, || {
+            server.log().contains("User requested shutdown")
+        });
+        client.check("STRLEN k", "1048576");
+        client.check("SET after 1", "+OK");
+        client.check("SHUTDOWN ABORT", "+OK");
+        assert_eq!(asking.read().to_string(), "-ERR Errors trying to SHUTDOWN. Check logs.");
+        client.check("GET after", "\"1\"");
     }
 }

@@ -134,6 +134,14 @@ pub fn middle(vertices: &[Point]) -> Point {
     Point { longitude: degrees(y.atan2(x)), latitude: degrees(z.atan2(x.hypot(y))) }
 }
 
+/// The scores of all places.
+pub const ALL_SCORES: Range<u64> = 0..1 << 52;
+
+/// Whether a polygon reaches further to the east or the west of its middle than a quarter of the earth.
+pub fn is_wide(vertices: &[Point], middle: Point) -> bool {
+    vertices.iter().any(|vertex| (vertex.longitude - middle.longitude).abs() > 90.0)
+}
+
 /// Whether a place is in a polygon, whose edges are straight where longitude and latitude are: a line from it to the west
 /// crosses an odd number of them.
 pub fn is_within(vertices: &[Point], point: Point) -> bool {

@@ -22,17 +22,20 @@ use std::ops::Range;
 
 use rustredis_keyspace::types::listpack::Element;
 use rustredis_keyspace::types::zset::{LexBound, LexRange, Order, ScoreBound, ScoreRange, ZSet};
-use rustredis_keyspace::{Collection, EventClass, Key, View};
+use rustredis_keyspace::{Collection, Entry, EventClass, Key, View};
 use rustredis_resp::{Reply, number};
 
 use crate::args::Args;
 use crate::command::{KeyFlags, KeySpec};
 use crate::element;
 use crate::error::CommandError;
+use crate::rewrite;
 use crate::syntax::ArgumentKind;
 
 /// What stands between two scores in a row's syntax.
 const SCORES: &[(&str, ArgumentKind)] = &[("min", ArgumentKind::Double), ("max", ArgumentKind::Double)];
+/// Members of a sorted set that one command of the journal has.
+const JOURNALLED_TOGETHER: usize = 64;
 /// A read of the value at the first argument.
 const READ: &[KeySpec] = &[KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1)];
 /// Two arguments of a key and a source behind it.
@@ -179,6 +182,25 @@ pub(crate) fn store(
         view.changed(destination, EventClass::GENERIC, "del");
     }
     reply.count(count);
+}
+
+/// Has what a command has just stored journalled as what it is, for servers that do not know how it was made. O(bytes).
+pub(crate) fn journal_stored(view: &mut View<'_>, destination: Key<'_>) {
+    let mut journal = vec![rewrite::words(&[b"DEL", destination.bytes])];
+    if let Some(stored) = view.peek(destination).and_then(Entry::collection::<ZSet>) {
+        for (index, (member, score)) in stored.iter().enumerate() {
+            if index % JOURNALLED_TOGETHER == 0 {
+                journal.push(rewrite::words(&[b"ZADD", destination.bytes]));
+            }
+            let mut text = Vec::new();
+            number::format_double(score, &mut text);
+            let words = journal.last_mut().into_iter();
+            words.for_each(|words| {
+                words.extend([std::mem::take(&mut text), member.as_bytes(&mut [0; 20]).to_vec()])
+            });
+        }
+    }
+    view.journal_instead(journal);
 }
 
 /// Reports that `count` members are gone, and the key with the last.

@@ -14,6 +14,8 @@ use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::error::{CommandError, Outcome};
 use crate::geohash::{self, Point, Shape};
+use smallvec::SmallVec;
+
 use crate::{element, zset};
 
 const SOURCE: KeySpec = KeySpec::one(KeyFlags::RO.with(KeyFlags::ACCESS), 1);
@@ -448,7 +450,12 @@ fn collect<'z>(
     polygon: &[Point],
     limit: usize,
 ) -> Vec<Found<'z>> {
-    let ranges = area.shape.score_ranges(centre);
+    let ranges = if geohash::is_wide(polygon, centre) {
+        // No cell and its neighbours reach around the earth.
+        SmallVec::from_iter([geohash::ALL_SCORES])
+    } else {
+        area.shape.score_ranges(centre)
+    };
     let entries = ranges.iter().flat_map(|scores| {
         let scores = ScoreRange {
             min: ScoreBound::Inclusive(scores.start as f64),
@@ -483,6 +490,9 @@ fn search(view: &mut View<'_>, args: Args<'_>, grammar: Grammar, reply: &mut Rep
     let further_changes = (result.len() as u64).saturating_sub(1);
     zset::store(view, args.key(destination), result, event, reply);
     view.add_dirty(further_changes);
+    if !query.polygon.is_empty() {
+        zset::journal_stored(view, args.key(destination));
+    }
     Ok(())
 }
 

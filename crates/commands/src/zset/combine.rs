@@ -16,7 +16,7 @@ use rustredis_keyspace::types::zset::{Builder, ZSet};
 use rustredis_resp::{Reply, number};
 use smallvec::SmallVec;
 
-use super::{Shown, reply_entries, store};
+use super::{Shown, journal_stored, reply_entries, store};
 use crate::args::Args;
 use crate::command::{Categories, Command, Flags, Group, KeyFlags, KeySpec};
 use crate::error::{CommandError, Outcome};
@@ -329,13 +329,13 @@ fn difference(inputs: &[Input<'_>]) -> Builder {
     result
 }
 
-/// The result, before it has an encoding, and whether its scores are shown.
+/// The result, before it has an encoding, whether its scores are shown, and how they were merged.
 fn compute(
     view: &View<'_>,
     args: Args<'_>,
     numkeys: usize,
     operation: Operation,
-) -> Result<(Builder, Shown), CommandError> {
+) -> Result<(Builder, Shown, Aggregation), CommandError> {
     let (inputs, options) = parse(view, args, numkeys, operation)?;
     let result = match operation {
         Operation::Union => union(&inputs, options.aggregation),
@@ -349,11 +349,11 @@ fn compute(
             result
         }
     };
-    Ok((result, options.shown))
+    Ok((result, options.shown, options.aggregation))
 }
 
 fn answer(view: &mut View<'_>, args: Args<'_>, operation: Operation, reply: &mut Reply<'_>) -> Outcome {
-    let (result, shown) = compute(view, args, 1, operation)?;
+    let (result, shown, _) = compute(view, args, 1, operation)?;
     // Not from a compact encoding, in which -0 is 0.
     let entries = result.entries();
     reply_entries(reply, entries.iter().map(|(member, score)| (Element::Str(member), *score)), shown);
@@ -367,8 +367,11 @@ fn store_result(
     event: &'static str,
     reply: &mut Reply<'_>,
 ) -> Outcome {
-    let (result, _) = compute(view, args, 2, operation)?;
+    let (result, _, aggregation) = compute(view, args, 2, operation)?;
     store(view, args.key(1), result.finish(), event, reply);
+    if aggregation == Aggregation::Count {
+        journal_stored(view, args.key(1));
+    }
     Ok(())
 }
 

@@ -23,6 +23,8 @@ use super::unit::{Audience, Header};
 const PIECE_BYTES: usize = 4 << 20;
 /// A piece's buffer that is kept for the next one.
 const KEPT_BYTES_MAX: usize = 2 * PIECE_BYTES;
+/// The same while nothing waits.
+const IDLE_BYTES_MAX: usize = 256 << 10;
 
 /// Where a sink stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,10 +118,19 @@ impl Sink {
     }
 
     /// Takes the next piece in the place of what is in `bytes`; the place of its last entry. `None` if nothing waits. A piece may
-    /// be empty, where entries were for others.
+    /// be empty, where entries were for others. What is in `bytes` may be thrown away in any case.
     pub fn take(&self, bytes: &mut Vec<u8>) -> Option<Place> {
         let mut queue = self.lock();
-        let piece = queue.pieces.pop_front()?;
+        let Some(piece) = queue.pieces.pop_front() else {
+            // What a burst has made large goes back.
+            if queue.spare.capacity() > IDLE_BYTES_MAX {
+                queue.spare = Vec::new();
+            }
+            if bytes.capacity() > IDLE_BYTES_MAX {
+                *bytes = Vec::new();
+            }
+            return None;
+        };
         queue.bytes -= piece.bytes.len();
         queue.taken_bytes += piece.bytes.len() as u64;
         let mut spare = std::mem::replace(bytes, piece.bytes);
@@ -144,6 +155,12 @@ impl Sink {
     /// Bytes that wait for its owner.
     pub fn waiting_bytes(&self) -> usize {
         self.lock().bytes
+    }
+
+    /// Bytes that it takes, with what its buffers have left over.
+    pub fn memory_bytes(&self) -> usize {
+        let queue = self.lock();
+        queue.spare.capacity() + queue.pieces.iter().map(|piece| piece.bytes.capacity()).sum::<usize>()
     }
 
     /// Bytes of its stream up to the end of an entry, if it keeps offsets; see [`Offsets::end_of`].

@@ -8,7 +8,7 @@ pub mod samples;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 use rustredis_persistence::journal::{Audience, Journal, Place, Sink};
@@ -16,6 +16,9 @@ use rustredis_persistence::journal::{Audience, Journal, Place, Sink};
 use crate::clients::client::{Client, flags};
 use crate::clock::now_ms;
 use crate::files::snapshot::orders::{Contents, Order};
+
+/// A replica is given a dump so often, in milliseconds.
+const BRAKE_MS: u64 = 1000;
 
 /// What a connection has said about the replica that it is to become (REPLCONF).
 #[derive(Clone, Debug, Default)]
@@ -60,6 +63,8 @@ pub struct Replica {
     stage: AtomicU8,
     /// Up to which place all has been given to the system to send.
     sent: AtomicU64,
+    /// Bytes of the buffers between its queue and its socket.
+    buffer_bytes: AtomicUsize,
     /// What it has said last that it has got, in bytes of its stream.
     acknowledged: AtomicU64,
     /// When, in Unix ms; before, when it came online.
@@ -102,6 +107,11 @@ impl Replica {
         self.sent.store(place, Relaxed);
     }
 
+    /// Notes what the buffers between its queue and its socket take.
+    pub fn note_buffers(&self, bytes: usize) {
+        self.buffer_bytes.store(bytes, Relaxed);
+    }
+
     /// Notes that it has got so many bytes of its stream.
     pub fn note_acknowledged(&self, bytes: u64) {
         self.acknowledged.fetch_max(bytes, Relaxed);
@@ -128,6 +138,8 @@ pub struct Replicas {
     /// Bytes of those that are gone.
     sent_bytes: AtomicU64,
     pinged_ms: AtomicU64,
+    /// Which replicas have begun lately, and when, in Unix ms.
+    recent: Mutex<Vec<(String, u16, u64)>>,
 }
 
 impl Replicas {
@@ -139,6 +151,7 @@ impl Replicas {
             full_syncs: AtomicU64::new(0),
             sent_bytes: AtomicU64::new(0),
             pinged_ms: AtomicU64::new(0),
+            recent: Mutex::default(),
         }
     }
 
@@ -153,6 +166,7 @@ impl Replicas {
             announced,
             stage: AtomicU8::new(Stage::Waiting as u8),
             sent: AtomicU64::new(0),
+            buffer_bytes: AtomicUsize::new(0),
             acknowledged: AtomicU64::new(0),
             acknowledged_ms: AtomicU64::new(now_ms()),
         });
@@ -188,9 +202,26 @@ impl Replicas {
             .any(|replica| replica.sent.load(Relaxed) < place)
     }
 
-    /// Bytes that wait for all of them.
+    /// Bytes that are kept for all of them.
     pub fn waiting_bytes(&self) -> usize {
-        self.connected.lock().iter().map(|replica| replica.order.sink.waiting_bytes()).sum()
+        let of =
+            |replica: &Arc<Replica>| replica.order.sink.memory_bytes() + replica.buffer_bytes.load(Relaxed);
+        self.connected.lock().iter().map(of).sum()
+    }
+
+    /// How long a replica waits for its dump, in milliseconds: one that begins anew again and again is given one each second.
+    pub fn brake_ms(&self, replica: &Replica, now_ms: u64) -> u64 {
+        let (address, port) = replica.address();
+        if port == 0 {
+            return 0;
+        }
+        let mut recent = self.recent.lock();
+        recent.retain(|(_, _, at_ms)| at_ms + BRAKE_MS > now_ms);
+        let last =
+            recent.iter().filter(|(of, at, _)| of == address && *at == port).map(|(.., at_ms)| *at_ms).max();
+        let begin_ms = last.map_or(now_ms, |last| now_ms.max(last + BRAKE_MS));
+        recent.push((address.to_owned(), port, begin_ms));
+        begin_ms - now_ms
     }
 
     /// Whether it is time to send a PING to those that there are, which come every `period_ms`.

@@ -93,9 +93,8 @@ fn sync(context: &mut Context<'_>, _: &mut View<'_>, _: Args<'_>, _: &mut Reply<
     let replica = server.replicas().join(&client, conversation.announced.clone());
     let (address, port) = replica.address();
     tracing::info!("Replica {address}:{port} asks for synchronization");
-    conversation.replica = Some(replica.clone());
+    conversation.replica = Some(replica);
     conversation.reply_mode = ReplyMode::Off;
-    server.snapshots().order(replica.order.clone());
     Ok(())
 }
 

@@ -28,8 +28,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(1);
 struct Feed {
     replica: Arc<Replica>,
     dump: Option<(Dump, u64)>,
-    /// The last piece of the stream.
-    piece: Vec<u8>,
     /// Up to which place the output goes.
     place: Place,
 }
@@ -48,7 +46,16 @@ enum Filled {
 impl Dialogue {
     /// Serves a client that has become a replica until either side ends it.
     pub(super) async fn feed(&mut self, replica: Arc<Replica>) -> io::Result<()> {
-        let mut feed = Feed { replica, dump: None, piece: Vec::new(), place: 0 };
+        let server = self.connection.server.clone();
+        let brake_ms = server.replicas().brake_ms(&replica, now_ms());
+        if brake_ms > 0 {
+            let waiting = tokio::time::sleep(Duration::from_millis(brake_ms));
+            if self.connection.unless_gone(waiting).await.is_none() {
+                return Ok(());
+            }
+        }
+        server.snapshots().order(replica.order.clone());
+        let mut feed = Feed { replica, dump: None, place: 0 };
         // What it is sent waits for nothing: the sync of this server and the way to the other overlap.
         self.connection.session.progress.depends_on = 0;
         let mut next_sign = Instant::now() + KEEP_ALIVE;
@@ -110,9 +117,16 @@ impl Feed {
                 Stage::Sending => self.read_dump(&mut connection.output)?,
                 Stage::Online => {
                     let sink = &self.replica.order.sink;
-                    match sink.take(&mut self.piece) {
+                    let mut piece = Vec::new();
+                    match sink.take(&mut piece) {
                         Some(place) => {
-                            connection.output.extend_from_slice(&self.piece);
+                            if connection.output.is_empty() {
+                                connection
+                                    .worker
+                                    .give_buffer(std::mem::replace(&mut connection.output, piece));
+                            } else {
+                                connection.output.extend_from_slice(&piece);
+                            }
                             self.place = place;
                         }
                         None if sink.state() == State::Open => return Ok(Filled::All),
@@ -143,6 +157,10 @@ impl Feed {
     /// Sends as far as the socket takes it; false if too much waits.
     fn send(&self, connection: &mut Connection) -> io::Result<bool> {
         connection.send()?;
+        if connection.output.is_empty() {
+            connection.worker.give_buffer(std::mem::take(&mut connection.output));
+        }
+        self.replica.note_buffers(connection.output.capacity());
         if connection.unsent() == 0 && self.replica.stage() == Stage::Online {
             self.replica.note_sent(self.place);
         }

@@ -21,6 +21,8 @@ use crate::start::server::Server;
 
 /// How often it is looked whether replicas have been sent everything.
 const REPLICAS_LOOK: Duration = Duration::from_millis(1);
+/// How long they are waited for once everything is held, in milliseconds.
+const LAST_WORDS_MS: u64 = 1000;
 
 /// The signals that end the server. What comes during an attempt that fails is the next attempt's.
 pub struct Signals {
@@ -74,6 +76,9 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
     if is_base_missing(server, wish) {
         return false;
     }
+    if !wish.is_now {
+        wait_for_replicas(server, timeout_ms(server)).await;
+    }
     server.snapshots().give_up().await;
     let (random, mut effects) = (Random::new(now_ms()), Effects::default());
     let mut held = server.engine().borrow(Covered::All, Access::Write).await;
@@ -103,21 +108,26 @@ async fn try_prepare(server: &Server, wish: Wish) -> bool {
         }
     }
     if !wish.is_now {
-        wait_for_replicas(server).await;
+        // What was done since, which is little where they keep up.
+        wait_for_replicas(server, LAST_WORDS_MS.min(timeout_ms(server))).await;
     }
     // Never released: see the module's text.
     std::mem::forget(held);
     true
 }
 
-/// Waits until all that was done has been sent to the replicas, or for `shutdown-timeout`. Everything is held.
-async fn wait_for_replicas(server: &Server) {
+/// How long the end waits for replicas, in milliseconds.
+fn timeout_ms(server: &Server) -> u64 {
+    u64::try_from(server.config().lock().int(Directive::ShutdownTimeout)).unwrap_or(0) * 1000
+}
+
+/// Waits until all that was done until now has been sent to the replicas, for so long, or until SHUTDOWN ABORT.
+async fn wait_for_replicas(server: &Server, timeout_ms: u64) {
     let place = server.durability().journal.last();
-    let timeout_s = server.config().lock().int(Directive::ShutdownTimeout);
-    let end_ms = now_ms() + u64::try_from(timeout_s).unwrap_or(0) * 1000;
-    while server.replicas().is_behind(place) {
+    let end_ms = now_ms() + timeout_ms;
+    while server.replicas().is_behind(place) && !server.ending().is_aborted() {
         if now_ms() >= end_ms {
-            tracing::warn!("Replicas have not been sent everything in {timeout_s} seconds; the server ends");
+            tracing::warn!("Replicas have not been sent everything in {timeout_ms} ms");
             return;
         }
         tokio::time::sleep(REPLICAS_LOOK).await;

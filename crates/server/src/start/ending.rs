@@ -78,6 +78,11 @@ impl Ending {
         aborts
     }
 
+    /// Whether the attempt under way was given up.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.state.lock().is_aborted
+    }
+
     /// From here on there is no going back; false if the attempt was given up.
     pub(super) fn commit(&self) -> bool {
         let mut state = self.state.lock();
