@@ -52,3 +52,14 @@ every_engine! {
         contents(&server).assert_same(&before, "keys after and before the restart");
     }
 }
+
+every_engine! {
+    /// A configuration that names newer commands is read, as the files with them are.
+    fn a_configuration_may_name_what_is_newer(server: &Server) {
+        let text = "compat 7.2\nuser x on nopass ~* -@all +commandlog|get +delex\nrename-command digest \"\"\n";
+        let older = Launch::new(server.binary().clone()).config(text).start();
+        let mut client = older.client();
+        assert!(client.line("ACL LIST").to_string().contains("+commandlog|get +delex"));
+        client.check_prefix("DIGEST a", "-ERR unknown command");
+    }
+}

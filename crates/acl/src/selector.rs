@@ -349,7 +349,9 @@ impl Selector {
 fn named<'r>(name: &str, registry: &'r Registry) -> Option<&'r Row> {
     match name.split_once('|') {
         None => registry.find_unrenamed(name),
-        Some((container, sub)) => registry.subcommand(registry.find_unrenamed(container)?, sub.as_bytes()),
+        Some((container, sub)) => {
+            registry.subcommand_recorded(registry.find_unrenamed(container)?, sub.as_bytes())
+        }
     }
 }
 
@@ -364,7 +366,7 @@ fn named_with_argument<'r>(
         () if row.container.is_some() => Err(RuleError::FirstArgument),
         () if argument.is_empty() => Err(RuleError::Syntax),
         () if row.command.subcommands.is_empty() => Ok(row),
-        () => registry.subcommand(row, argument.as_bytes()).ok_or(RuleError::Unknown),
+        () => registry.subcommand_recorded(row, argument.as_bytes()).ok_or(RuleError::Unknown),
     }
 }
 

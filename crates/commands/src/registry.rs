@@ -189,10 +189,13 @@ impl Registry {
         }
         for (from, to) in renames {
             let (from, to) = (from.to_ascii_lowercase(), to.to_ascii_lowercase());
-            let id = registry
-                .by_name
-                .remove(&from)
-                .ok_or_else(|| "No such command in rename-command".to_owned())?;
+            let Some(id) = registry.by_name.remove(&from) else {
+                // One that is hidden has no name that could change.
+                if registry.find_unrenamed(&from).is_some_and(|row| registry.hides(row.command)) {
+                    continue;
+                }
+                return Err("No such command in rename-command".to_owned());
+            };
             if !to.is_empty() && registry.by_name.insert(to, id).is_some() {
                 return Err("Target command name already exists".to_owned());
             }
@@ -341,6 +344,14 @@ impl Registry {
         let (_, id) =
             container.subcommands.iter().find(|(sub, _)| name.eq_ignore_ascii_case(sub.as_bytes()))?;
         Some(&self.rows[*id as usize])
+    }
+
+    /// As [`Registry::subcommand`], for what a file says: it may be hidden from clients. O(rows).
+    pub fn subcommand_recorded(&self, container: &Row, name: &[u8]) -> Option<&Row> {
+        let is_it = |row: &&Row| {
+            row.container == Some(container.id) && name.eq_ignore_ascii_case(row.command.name.as_bytes())
+        };
+        self.rows.iter().find(is_it)
     }
 
     /// As [`Registry::resolve`], sooner if it is the same command with as many arguments as the one before, as in most pipelines.
@@ -545,6 +556,9 @@ mod tests {
             assert!(registry.resolve_recorded(words.args()).is_ok(), "{name}");
             assert_eq!(registry.resolve(words.args()).is_ok(), is_shown, "{name}");
         }
+        let renames = [("hexpire".to_owned(), String::new()), ("delex".to_owned(), "x".to_owned())];
+        let renamed = Registry::until(Version::parse("7.2"), crate::FAMILIES, &renames).unwrap();
+        assert!(renamed.find(b"x").is_none() && renamed.find(b"hexpire").is_none());
         let error = registry.resolve_recorded(crate::OwnedArgs::from_parts(&["nosuch"]).args());
         assert!(error.is_err());
     }
