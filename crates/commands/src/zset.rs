@@ -166,22 +166,26 @@ fn reply_entry(reply: &mut Reply<'_>, member: Element<'_>, score: f64, shown: Sh
     reply.double(score);
 }
 
-/// Puts a result in the place of whatever the key held, or deletes the key if nothing is in it; replies how many are.
+/// Puts a result in the place of whatever the key held, or deletes the key if nothing is in it; replies how many are. Whether
+/// anything has changed.
 pub(crate) fn store(
     view: &mut View<'_>,
     destination: Key<'_>,
     result: ZSet,
     event: &'static str,
     reply: &mut Reply<'_>,
-) {
+) -> bool {
     let count = result.len();
+    reply.count(count);
     if count > 0 {
         view.insert(destination, result.into_value(), None);
         view.changed(destination, EventClass::ZSET, event);
     } else if view.delete(destination) {
         view.changed(destination, EventClass::GENERIC, "del");
+    } else {
+        return false;
     }
-    reply.count(count);
+    true
 }
 
 /// Has what a command has just stored journalled as what it is, for servers that do not know how it was made. O(bytes).

@@ -488,9 +488,9 @@ fn search(view: &mut View<'_>, args: Args<'_>, grammar: Grammar, reply: &mut Rep
     let event = if grammar.is_search() { "geosearchstore" } else { "georadiusstore" };
     // Redis counts each stored member as a change.
     let further_changes = (result.len() as u64).saturating_sub(1);
-    zset::store(view, args.key(destination), result, event, reply);
+    let has_changed = zset::store(view, args.key(destination), result, event, reply);
     view.add_dirty(further_changes);
-    if !query.polygon.is_empty() {
+    if has_changed && !query.polygon.is_empty() {
         zset::journal_stored(view, args.key(destination));
     }
     Ok(())

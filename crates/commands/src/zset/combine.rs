@@ -368,8 +368,7 @@ fn store_result(
     reply: &mut Reply<'_>,
 ) -> Outcome {
     let (result, _, aggregation) = compute(view, args, 2, operation)?;
-    store(view, args.key(1), result.finish(), event, reply);
-    if aggregation == Aggregation::Count {
+    if store(view, args.key(1), result.finish(), event, reply) && aggregation == Aggregation::Count {
         journal_stored(view, args.key(1));
     }
     Ok(())
