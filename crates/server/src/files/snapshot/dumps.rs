@@ -18,7 +18,13 @@ use crate::files::rdb::Origin;
 
 /// Serves all orders of the contents that the first one wants.
 pub(super) async fn serve(snapshots: &Snapshots) -> Result<(), Failure> {
-    let Some(contents) = snapshots.orders.lock().first().map(|order| order.contents) else { return Ok(()) };
+    let contents = {
+        let mut orders = snapshots.orders.lock();
+        // Who is gone needs none.
+        orders.retain(|order| !order.is_cancelled());
+        orders.first().map(|order| order.contents)
+    };
+    let Some(contents) = contents else { return Ok(()) };
     let mut served = Vec::new();
     let dumped = match snapshots.parts.rdb.paths() {
         Ok(paths) => dump(snapshots, contents, &paths.temporary, &mut served).await,

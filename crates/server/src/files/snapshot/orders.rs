@@ -96,6 +96,11 @@ impl Order {
         }
     }
 
+    /// Whether whoever ordered is gone.
+    pub(super) fn is_cancelled(&self) -> bool {
+        matches!(*self.progress.lock(), Progress::Cancelled)
+    }
+
     /// Whoever ordered is gone: nothing more comes.
     pub fn cancel(&self, journal: &Journal) {
         let mut progress = self.progress.lock();

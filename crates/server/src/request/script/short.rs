@@ -139,10 +139,9 @@ fn run_under<'c>(
         return Went::Paused(Box::new(Paused { under_way, call, started }));
     }
     let end = under_way.end(connection, server, worker, view, progress);
-    // Who is served now is no script, and his time is now.
+    // Who is served now is no script.
     view.set_in_script(false);
     view.set_no_touch(false);
-    view.set_now_ms(worker.now_ms());
     view.select(connection.session.caller.db);
     let place = settle_step(server, worker, view, &connection.session.caller.client);
     connection.session.progress.note_write(place);
